@@ -1,0 +1,193 @@
+"""The website, without network and without Quarto: `python .ci/docs.py [--out _docs]`
+
+The inputs are a standard nbdev and Quarto project (nbs/, settings.ini, _quarto.yml, sidebar.yml). A copy is processed with nbdev's own processors,
+rendered by smalldocs, made self-contained, and every link, anchor and picture of the result is checked."""
+import argparse, ast, html, json, os, re, shutil, subprocess, sys, tempfile, time
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.insert(0, str(HERE))
+import apidoc
+
+# ---------------------------------------------------------------- stage: notebooks to what a renderer reads (runs inside the copy)
+
+def out_name(p): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.name.lower())
+
+def api_cells(nb, module, depth, mk_cell):
+    "After nbdev has read the directives: put an API entry before each exported definition and keep its source, folded open"
+    src = Path(f'pretrain/{module}.py').read_text(encoding='utf-8') if module else ''
+    at,res = (apidoc.lines(src) if src else {}),[]
+    for c in nb.cells:
+        d = c.get('directives_', {})
+        if c.cell_type!='code' or not {'export','exports'} & d.keys() or 'hide' in d: res.append(c); continue
+        code = c.source
+        com,defs = apidoc.comments(code),list(apidoc.definitions(code))
+        for n,o in defs:
+            if o.name.startswith('_'): md = f'<span id="{n.lower()}"></span>'
+            else: md = apidoc.describe(n, o, com, f"{'../'*depth}source/{module}.html#L{at[n]}")
+            res.append(mk_cell(md, 'markdown'))
+        if all(isinstance(b, (ast.Import, ast.ImportFrom)) for b in ast.parse(code).body): continue
+        c.directives_ = {k:v for k,v in d.items() if k not in ('export','exports')}
+        if defs: c.source = f'#| code-fold: show\n#| code-summary: "Exported source"\n{code}'
+        res.append(c)
+    nb.cells = res
+
+def stage(dest):
+    "Process every notebook of the project in the current folder into `dest`"
+    os.environ.pop('IN_TEST', None)
+    from execnb.nbio import mk_cell, read_nb, write_nb
+    from nbdev import processors as P
+    from nbdev.config import get_config
+    from nbdev.doclinks import _build_modidx, nbglob
+    from nbdev.process import NBProcessor
+    from nbdev.quarto import refresh_quarto_yml
+    cfg = get_config(); nbs = cfg.nbs_path
+    base = cfg.doc_host.rstrip('/')+cfg.doc_baseurl.rstrip('/')+'/'
+    refresh_quarto_yml(); _build_modidx()
+    procs = [P.FrontmatterProc, P.populate_language, P.strip_ansi, P.hide_line, P.filter_stream_, P.rm_header_dash, P.rm_export,
+             P.ai_magics, P.clean_magics, P.hide_, P.add_links, P.strip_hidden_metadata]
+    for f in sorted(nbglob(as_path=True)):
+        rel = f.resolve().relative_to(nbs.resolve()); depth = len(rel.parts)-1
+        nb = read_nb(f); nb.path_ = f
+        p = NBProcessor(nb=nb, procs=procs)
+        api_cells(nb, P._default_exp(read_nb(f)), depth, mk_cell)
+        p.process()
+        for c in nb.cells[:1]: c.source = re.sub(r'^output-file:.*\n', '', c.source, flags=re.M)   # the file has that name already
+        d = dest/rel.parent/out_name(rel); d.parent.mkdir(parents=True, exist_ok=True)
+        write_nb(nb, d)
+        d.write_text(relink(d.read_text(encoding='utf-8'), base, depth), encoding='utf-8')
+    for f in nbs.glob('*'):
+        if f.suffix in ('.yml', '.css', '.svg', '.png'): shutil.copy(f, dest)
+    for f in ('CONTRIBUTING.md', 'CHANGELOG.md'):
+        if Path(f).exists(): (dest/f.lower()).write_text(relink(Path(f).read_text(encoding='utf-8'), base, 0, 'nbs/'), encoding='utf-8')
+    sb = dest/'sidebar.yml'
+    sb.write_text(re.sub(r'(?<=[ /])\d+[a-zA-Z0-9]*_(?=[^/\n]+\.ipynb)', '', sb.read_text(encoding='utf-8')), encoding='utf-8')
+    (dest/'source').mkdir()
+    for f in sorted(Path('pretrain').glob('[!_]*.py')): source_page(f, dest/'source')
+
+def relink(s, base, depth, prefix=''):
+    "Links to our own site become relative; links between notebooks lose the number that orders the files"
+    s = s.replace(base, '../'*depth)
+    s = re.sub(rf'\]\({prefix}((?:\.\./)*(?:[\w-]+/)*)(?:\d+[a-zA-Z0-9]*_)?([\w-]+)\.(?:ipynb|html)(#[^)\s]*)?\)', r'](\1\2.html\3)', s)
+    return re.sub(r'\]\((?:\.\./)*(CONTRIBUTING|CHANGELOG)\.md\)', lambda m: f"]({'../'*depth}{m[1].lower()}.html)", s)
+
+def source_page(f, dest):
+    "One module as a page with a numbered, linkable line for each of its lines"
+    from smalldocs.highlight import highlight
+    src = f.read_text(encoding='utf-8')
+    nb = re.search(r'File to edit: \.\./nbs/(\S+)\.ipynb', src)
+    chapter = f' Its chapter is [{f.stem}](../{out_name(Path(nb[1]+".html"))}).' if nb else ''
+    rows = ''.join(f'<span id="L{i}" class="src-line"><a href="#L{i}">{i}</a>{l}</span>\n' for i,l in enumerate(highlight(src.rstrip('\n'), 'python').split('\n'), 1))
+    fm = f'---\ntitle: "pretrain/{f.name}"\nsearch: false\ntoc: false\npage-layout: full\n---\n\n'
+    page = f'Exported from the notebook; line numbers are those of the installed module.{chapter}\n\n'
+    (dest/f'{f.stem}.qmd').write_text(f'{fm}{page}``````{{=html}}\n<pre class="src-page sourceCode"><code>{rows}</code></pre>\n``````\n', encoding='utf-8')
+
+# ---------------------------------------------------------------- render and make self-contained
+
+def mathml(s):
+    from latex2mathml.converter import convert
+    tex = lambda m,d: convert(html.unescape(m[1]), display=d)
+    s = re.sub(r'\\\((.+?)\\\)', lambda m: tex(m, 'inline'), s, flags=re.S)
+    return re.sub(r'\\\[(.+?)\\\]', lambda m: tex(m, 'block'), s, flags=re.S)
+
+def self_contain(site):
+    "No CDN, no web font, formulas as MathML, a search index that also loads from a file:// page"
+    for f in site.rglob('*.html'):
+        s = f.read_text(encoding='utf-8')
+        s = re.sub(r'(<span class="math[^>]*>)(.*?)(</span>)', lambda m: m[1]+mathml(m[2])+m[3], s, flags=re.S)
+        s = re.sub(r'<(link|script)[^>]*\b(?:href|src)="https?://[^>]*>(</script>)?', '', s)
+        up = '../'*(len(f.relative_to(site).parts)-1)
+        s = s.replace('</head>', f'<script src="{up}search.js" defer></script></head>', 1)
+        f.write_text(s, encoding='utf-8')
+    for f in site.rglob('*.css'):
+        s = f.read_text(encoding='utf-8')
+        t = re.sub(r'@import\s*(?:url\([^)]*\)|"[^"]*")\s*;', '', s)
+        if t!=s: f.write_text(t, encoding='utf-8')
+    idx = (site/'search.json').read_text(encoding='utf-8')
+    (site/'search.js').write_text(f'window.searchIndex = {idx};\n', encoding='utf-8')
+    for f in site.rglob('smalldocs.js'):
+        s = f.read_text(encoding='utf-8'); old = 'const r = await fetch(offset + "search.json");'
+        assert s.count(old)==1, 'smalldocs changed how it loads its search index'
+        f.write_text(s.replace(old, 'const r = window.searchIndex ? {ok: true, json: async () => window.searchIndex} : await fetch(offset + "search.json");'), encoding='utf-8')
+
+def build(out, root=ROOT, quiet=False):
+    "Build the site of the project at `root` into `out`; returns smalldocs' warnings"
+    from smalldocs.site import build as render
+    out = Path(out).resolve()
+    with tempfile.TemporaryDirectory(prefix='docs-') as tmp:
+        src,dest = Path(tmp)/'project',Path(tmp)/'site'; dest.mkdir()
+        junk = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
+        for d in ('nbs', 'pretrain'): shutil.copytree(root/d, src/d, ignore=junk)
+        for f in ('settings.ini', 'CONTRIBUTING.md', 'CHANGELOG.md'):
+            if (root/f).exists(): shutil.copy(root/f, src)
+        env = {k:v for k,v in os.environ.items() if k!='IN_TEST'} | {'PYTHONPATH': str(src)}
+        subprocess.run([sys.executable, HERE/'docs.py', '--stage', dest], cwd=src, env=env, check=True)
+        site = render(dest, quiet=True)
+        self_contain(site.out)
+        if out.exists():
+            if any(out.iterdir()) and not (out/'site_libs').is_dir(): sys.exit(f'{out} is not a built site; give --out a new or empty folder')
+            shutil.rmtree(out)
+        shutil.move(site.out, out)
+    return site.warnings
+
+# ---------------------------------------------------------------- check the result
+
+class Page(HTMLParser):
+    "What a page links to, which anchors it has, which pictures it shows"
+    def __init__(self, text):
+        super().__init__(); self.links,self.ids,self.imgs,self.remote = [],[],[],[]
+        self.feed(text)
+    def handle_starttag(self, tag, attrs):
+        a = dict(attrs)
+        if a.get('id'): self.ids.append(a['id'])
+        if tag=='a' and a.get('name'): self.ids.append(a['name'])
+        for k in ('href', 'src', 'data', 'poster'):
+            u = a.get(k)
+            if u is None: continue
+            if tag=='img': self.imgs.append(u)
+            if tag=='a': self.links.append(u)
+            elif urlsplit(u).scheme in ('http', 'https') or u.startswith('//'): self.remote.append(u)
+            elif not u.startswith('data:'): self.links.append(u)
+    handle_startendtag = handle_starttag
+
+def check(site):
+    "Counts, and one line for each broken link or anchor, missing picture, duplicate anchor, or thing loaded from elsewhere"
+    site = Path(site).resolve()
+    pages = {f: Page(f.read_text(encoding='utf-8')) for f in sorted(site.rglob('*.html'))}
+    bad,n = [],dict(pages=len(pages), links=0, anchors=0, images=0, outside=0)
+    for f,p in pages.items():
+        where = f.relative_to(site).as_posix()
+        n['images'] += len(p.imgs)
+        bad += [f'{where}: loads {u} from elsewhere' for u in p.remote]
+        bad += [f'{where}: anchor {i!r} twice' for i in sorted({i for i in p.ids if p.ids.count(i)>1})]
+        bad += [f'{where}: an empty picture' for u in p.imgs if not u.removeprefix('data:')]
+        for u in p.links:
+            s = urlsplit(u)
+            if s.scheme or s.netloc: n['outside'] += 1; continue
+            n['links'] += 1
+            t = (f.parent/unquote(s.path)).resolve() if s.path else f
+            if t.is_dir(): t = t/'index.html'
+            if not t.is_file(): bad.append(f'{where}: {u} leads nowhere'); continue
+            if s.fragment:
+                n['anchors'] += 1
+                if t in pages and unquote(s.fragment) not in pages[t].ids: bad.append(f'{where}: {u} has no such anchor')
+    for f in site.rglob('*.css'):
+        bad += [f'{f.relative_to(site).as_posix()}: loads {u} from elsewhere' for u in re.findall(r'(?:url\(|@import\s+)["\']?(https?:[^"\')]+)', f.read_text(encoding='utf-8'))]
+    return n,bad
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ap.add_argument('--out', default=ROOT/'_docs', help='folder of the site (default: _docs)')
+    ap.add_argument('--stage', help=argparse.SUPPRESS)
+    a = ap.parse_args()
+    if a.stage: return stage(Path(a.stage))
+    t0 = time.time(); warnings = build(a.out)
+    n,bad = check(a.out)
+    for w in [*warnings, *bad]: print(w)
+    print(', '.join(f'{v} {k}' for k,v in n.items()) + f'; {len(warnings)+len(bad)} problems; {time.time()-t0:.1f} s; {Path(a.out)/"index.html"}')
+    return 1 if warnings or bad else 0
+
+if __name__=='__main__': sys.exit(main())
