@@ -223,7 +223,7 @@ class Guard:
         norm:float|torch.Tensor, # Of the whole gradient, before clipping
     )->bool:                     # May the optimizer step?
         "True when both are finite; FloatingPointError after `max_bad` bad steps in a row"
-        loss,norm = float(loss),float(norm)
+        loss,norm = [float(x.detach() if isinstance(x, torch.Tensor) else x) for x in (loss,norm)]
         if math.isfinite(loss) and math.isfinite(norm): self.row = 0; return True
         self.row += 1
         self.total += 1
