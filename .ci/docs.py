@@ -2,7 +2,7 @@
 
 The inputs are a standard nbdev and Quarto project (nbs/, settings.ini, _quarto.yml, sidebar.yml). A copy is processed with nbdev's own processors,
 rendered by smalldocs, made self-contained, and every link, anchor and picture of the result is checked."""
-import argparse, ast, html, json, os, re, shutil, subprocess, sys, tempfile, time
+import argparse, ast, html, os, re, shutil, subprocess, sys, tempfile, time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
