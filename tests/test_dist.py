@@ -1,0 +1,123 @@
+"""`pretrain.dist` in two real processes started by torchrun, which a notebook kernel cannot be."""
+import json, os, subprocess, sys, time
+import pytest
+
+COMMON = '''
+import json, sys, time, torch
+from pathlib import Path
+from pretrain.dist import all_sum, barrier, cleanup, first, is_main, rank, reduce_grads, setup, share, slice_rows, world
+dir = Path(sys.argv[1])
+'''
+
+LIMIT_S = 100 # a test that takes longer has hung
+
+
+def run(tmp_path, body, n=2, timeout_s=60, wait_s=60):
+    "Run a script in `n` processes (one: without torchrun); exit code, stderr, seconds"
+    script = tmp_path/'script.py'
+    script.write_text(f'{COMMON}\nsetup("cpu", timeout_s={timeout_s}, wait_s={wait_s})\n{body}\ncleanup()\n')
+    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)] if n>1 else []
+    env = {k:v for k,v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
+    env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
+    t = time.monotonic()
+    p = subprocess.Popen([sys.executable, *launch, str(script), str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    try: _,err = p.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, 9)
+        pytest.fail(f'hung for {LIMIT_S} s: {p.communicate()[1][-2000:]}')
+    return p.returncode, err, time.monotonic()-t
+
+
+def ok(tmp_path, body, n=2, **kw):
+    "Run a script that must succeed"
+    code,err,_ = run(tmp_path, body, n, **kw)
+    assert code==0, err[-3000:]
+
+
+GRADS = '''
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)).double()
+late, never = torch.nn.Parameter(torch.ones(4).double()), torch.nn.Parameter(torch.ones(2).double())
+params = [*net.parameters(), late, never]
+x = torch.randn(12, 6).double()
+for step in range(3):
+    for p in params: p.grad = None
+    mine = x[slice_rows(12, rank(), world())]
+    for micro in mine.chunk(2): (net(micro).square().sum()/12).backward()
+    if is_main(): (3*late).sum().backward() # a gradient on one rank only
+    reduce_grads(params, bucket_mb=BUCKET)
+    with torch.no_grad():
+        for p in params:
+            if p.grad is not None: p -= .1*p.grad
+assert never.grad is None
+n = all_sum(torch.tensor([len(mine), 1]))
+out = dict(params=[p.tolist() for p in params], late=late.grad.tolist(), rows=int(n[0]), ranks=int(n[1]))
+(dir/f'{world()}_{rank()}.json').write_text(json.dumps(out))
+'''
+
+
+@pytest.mark.parametrize('bucket_mb', [32., 1e-4], ids=['one_message', 'many_messages'])
+def test_two_ranks_equal_one_process(tmp_path, bucket_mb):
+    "Parameters after three steps: the same on both ranks bit for bit, and as in one process"
+    body = GRADS.replace('BUCKET', str(bucket_mb))
+    for n in (1, 2): ok(tmp_path, body, n)
+    one,a,b = [json.loads((tmp_path/f'{f}.json').read_text()) for f in ('1_0', '2_0', '2_1')]
+    assert a==b
+    assert (a['rows'], a['ranks'], one['rows'], one['ranks']) == (12, 2, 12, 1)
+    assert a['late'] == one['late'] == [3.]*4
+
+    def flat(o): return [o] if isinstance(o, float) else [v for e in o for v in flat(e)]
+    assert flat(a['params']) == pytest.approx(flat(one['params']), abs=1e-12)
+
+
+def test_first_builds_once(tmp_path):
+    "The main rank alone builds, however long it takes; the other finds it built; values are shared from the main rank"
+    ok(tmp_path, '''
+def build():
+    made = not (dir/'cache').exists()
+    if made:
+        time.sleep(4) # longer than a collective operation may take
+        (dir/'cache').write_text(str(rank()))
+    return made
+made = first(build)
+barrier()
+(dir/f'made_{rank()}').write_text(f'{made} {(dir/"cache").read_text()} {json.dumps(share([rank(), "é"]))}')
+''', timeout_s=2)
+    assert (tmp_path/'made_0').read_text() == 'True 0 [0, "\\u00e9"]'
+    assert (tmp_path/'made_1').read_text() == 'False 0 [0, "\\u00e9"]'
+
+
+def test_first_failing_on_main_stops_all(tmp_path):
+    "The other rank hears the reason instead of waiting"
+    code,_,dt_s = run(tmp_path, '''
+def build(): raise ValueError('no corpus here')
+try: first(build)
+except Exception as e:
+    (dir/f'err_{rank()}').write_text(f'{type(e).__name__}: {e}')
+    if not is_main(): raise
+    time.sleep(5) # the other rank must not need us to die first
+''')
+    assert code!=0 and dt_s<LIMIT_S
+    assert (tmp_path/'err_0').read_text() == 'ValueError: no corpus here'
+    assert (tmp_path/'err_1').read_text() == 'RuntimeError: rank 0 failed, so rank 1 stops: ValueError: no corpus here'
+
+
+@pytest.mark.parametrize('bad', ['raise ValueError("broken rank")', 'time.sleep(1000)'], ids=['raises', 'hangs'])
+def test_bad_rank_does_not_hang_the_others(tmp_path, bad):
+    "A rank that dies, or never arrives, ends the run within the timeout"
+    code,err,dt_s = run(tmp_path, f'''
+if rank()==1: {bad}
+all_sum(torch.ones(1))
+(dir/'done').write_text('')
+''', timeout_s=3)
+    assert code!=0 and dt_s<LIMIT_S
+    assert not (tmp_path/'done').exists()
+
+
+def test_ranks_that_never_met(tmp_path):
+    "A script that forgets `setup` is told so"
+    script = tmp_path/'script.py'
+    script.write_text('import torch\nfrom pretrain.dist import all_sum\nall_sum(torch.ones(1))\n')
+    env = {**os.environ, 'WORLD_SIZE':'2', 'RANK':'0', 'PYTHONPATH':os.pathsep.join(p for p in sys.path if p)}
+    r = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=env, timeout=LIMIT_S)
+    assert r.returncode!=0 and 'call setup(device) first' in r.stderr
