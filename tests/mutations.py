@@ -1,0 +1,110 @@
+"""Plant a bug in a copy of the library and see the named test fail: `python tests/mutations.py [NAME...]` prints mutation -> failing test.
+
+A mutation replaces a text that occurs exactly once in the exported cells of one notebook, there and in the exported module, so it can't go stale
+unnoticed. The test it names is a heading of a notebook, which is then run up to its first failing cell, or a pytest node id."""
+import json, os, re, shutil, subprocess, sys, tempfile, time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+@dataclass(frozen=True)
+class Mutation:
+    name:str      # What is broken
+    nb:str        # Notebook that exports the code, without folder and suffix
+    old:str       # Text to replace
+    new:str       # What replaces it
+    shown_by:str  # `nbs/05_loader.ipynb#Heading`, or a pytest node id
+    error:str = 'AssertionError'  # How the test must fail; a crash would prove less
+
+MUTATIONS = [
+    Mutation('shift 0', '05_loader', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/05_loader.ipynb#The shift'),
+    Mutation('shift 2', '05_loader', 'rows[..., 1:].contiguous()', 'torch.nn.functional.pad(rows[..., 2:], (0,1), value=-1)', 'nbs/05_loader.ipynb#The shift'),
+    Mutation('causal mask removed', '06_model', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/06_model.ipynb#'),
+    Mutation('LR off by one step', '08_schedule', 'return (i+1)/cfg.warmup', 'return i/cfg.warmup', 'nbs/08_schedule.ipynb#'),
+]
+
+def source(c): return c['source'] if isinstance(c['source'], str) else ''.join(c['source'])
+def exported(c): return c['cell_type']=='code' and bool(re.search(r'^#\|\s*exports?\b', source(c), re.M))
+
+def swap(s, m, where):
+    "Replace once; anything but exactly one match means that the mutation no longer fits the code"
+    if s.count(m.old)!=1: raise ValueError(f'{m.name}: {m.old!r} occurs {s.count(m.old)} times in {where}; it must occur once')
+    return s.replace(m.old, m.new)
+
+def plant(m, root):
+    "Apply `m` to the notebook and the module under `root`"
+    nb = root/f'nbs/{m.nb}.ipynb'; d = json.loads(nb.read_text(encoding='utf-8'))
+    cells = [c for c in d['cells'] if exported(c)]
+    hit = [c for c in cells if m.old in source(c)]
+    if len(hit)!=1: raise ValueError(f'{m.name}: {m.old!r} is in {len(hit)} exported cells of {m.nb}; it must be in one')
+    hit[0]['source'] = swap(source(hit[0]), m, m.nb)
+    nb.write_text(json.dumps(d), encoding='utf-8')
+    mod = next(re.search(r'default_exp\s+(\S+)', source(c))[1] for c in d['cells'] if 'default_exp' in source(c))
+    py = root/f'pretrain/{mod}.py'
+    py.write_text(swap(py.read_text(encoding='utf-8'), m, py.name), encoding='utf-8')
+
+def copy(dst):
+    "What the tests need, without git and outputs of builds"
+    junk = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
+    for d in ('nbs', 'pretrain', 'tests', 'configs', '.ci'): shutil.copytree(ROOT/d, dst/d, ignore=junk)
+    for f in ('settings.ini', 'pyproject.toml', 'setup.py', 'README.md'): shutil.copy(ROOT/f, dst)
+    return dst
+
+def run_notebook(nb, root):
+    "In a process of its own: run `nb` to its first failing cell; print what failed as JSON, or null"
+    os.chdir(root/'nbs'); sys.path.insert(0, str(root)); os.environ['IN_TEST'] = '1'
+    from execnb.shell import CaptureShell
+    from nbdev.config import get_config
+    skip = re.compile(rf"^\s*#\|\s*(?:(?:{'|'.join(get_config().tst_flags.split())})\b|eval:\s*false)", re.M)
+    k,head = CaptureShell(str(nb.parent)),''
+    for c in json.loads(nb.read_text(encoding='utf-8'))['cells']:
+        s = source(c)
+        if c['cell_type']=='markdown': head = ([head]+re.findall(r'^#{1,6}\s+(.+?)\s*$', s, re.M))[-1]
+        if c['cell_type']!='code' or 'nbdev_export(' in s or skip.search(s): continue
+        k.run(s)
+        if k.exc: return print(json.dumps(dict(head=head, error=type(k.exc).__name__, text=(str(k.exc).strip().splitlines() or [''])[0][:200], cell=s[:300])))
+    import pretrain
+    assert Path(pretrain.__file__).resolve().is_relative_to(root.resolve()), 'the copy was not used'
+    print('null')
+
+def failure(m, root):
+    "How the named test fails under `root`: (test, error, text), or None if it passes"
+    env = {k:v for k,v in os.environ.items() if k!='IN_TEST' and not k.startswith('PYTEST')} | dict(PYTHONPATH=str(root), OMP_NUM_THREADS='1', MPLBACKEND='agg')
+    nb,_,head = m.shown_by.partition('#')
+    if nb.endswith('.ipynb'):
+        p = subprocess.run([sys.executable, __file__, '--notebook', root/nb, root], env=env, capture_output=True, text=True)
+        if p.returncode: raise RuntimeError(p.stderr[-2000:])
+        r = json.loads(p.stdout.strip().splitlines()[-1])
+        return r and (f"{nb}#{r['head']}", r['error'], r['text'])
+    p = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', m.shown_by], cwd=root, env=env, capture_output=True, text=True)
+    if p.returncode==0: return None
+    if p.returncode!=1: raise RuntimeError(p.stdout[-2000:]+p.stderr[-2000:])
+    err = re.search(r'^E\s+(\w+(?:Error|Exception|Exit)?)\b', p.stdout, re.M)
+    failed = re.search(r'^FAILED (\S+)', p.stdout, re.M)
+    kind = 'AssertionError' if re.search(r'^E\s+(?:assert|AssertionError)\b', p.stdout, re.M) else err[1] if err else '?'
+    return failed[1].partition('[')[0] if failed else '?', kind, ''
+
+def try_mutation(m):
+    "Plant `m` in a fresh copy and run its test: (caught by the named test, what was seen)"
+    with tempfile.TemporaryDirectory(prefix='mutation-') as tmp:
+        root = copy(Path(tmp)/'copy'); plant(m, root)
+        got = failure(m, root)
+    if got is None: return False, f'{m.shown_by} passes'
+    want = m.shown_by.partition('[')[0]
+    return got[0]==want and got[1]==m.error, f"{got[0]}: {got[1]}{': ' if got[2] else ''}{got[2]}"
+
+def main(names):
+    if names[:1]==['--notebook']: return run_notebook(Path(names[1]), Path(names[2]))
+    ms = [m for m in MUTATIONS if not names or m.name in names]; t0 = time.time()
+    print('| mutation | failing test | caught |\n|--|--|--|')
+    bad = 0
+    with ThreadPoolExecutor(os.cpu_count()) as ex:
+        for m,(ok,seen) in zip(ms, ex.map(try_mutation, ms)):
+            bad += not ok
+            print(f"| {m.name} | {seen} | {'yes' if ok else 'NO: expected '+m.shown_by} |", flush=True)
+    print(f'\n{len(ms)-bad} of {len(ms)} caught, {time.time()-t0:.0f} s')
+    return int(bad>0)
+
+if __name__=='__main__': sys.exit(main(sys.argv[1:]))
