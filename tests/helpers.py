@@ -1,0 +1,23 @@
+"What several test files need: a small corpus, a small config, the command line in a process of its own"
+import os, subprocess, sys
+from pathlib import Path
+
+SMALL = ['tokenizer.vocab_size=400', 'prepare.workers=1', 'model.seq_len=64', 'model.n_layer=2', 'model.n_head=2', 'model.width=32',
+         'loader.batch_rows=8', 'train.micro_rows=4', 'train.device=cpu', 'train.threads=1', 'eval.tokens=2000', 'eval.rows=8', 'schedule.warmup=2',
+         'sample.tokens=8', 'sample.prompts=["The "]', 'metrics.peak_tflops=1', 'prepare.cache=cache']
+
+def write_texts(folder, n=60):
+    "The topics of Python's own help as a folder of text files"
+    from pydoc_data.topics import topics
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for k in sorted(topics)[:n]: (Path(folder)/f'{k.replace("/", "_")}.txt').write_text(topics[k], encoding='utf-8')
+
+def env(**more):
+    "This process's environment, one thread, without the notebook tests' flag"
+    e = {k: v for k,v in os.environ.items() if k!='IN_TEST'}
+    return {**e, 'OMP_NUM_THREADS':'1', **more}
+
+def pretrain(*args, cwd, n_proc=1, **kw):
+    "Run `python -m pretrain`, under torchrun when there is more than one process"
+    head = [sys.executable, '-m', *(['torch.distributed.run', '--standalone', '--nproc_per_node', str(n_proc), '-m'] if n_proc>1 else []), 'pretrain']
+    return subprocess.run([*head, *map(str, args)], cwd=cwd, env=env(), capture_output=True, text=True, timeout=300, **kw)
