@@ -203,7 +203,7 @@ def json_text(
 )->str:
     "The text in a line of JSON, or `ValueError` saying what was there instead"
     try: o = json.loads(line)
-    except json.JSONDecodeError as e: raise ValueError(f'not JSON ({e.msg} at column {e.colno}); one object a line would work') from None
+    except json.JSONDecodeError as e: raise ValueError(f'not JSON (column {e.colno}: {e.msg}); one object a line would work') from None
     except (RecursionError,ValueError) as e: raise ValueError(f'not readable JSON ({e}); one flat object a line would work') from None
     if not isinstance(o, dict): raise ValueError(f'JSON, but {type(o).__name__} instead of an object such as {{"{key}": "..."}}')
     if key not in o: raise ValueError(f'no key {key!r} among {sorted(o)[:NOTES]}; set data.text_key to the one that holds the text')
@@ -401,8 +401,8 @@ def describe_split(
     "How validation is set aside, in words"
     rule = split_rule(cfg)
     if rule=='files': return f'validation: {n_of(len(find_files(cfg.valid, "data.valid")), "source")} of its own, data.valid'
-    if rule=='hash': return f'validation: {cfg.valid_frac:g} of the documents, chosen by a hash of their text'
-    return f'validation: the last {cfg.valid_frac:g} of each document (fewer than {cfg.split_min_docs:,} documents)'
+    if rule=='hash': return f'validation: {cfg.valid_frac:.1%} of the documents, chosen by a hash of their text'
+    return f'validation: the last {cfg.valid_frac:.1%} of each document (fewer than {cfg.split_min_docs:,} documents)'
 
 # %% ../nbs/03_corpus.ipynb #cell98
 CORPUS_FORMAT = 1 # Goes up when the same files give other documents than before
