@@ -205,7 +205,7 @@ def make_shard(
     ids = [o for t in texts for o in (bos, tok.encode_array(t).astype(dt))]
     lens = np.array([len(o)+1 for o in ids[1::2]], '<i8')
     meta = dict(n_doc=len(texts), n_tok=int(lens.sum()), n_bytes=n_bytes, text=text,
-        bin=write_whole(base.with_suffix('.bin'), *ids), lens=write_whole(base.with_suffix('.lens'), lens))
+        bin=write_whole(base.with_suffix('.bin'), np.concatenate(ids)), lens=write_whole(base.with_suffix('.lens'), lens))
     write_whole(base.with_suffix('.json'), json.dumps(meta).encode())
     return meta
 
@@ -235,7 +235,7 @@ def open(cls:Tokens,
 )->Tokens:
     "Map prepared tokens into memory"
     folder = Path(folder)
-    def damaged(what): return ValueError(one_line(f'{folder}: prepared tokens are damaged ({what}); delete the folder and they are made again'))
+    def damaged(what): return ValueError(one_line(f'{folder}: prepared tokens are damaged ({what})'))
     try:
         o = json.loads((folder/INDEX).read_bytes())
         if o['format']!=PREPARED_FORMAT: raise damaged(f'format {o["format"]!r} instead of {PREPARED_FORMAT}')
@@ -342,9 +342,9 @@ def prepare(
     key = name()
     hashes.save()
     folder = root/'tokens'/f'{split}-{key[:KEY_CHARS]}'
-    if toks := existing(folder, split, say): return toks
+    if toks := existing(folder): say(f'{split} tokens: reused, {summary(toks)}'); return toks
     with locked(folder.with_suffix('.lock'), f'{split} tokens', say):
-        if toks := existing(folder, split, say): return toks
+        if toks := existing(folder, warn=True): say(f'{split} tokens: made by another process, {summary(toks)}'); return toks
         say(f'{split} tokens: encoding with {n_of(n_workers(prep), "worker")}')
         t0,skipped = time.monotonic(),Skipped()
         metas = build(folder, split_documents(data, split, skipped), tok, prep, say)
@@ -377,13 +377,11 @@ def summary(toks:Tokens)->str:
     return f'{n_of(toks.n_doc, "document")}, {n_of(toks.n_tok, "token")}, {toks.n_bytes/toks.n_tok:.2f} bytes per token' + (f', {skipped}' if skipped else '')
 
 def existing(
-    folder:Path,   # Where the tokens would be
-    split:str,     # Which side, for messages
-    say:Callable,  # Told what is reused
+    folder:Path,     # Where the tokens would be
+    warn:bool=False, # Tell if they are there but damaged
 )->Tokens|None:
     "Finished tokens, if they are there and whole"
     if not (folder/INDEX).exists(): return None
-    try: toks = Tokens.open(folder)
-    except ValueError as e: warnings.warn(f'{e}; making them again', stacklevel=2); return None
-    say(f'{split} tokens: reused, {summary(toks)}')
-    return toks
+    try: return Tokens.open(folder)
+    except ValueError as e:
+        if warn: warnings.warn(f'{e}; making them again', stacklevel=2)
