@@ -11,6 +11,7 @@ __all__ = ['DTYPES', 'CHUNK', 'FORMAT', 'MANIFEST', 'STATE', 'FILE', 'MANIFEST_M
 # %% ../nbs/11_checkpoint.ipynb #cell3
 import hashlib, json, math, os, random, re, shutil, stat, sys
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch
@@ -26,7 +27,7 @@ class CheckpointError(ValueError):
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
     "What stays on the disk"
-    keep:PosInt = 2 # Newest intact checkpoints to keep; more protect against damage, each costs its size [checkpoints]
+    keep:PosInt = 2 # Newest intact checkpoints to keep; more protect against damage, each costs its size, and one more while saving [checkpoints]
 
 # %% ../nbs/11_checkpoint.ipynb #cell16
 DTYPES = {torch.uint64:'U64', torch.int64:'I64', torch.float64:'F64', torch.complex64:'C64', torch.float32:'F32', torch.uint32:'U32',
@@ -88,7 +89,7 @@ def check_state(
 def _json(o): return json.dumps(o, indent=1, allow_nan=False).encode()+b'\n'
 
 # %% ../nbs/11_checkpoint.ipynb #cell27
-CHUNK = 2**24  # bytes handed to one write; hashing and writing alternate in pieces of this size
+CHUNK = 2**24  # bytes that are written and hashed at the same time
 
 def write_file(
     path,                  # A file that isn't there yet
@@ -96,13 +97,13 @@ def write_file(
 )->dict:                   # `size` [bytes] and `sha256`, as the manifest has them
     "Write, hash on the way, and wait until it is on the disk"
     sha,size = hashlib.sha256(),0
-    with open(path, 'xb', buffering=0) as f:
-        for c in chunks:
-            c = memoryview(c)
+    with open(path, 'xb', buffering=0) as f, ThreadPoolExecutor(1) as pool:
+        for c in map(memoryview, chunks):
             for i in range(0, len(c), CHUNK):
-                part = c[i:i+CHUNK]
-                sha.update(part); size += len(part)
+                part = c[i:i+CHUNK]; size += len(part)
+                hashed = pool.submit(sha.update, part)
                 while len(part): part = part[os.write(f.fileno(), part):]
+                hashed.result()
         os.fsync(f.fileno())
     return dict(size=size, sha256=sha.hexdigest())
 
@@ -215,14 +216,14 @@ def clean_up(
 # %% ../nbs/11_checkpoint.ipynb #cell41
 def prune(
     root,       # The directory `checkpoints`
-    step:int,   # The step that was just saved
+    step:int,   # The step that was just saved, and verified
     keep:int,   # Intact checkpoints to keep, this one included
 ):
     "Delete checkpoints that are no longer needed; never the last `keep` intact ones"
-    n = 0
+    n = 1
     for s,p in list_checkpoints(root):
-        if s>step or n>=keep: _remove(p)
-        elif _is_intact(p): n += 1
+        if s>step or s<step and n>=keep: _remove(p)
+        elif s<step and _is_intact(p): n += 1
 
 def save_checkpoint(
     root,                                   # The directory `checkpoints` of a run; made if it isn't there

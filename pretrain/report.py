@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SIZE', 'SIZE_COMPARE', 'DPI', 'LOSS', 'VALID', 'OTHER', 'MUTED', 'ALERT', 'FAINT', 'THIN', 'SMALL', 'FEW', 'SKIP',
-           'HEAD', 'PANELS', 'COLUMN', 'AXES', 'RunLog', 'read_run', 'RunFigure', 'plot_run', 'save_plot', 'Summary',
-           'summary', 'compare']
+           'HEAD', 'PAD', 'PANELS', 'COLUMN', 'AXES', 'RunLog', 'read_run', 'RunFigure', 'plot_run', 'save_plot',
+           'Summary', 'summary', 'compare']
 
 # %% ../nbs/17_report.ipynb #cell3
 import json, math, os, tomllib
@@ -25,7 +25,7 @@ def _read(path, parse):
     "What a file holds, {} when there is none; a damaged one is named"
     try: return parse(Path(path).read_text())
     except (FileNotFoundError, NotADirectoryError): return {}
-    except ValueError as e: raise ValueError(f'{path}: cannot be read ({str(e).splitlines()[0]})') from None
+    except (ValueError, RecursionError) as e: raise ValueError(f'{path}: cannot be read ({str(e).splitlines()[0]})') from None
 
 @dataclass(frozen=True)
 class RunLog:
@@ -63,7 +63,7 @@ class RunFigure(Figure):
         buf = BytesIO(); self.savefig(buf, format='png')
         return buf.getvalue()
 
-SIZE,SIZE_COMPARE,DPI = (10,5.4),(10,3.2),100      # of a figure [inch], [dots per inch]
+SIZE,SIZE_COMPARE,DPI = (10,5.4),(10,3.2),80       # of a figure [inch], [dots per inch]
 LOSS,VALID,OTHER,MUTED,ALERT = 'tab:blue','tab:orange','tab:green','0.45','tab:red'
 FAINT,THIN,SMALL = 0.35,0.8,8                      # opacity and width of raw curves, [pt] of small print
 FEW = 3                                            # a curve of so few points shows them as dots
@@ -77,10 +77,9 @@ def _tidy(ax, title):
     ax.set_title(title, loc='left', fontsize='medium')
     ax.spines[['top','right']].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator('auto', integer=True))
-    ax.margins(x=0.01)
 
 # %% ../nbs/17_report.ipynb #cell16
-SKIP,HEAD = 0.1,0.25  # share of the steps left out when the scale is chosen; room above the rest, in units of its range
+SKIP,HEAD,PAD = 0.1,0.25,0.1   # share of the steps left out when the scale is chosen; room for them above the rest, and space around, in units of its range
 
 def _loss_limits(y):
     "Bottom and top of the loss axis, or None when it's free"
@@ -88,7 +87,7 @@ def _loss_limits(y):
     rest = y[int(len(y)*SKIP):]
     if len(rest)<=FEW: return None
     lo,hi = rest.min(),rest.max(); room = (hi-lo) or 1.
-    return lo-room*FAINT/FEW, min(y.max(), hi+HEAD*room)+room*FAINT/FEW
+    return lo-room*PAD, min(y.max(), hi+HEAD*room)+room*PAD
 
 def _panel_loss(ax, log):
     x,y = log.series('loss'); xe,ye = log.series('loss_ema')
@@ -116,7 +115,7 @@ def _panel_bpb(ax, log):
         ax.annotate(name, (1,v), xycoords=('axes fraction','data'), xytext=(-2,2), textcoords='offset points', ha='right', fontsize=SMALL, color=MUTED)
     if b := _best(log):
         ax.plot(*b, '*', color=VALID, ms=SMALL+2, mec='white')
-        ax.set_xlabel(f'best {b[1]:.4f} at step {b[0]:,}', fontsize=SMALL)
+        ax.set_xlabel(f'best {b[1]:.4f} at step {b[0]:,}, last {y[np.isfinite(y)][-1]:.4f}', fontsize=SMALL)
     _tidy(ax, 'validation [bits per byte]')
 
 def _panel_lr(ax, log):
@@ -161,7 +160,7 @@ def plot_run(
     fig.suptitle(log.path.resolve().name)
     if not have: fig.text(1/2, 1/2, 'nothing has been measured yet', ha='center', color=MUTED); return fig
     axes = fig.subplot_mosaic(_layout(have), height_ratios=[2,1][:len(_layout(have))])
-    for k in have: PANELS[k][1](axes[k], log)
+    for k in have: PANELS[k][1](axes[k], log); axes[k].set_xlim(0, max(log.records[-1]['step'], 1))
     return fig
 
 # %% ../nbs/17_report.ipynb #cell27
@@ -196,7 +195,7 @@ class Summary:
 
     def __str__(self):
         rows = [('run', f'{self.name}: step {self.steps:,}'+(f' of {self.total:,}' if self.total else '')+(f', {self.n_tok:,} tokens' if self.n_tok else ''))]
-        if self.loss is not None: rows.append(('loss', f'{self.loss:.4f}'+(f', smoothed {self.loss_ema:.4f}' if self.loss_ema is not None else '')+(f'; {self.bad} steps without a number' if self.bad else '')))
+        if self.loss is not None: rows.append(('loss', f'{self.loss:.4f}'+(f', smoothed {self.loss_ema:.4f}' if self.loss_ema is not None else '')+(f'; {self.bad} step{"s" if self.bad>1 else ""} without a number' if self.bad else '')))
         if self.best_bpb is not None: rows.append(('validation', f'{self.val_bpb:.4f} bits per byte, best {self.best_bpb:.4f} at step {self.best_step:,}'))
         for k,v in self.yardsticks.items():
             if self.best_bpb is not None: rows.append(('', f'best is {abs(1-self.best_bpb/v):.1%} {"below" if self.best_bpb<v else "above"} {k} ({v:.4f})'))
@@ -229,7 +228,7 @@ def _x(log, steps, by):
     if by=='step' or not len(steps): return steps
     s,y = log.series(by)
     if not len(s): raise ValueError(f'{log.path}: its records have no {by!r}; by="step" works for every run')
-    y = np.nan_to_num(y); y = y.cumsum() if by=='tokens' else y
+    y = np.nan_to_num(y); y = y.cumsum() if by=='tokens' else np.maximum.accumulate(y)
     i = np.searchsorted(s, steps, side='right')
     return np.concatenate([[0], y])[i]
 

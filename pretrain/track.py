@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'CURVES', 'DRAW_SHARE', 'BAR', 'MIN_COLUMNS', 'WIPE', 'PLOT_SIZE', 'PLOT_DPI', 'RAW', 'SMOOTH', 'VALID',
-           'FAINT', 'VIEWS', 'to_plain', 'scan', 'read_metrics', 'MetricsLog', 'TrackConfig', 'fmt_metrics', 'fmt_time',
-           'Thin', 'Progress', 'visible', 'Plain', 'Off', 'Terminal', 'draw_curves', 'Notebook']
+           'FAINT', 'DOT', 'VIEWS', 'to_plain', 'scan', 'read_metrics', 'MetricsLog', 'TrackConfig', 'fmt_metrics',
+           'fmt_time', 'Thin', 'Progress', 'visible', 'Plain', 'Off', 'Terminal', 'draw_curves', 'Notebook']
 
 # %% ../nbs/10_track.ipynb #cell3
 import bisect, errno, html, json, math, os, shutil, sys, time
@@ -18,7 +18,7 @@ from typing import Literal
 from fastcore.basics import patch
 from .config import PosFloat, PosInt
 
-# %% ../nbs/10_track.ipynb #cell13
+# %% ../nbs/10_track.ipynb #cell12
 def to_plain(
     v, # None, bool, number, string, NumPy scalar, tensor of one element, or dicts and lists of them
 ):     # The same in terms of JSON; a float that isn't finite becomes None
@@ -28,7 +28,7 @@ def to_plain(
     if hasattr(v, 'item'): v = v.item()
     return None if isinstance(v, float) and not math.isfinite(v) else v
 
-# %% ../nbs/10_track.ipynb #cell16
+# %% ../nbs/10_track.ipynb #cell15
 def _parse(line:bytes):
     "The record in `line`, or None"
     try: r = json.loads(line)
@@ -56,7 +56,7 @@ def read_metrics(
     "All complete records of a log"
     return scan(path)[0]
 
-# %% ../nbs/10_track.ipynb #cell19
+# %% ../nbs/10_track.ipynb #cell18
 class MetricsLog:
     "An append-only file of records, one JSON object per line, with steps that rise"
     def __init__(self,
@@ -86,7 +86,7 @@ class MetricsLog:
     def __exit__(self, *_): self.close()
     def __repr__(self): return f'MetricsLog({self.path.name}, last step {self.step})'
 
-# %% ../nbs/10_track.ipynb #cell21
+# %% ../nbs/10_track.ipynb #cell20
 @patch
 def truncate(self:MetricsLog,
     step:int|None=None, # Last step to keep; None keeps every whole record and only repairs the end
@@ -116,7 +116,7 @@ def sync(self:MetricsLog):
     "Wait until the log is on the disk itself: for a checkpoint that must not outlive its log"
     os.fsync(self.f.fileno())
 
-# %% ../nbs/10_track.ipynb #cell42
+# %% ../nbs/10_track.ipynb #cell41
 @dataclass(frozen=True, kw_only=True)
 class TrackConfig:
     "How often progress is shown"
@@ -124,7 +124,7 @@ class TrackConfig:
     log_s:PosFloat = 30. # A plain line comes at least this often, however slow the steps [s]
     redraw_s:PosFloat = 0.5 # Least time between two drawings of the live line or notebook plot [s]
 
-# %% ../nbs/10_track.ipynb #cell43
+# %% ../nbs/10_track.ipynb #cell42
 FORMATS = dict(loss='loss {:.4f}', loss_ema='ema {:.4f}', val_bpb='bpb {:.4f}', lr='lr {:.2e}', grad_norm='norm {:.3f}',
                tok_per_s='{:,.0f} tok/s', mfu='mfu {:.1%}') # key of a record: how the line shows it
 
@@ -144,7 +144,7 @@ def fmt_time(
     m,s = divmod(int(s), 60); h,m = divmod(m, 60)
     return f'{h}:{m:02}:{s:02}' if h else f'{m}:{s:02}'
 
-# %% ../nbs/10_track.ipynb #cell49
+# %% ../nbs/10_track.ipynb #cell48
 class Thin:
     "A curve that never has more than `size` points: full, it drops every second one"
     def __init__(self,
@@ -157,7 +157,7 @@ class Thin:
         if len(self.xs)>self.size: self.xs,self.ys,self.stride = self.xs[::2],self.ys[::2],2*self.stride
     def __len__(self): return len(self.xs)
 
-# %% ../nbs/10_track.ipynb #cell53
+# %% ../nbs/10_track.ipynb #cell52
 class Progress:
     "How far a run has come: a live line on a terminal, a bar and a plot in a notebook, plain lines elsewhere"
     def __init__(self,
@@ -199,14 +199,14 @@ class Progress:
 
 CURVES = ('loss', 'loss_ema', 'val_bpb')  # keys of a record that the notebook's plot shows
 
-# %% ../nbs/10_track.ipynb #cell55
+# %% ../nbs/10_track.ipynb #cell54
 def visible(
     text:str, # Anything, such as a sample
 )->str:
     "`text` with its control characters spelled out; newlines and tabs stay"
     return ''.join(c if c.isprintable() or c in '\n\t' else c.encode('unicode_escape').decode() for c in text)
 
-# %% ../nbs/10_track.ipynb #cell57
+# %% ../nbs/10_track.ipynb #cell56
 @patch
 def _remember(self:Progress, r):
     "Take a record in: the latest of each number, and the curves"
@@ -222,9 +222,9 @@ def left(self:Progress)->float|None: # Seconds; None before the first step
 
 @patch
 def line(self:Progress)->str:
-    "Step, numbers, time gone and time left"
+    "Step, time gone and time left, numbers: a narrow window cuts off the least important"
     left = '' if self.left() is None else f'<{fmt_time(self.left())}'
-    return f'{self.step:>{len(str(self.total))}}/{self.total}  {fmt_metrics(self.latest)}  [{fmt_time(time.monotonic()-self.t0)}{left}]'
+    return f'{self.step:>{len(str(self.total))}}/{self.total} [{fmt_time(time.monotonic()-self.t0)}{left}]  {fmt_metrics(self.latest)}'.rstrip()
 
 @patch
 def due(self:Progress)->bool:
@@ -234,7 +234,7 @@ def due(self:Progress)->bool:
 
 DRAW_SHARE = 0.02  # of the wall clock: watching a run must not slow it
 
-# %% ../nbs/10_track.ipynb #cell59
+# %% ../nbs/10_track.ipynb #cell58
 class Plain:
     "Whole lines: for files, pipes and tests"
     def __init__(self, p, out): self.p,self.out,self.last,self.said = p,out,None,None
@@ -260,18 +260,18 @@ class Off(Plain):
     def note(self, text): pass
     def close(self): pass
 
-# %% ../nbs/10_track.ipynb #cell60
+# %% ../nbs/10_track.ipynb #cell59
 def _in_notebook()->bool:
     "Does this code run in a notebook's kernel?"
     ip = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
     return getattr(ip, 'kernel', None) is not None
 
 def _pick_mode(out)->str:
-    "Notebook, terminal or plain"
+    "Notebook, terminal or plain; a terminal that knows no escape sequences is treated like a file"
     if out is None and _in_notebook(): return 'notebook'
-    return 'terminal' if (out or sys.stdout).isatty() else 'plain'
+    return 'terminal' if (out or sys.stdout).isatty() and os.environ.get('TERM')!='dumb' else 'plain'
 
-# %% ../nbs/10_track.ipynb #cell62
+# %% ../nbs/10_track.ipynb #cell61
 BAR,MIN_COLUMNS = 20,72     # columns of the bar; narrower windows do without it
 WIPE = '\r\033[K'           # to the first column, clear to the end of the line (ECMA-48, EL)
 
@@ -297,10 +297,10 @@ def _marks(out):
     try: '━─'.encode(getattr(out, 'encoding', None) or 'utf-8'); return '━─'
     except (UnicodeEncodeError, LookupError): return '#-'
 
-# %% ../nbs/10_track.ipynb #cell64
+# %% ../nbs/10_track.ipynb #cell63
 PLOT_SIZE,PLOT_DPI = (6,2.2),80   # of the live plot [inch], [dots per inch]
 RAW,SMOOTH,VALID = 'tab:blue','tab:blue','tab:orange'
-FAINT = 0.35                      # opacity of the unsmoothed loss
+FAINT,DOT = 0.35,3                # opacity of the unsmoothed loss, size of a validation point [pt]
 
 def draw_curves(
     curves:Mapping, # Key to something with `xs` and `ys`
@@ -315,7 +315,7 @@ def draw_curves(
     ax.set(xlabel='step', xlim=(0, max(total,1))); ax.set_ylabel('loss', color=RAW)
     ax.spines[['top','right']].set_visible(False)
     if v := curves['val_bpb'].xs:
-        right = ax.twinx(); right.plot(v, curves['val_bpb'].ys, 'o-', ms=2+1, lw=1, color=VALID)
+        right = ax.twinx(); right.plot(v, curves['val_bpb'].ys, 'o-', ms=DOT, lw=1, color=VALID)
         right.set_ylabel('bits per byte', color=VALID); right.spines[['top','left']].set_visible(False)
     buf = BytesIO(); fig.savefig(buf, format='png')
     return buf.getvalue()
