@@ -21,8 +21,14 @@ class Mutation:
 MUTATIONS = [
     Mutation('shift 0', '05_loader', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/05_loader.ipynb#The shift'),
     Mutation('shift 2', '05_loader', 'rows[..., 1:].contiguous()', 'torch.nn.functional.pad(rows[..., 2:], (0,1), value=-1)', 'nbs/05_loader.ipynb#The shift'),
-    Mutation('causal mask removed', '06_model', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/06_model.ipynb#'),
-    Mutation('LR off by one step', '08_schedule', 'return (i+1)/cfg.warmup', 'return i/cfg.warmup', 'nbs/08_schedule.ipynb#'),
+    Mutation('loader slice ignores the rank', '05_loader', 'self.rows(lo+self.mine.start, lo+self.mine.stop)', 'self.rows(lo, lo+self.batch_rows//self.world)',
+             'nbs/05_loader.ipynb#One run, however it is computed'),
+    Mutation('causal mask removed', '06_model', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/06_model.ipynb#Does it do what it says?'),
+    Mutation('one parameter in no group', '07_optim', 'res[k].append((n,p))', 'res[k] += [(n,p)] if p.ndim else []', 'nbs/07_optim.ipynb#Every parameter in exactly one group', 'ValueError'),
+    Mutation('clip disabled', '07_optim', 'if max_norm: torch._foreach_mul_', 'if max_norm<0: torch._foreach_mul_', 'nbs/07_optim.ipynb#Clipping'),
+    Mutation('LR off by one step in the rise', '08_schedule', 'return (i+1)/cfg.warmup', 'return i/cfg.warmup', 'nbs/08_schedule.ipynb#The settings'),
+    Mutation('LR off by one step in the fall', '08_schedule', 'p = max(N-i, 0)/d', 'p = max(N-i-1, 0)/d', 'nbs/08_schedule.ipynb#The settings'),
+    Mutation('EMA not debiased', '09_metrics', 'self.s/(1-self.beta**self.n) if', 'self.s if', 'nbs/09_metrics.ipynb#A loss you can read'),
 ]
 
 def source(c): return c['source'] if isinstance(c['source'], str) else ''.join(c['source'])
@@ -52,6 +58,13 @@ def copy(dst):
     for f in ('settings.ini', 'pyproject.toml', 'setup.py', 'README.md'): shutil.copy(ROOT/f, dst)
     return dst
 
+def failing_line(e, src):
+    "The line of the cell in which it failed"
+    tb = e.__traceback__
+    while tb and 'ipython-input' not in tb.tb_frame.f_code.co_filename and 'ipykernel' not in tb.tb_frame.f_code.co_filename: tb = tb.tb_next
+    n = tb.tb_lineno-1 if tb else 0
+    return (src.splitlines()+[''])[min(n, len(src.splitlines()))].strip()[:120]
+
 def run_notebook(nb, root):
     "In a process of its own: run `nb` to its first failing cell; print what failed as JSON, or null"
     os.chdir(root/'nbs'); sys.path.insert(0, str(root)); os.environ['IN_TEST'] = '1'
@@ -64,7 +77,7 @@ def run_notebook(nb, root):
         if c['cell_type']=='markdown': head = ([head]+re.findall(r'^#{1,6}\s+(.+?)\s*$', s, re.M))[-1]
         if c['cell_type']!='code' or 'nbdev_export(' in s or skip.search(s): continue
         k.run(s)
-        if k.exc: return print(json.dumps(dict(head=head, error=type(k.exc).__name__, text=(str(k.exc).strip().splitlines() or [''])[0][:200], cell=s[:300])))
+        if k.exc: return print(json.dumps(dict(head=head, error=type(k.exc).__name__, text=failing_line(k.exc, s))))
     import pretrain
     assert Path(pretrain.__file__).resolve().is_relative_to(root.resolve()), 'the copy was not used'
     print('null')
@@ -93,12 +106,12 @@ def try_mutation(m):
         got = failure(m, root)
     if got is None: return False, f'{m.shown_by} passes'
     want = m.shown_by.partition('[')[0]
-    return got[0]==want and got[1]==m.error, f"{got[0]}: {got[1]}{': ' if got[2] else ''}{got[2]}"
+    return got[0]==want and got[1]==m.error, f"{got[0]}: {got[1]}{' in ' if got[2] else ''}{got[2]}"
 
 def main(names):
     if names[:1]==['--notebook']: return run_notebook(Path(names[1]), Path(names[2]))
     ms = [m for m in MUTATIONS if not names or m.name in names]; t0 = time.time()
-    print('| mutation | failing test | caught |\n|--|--|--|')
+    print('| mutation | failing test | caught |\n|--|----|--|')
     bad = 0
     with ThreadPoolExecutor(os.cpu_count()) as ex:
         for m,(ok,seen) in zip(ms, ex.map(try_mutation, ms)):

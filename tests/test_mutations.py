@@ -1,0 +1,30 @@
+"""Planted bugs are caught, each by the test that is there for it. In tests/, since every mutation runs in a copy of the library, in a process of its own."""
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+import pytest
+import mutations as M
+
+@pytest.fixture(scope='module')
+def tried(request):
+    "All selected mutations, as many at a time as there are cores"
+    names = {i.callspec.params['m'].name for i in request.session.items if 'm' in getattr(getattr(i, 'callspec', None), 'params', {})}
+    with ThreadPoolExecutor(os.cpu_count()) as ex: yield {m.name: ex.submit(M.try_mutation, m) for m in M.MUTATIONS if m.name in names}
+
+@pytest.mark.parametrize('m', M.MUTATIONS, ids=lambda m: m.name)
+def test_mutation_is_caught(m, tried):
+    ok,seen = tried[m.name].result()
+    print(f'{m.name} -> {seen}')
+    assert ok, f'{m.name} should fail in {m.shown_by}; {seen}'
+
+def test_harmless_change_is_not_called_caught():
+    m = replace(M.MUTATIONS[0], new=M.MUTATIONS[0].old+' ')
+    assert M.try_mutation(m)==(False, f'{m.shown_by} passes')
+
+def test_wrong_reason_is_not_called_caught():
+    "A mutation that only breaks the syntax proves nothing"
+    ok,seen = M.try_mutation(replace(M.MUTATIONS[0], new='('))
+    assert not ok and 'SyntaxError' in seen
+
+def test_stale_mutation_is_an_error():
+    with pytest.raises(ValueError, match='must be in one'): M.try_mutation(replace(M.MUTATIONS[0], old='no such text'))
