@@ -52,7 +52,10 @@ class CorpusConfig:
         return res
 
 # %% ../nbs/03_corpus.ipynb #cell15
-def n_of(n:int, what:str)->str:
+def n_of(
+    n:int,    # How many
+    what:str, # A noun in the singular
+)->str:
     "A number and its noun"
     return f'{n:,} {what}' + 's'*(n!=1)
 
@@ -140,7 +143,9 @@ def find_files(
 BOM = b'\xef\xbb\xbf' # UTF-8 byte order mark, https://www.unicode.org/faq/utf_bom.html
 UTF16 = (b'\xff\xfe',b'\xfe\xff') # How UTF-16 files begin, same source
 FIX = 'convert the file to UTF-8, or set data.on_error = "skip"'
-def stop(e:Exception):
+def stop(
+    e:Exception, # What is wrong with a document
+):
     "The `bad` of `on_error = \"stop\"`"
     raise e
 
@@ -372,7 +377,7 @@ def valid_documents(
         if both: raise CorpusError('data.valid', f'{sorted(both)[0]!r} is in data.train too; validation needs files of its own')
         yield from documents(cfg.valid, cfg, skipped, 'data.valid'); return
     n = 0
-    for n,text in enumerate(side(documents(cfg.train, cfg, skipped), rule, cfg.valid_frac, 'valid'), 1): yield text
+    for text in side(documents(cfg.train, cfg, skipped), rule, cfg.valid_frac, 'valid'): n += 1; yield text
     if not n: raise CorpusError('data.valid_frac', f'{cfg.valid_frac:g} of this corpus is not one document for validation; '
                                 'name files in data.valid, or raise data.valid_frac')
 

@@ -163,7 +163,9 @@ def write_whole(
         raise OSError(e.errno or 0, e.strerror or str(e), str(path)) from None
     return h.hexdigest()
 
-def sync_dir(folder:Path):
+def sync_dir(
+    folder:Path, # Where a file was renamed
+):
     "Push a folder's list of names to the disk"
     fd = os.open(folder, os.O_RDONLY)
     try: os.fsync(fd)
@@ -249,7 +251,9 @@ def open(cls:Tokens,
         return cls(shards, np.concatenate(lens), o['vocab_size'], o['fingerprint'], o['n_bytes'], o['skipped'])
     except (OSError,KeyError,TypeError,json.JSONDecodeError,UnicodeDecodeError) as e: raise damaged(f'{type(e).__name__}: {e}') from None
 
-def shard_name(i:int)->str:
+def shard_name(
+    i:int, # Number of the shard, from 0
+)->str:
     "File name of a shard without its extension"
     return f'{i:05}'
 
@@ -371,7 +375,9 @@ def write_index(
     for p in folder.iterdir():
         if p.name!=INDEX and p.stem not in ours: p.unlink()
 
-def summary(toks:Tokens)->str:
+def summary(
+    toks:Tokens, # Opened tokens
+)->str:
     "Counts in a line"
     skipped = Skipped(**toks.skipped)
     return f'{n_of(toks.n_doc, "document")}, {n_of(toks.n_tok, "token")}, {toks.n_bytes/toks.n_tok:.2f} bytes per token' + (f', {skipped}' if skipped else '')
