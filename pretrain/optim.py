@@ -20,8 +20,8 @@ from .config import Frac, NatFloat, NatInt, PosFloat
 class OptimConfig:
     "How parameters move"
     lr:PosFloat = 2e-3          # Base learning rate of the matrices, and of scalars and vectors
-    embed_lr:PosFloat = 1e-2    # Base learning rate of the token embedding
-    head_lr:PosFloat = 2e-3     # Base learning rate of the output head
+    embed_lr:PosFloat = 0.1     # Base learning rate of the token embedding
+    head_lr:PosFloat = 1e-2     # Base learning rate of the output head
     beta1:Frac = 0.9            # Memory of the mean gradient, under 1
     beta2:Frac = 0.95           # Memory of the mean squared gradient, under 1
     eps:PosFloat = 1e-8         # Added to the root of the mean square
