@@ -19,7 +19,7 @@ def out_name(p): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.name.lower())
 def api_cells(nb, module, depth, mk_cell):
     "After nbdev has read the directives: put an API entry before each exported definition and keep its source, folded open"
     src = Path(f'pretrain/{module}.py').read_text(encoding='utf-8') if module else ''
-    at,res = (apidoc.lines(src) if src else {}),[]
+    at,res,seen = (apidoc.lines(src) if src else {}),[],set()
     for c in nb.cells:
         d = c.get('directives_', {})
         if c.cell_type!='code' or not {'export','exports'} & d.keys() or 'hide' in d: res.append(c); continue
@@ -28,12 +28,20 @@ def api_cells(nb, module, depth, mk_cell):
         for n,o in defs:
             if o.name.startswith('_'): md = f'<span id="{n.lower()}"></span>'
             else: md = apidoc.describe(n, o, com, f"{'../'*depth}source/{module}.html#L{at[n]}")
+            if n.lower() in seen: md = md.replace(f'{{#{n.lower()} ', f'{{#{n.lower()}-2 ')   # nbdev's anchors know no case: a class and a function may meet
+            seen.add(n.lower())
             res.append(mk_cell(md, 'markdown'))
         if all(isinstance(b, (ast.Import, ast.ImportFrom)) for b in ast.parse(code).body): continue
         c.directives_ = {k:v for k,v in d.items() if k not in ('export','exports')}
         if defs: c.source = f'#| code-fold: show\n#| code-summary: "Exported source"\n{code}'
         res.append(c)
+    taken = {i.lower() for c in res if c.cell_type=='markdown' for i in re.findall(r'\{#(\S+) \.api\}|<span id="([^"]+)">', c.source) for i in i if i}
+    for c in res:   # a heading that reads like a definition steps aside: the plain anchor belongs to the definition
+        if c.cell_type=='markdown' and '.api}' not in c.source:
+            c.source = re.sub(r'^(#{2,6}) ([^{}\n]+?) *$', lambda m: f'{m[0]} {{#sec-{slug(m[2])}}}' if slug(m[2]) in taken else m[0], c.source, flags=re.M)
     nb.cells = res
+
+def slug(heading): return re.sub(r'[^\w. -]', '', heading).strip().lower().replace(' ', '-')
 
 def stage(dest):
     "Process every notebook of the project in the current folder into `dest`"
