@@ -66,7 +66,7 @@ def check_groups(
         ks = where.pop(id(p), [])
         if p.requires_grad and not ks: bad.append(f'{n} is in no group')
         if len(ks)>1: bad.append(f'{n} is in {len(ks)} groups ({", ".join(ks)})')
-    if where: bad.append(f'{len(where)} parameters of the groups are not the model\'s')
+    if where: bad.append(f'{len(where)} of the grouped parameters not in the model')
     if bad: raise ValueError('parameter groups: '+'; '.join(bad)+'; each parameter needs exactly one')
 
 # %% ../nbs/07_optim.ipynb #cell33
