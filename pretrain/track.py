@@ -237,7 +237,10 @@ DRAW_SHARE = 0.02  # of the wall clock: watching a run must not slow it
 # %% ../nbs/10_track.ipynb #cell58
 class Plain:
     "Whole lines: for files, pipes and tests"
-    def __init__(self, p, out): self.p,self.out,self.last,self.said = p,out,None,None
+    def __init__(self,
+        p:Progress, # What to show
+        out,        # Stream to write to
+    ): self.p,self.out,self.last,self.said = p,out,None,None
     def write(self, s):
         "Write `s` if anybody still listens"
         if self.out is None: return
@@ -277,7 +280,12 @@ WIPE = '\r\033[K'           # to the first column, clear to the end of the line 
 
 class Terminal(Plain):
     "One line that repaints itself"
-    def __init__(self, p, out): super().__init__(p, out); self.marks = _marks(out)
+    def __init__(self,
+        p:Progress, # What to show
+        out,        # A terminal
+    ):
+        super().__init__(p, out)
+        self.marks = _marks(out)
     def columns(self):
         try: return os.get_terminal_size(self.out.fileno()).columns or shutil.get_terminal_size().columns
         except (OSError, ValueError, AttributeError): return shutil.get_terminal_size().columns
@@ -322,7 +330,10 @@ def draw_curves(
 
 class Notebook(Plain):
     "A bar and a live plot that are replaced in place"
-    def __init__(self, p, out):
+    def __init__(self,
+        p:Progress, # What to show
+        out,        # Where notes are printed
+    ):
         from IPython.display import display
         super().__init__(p, out)
         self.shown,self.bar,self.fig = -1,display(self.html(), raw=True, display_id=True),display({'text/html':''}, raw=True, display_id=True)
