@@ -111,7 +111,7 @@ class KVCache:
         device=None,      # Where the model is
         dtype=None,       # dtype of its keys and values
     ):
-        self.window,self.lens = cfg.window,[0]*B
+        self.window,self.lens = cfg.window,[0]*B  # `lens`: tokens that each row holds
         shape = cfg.n_layer,B,cfg.kv_heads,T,cfg.head_dim
         self.k,self.v = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
 
@@ -121,18 +121,18 @@ class KVCache:
 
     def place(self,
         T:int,   # New tokens in each row
-    )->tuple:    # Their positions [T] or [B,T], and what they may see
+    )->tuple:    # Their positions (a slice, or [B,T] where rows differ), and what they may see
         "Decide where the next `T` tokens of each row go"
-        lo,hi = min(self.lens),max(self.lens)+T
-        assert hi<=self.room, f'{hi} tokens in a cache of {self.room}'
-        d,first = self.k.device,torch.tensor(self.lens, device=self.k.device)[:,None]
-        self.even,self.hi = min(self.lens)==max(self.lens),hi
-        self.lo = max(0, lo+1-self.window) if self.window else 0
-        self.at = torch.arange(lo, hi, device=d) if self.even else first + torch.arange(T, device=d)
-        if self.even and T==1: return self.at,{}
-        if self.even and hi==T: return self.at,sight(T, self.window, d)
-        mask = visible(self.at, torch.arange(self.lo, hi, device=d), self.window)
-        return self.at,dict(attn_mask=mask if self.even else mask[:,None])
+        first,end = min(self.lens),max(self.lens)+T
+        assert end<=self.room, f'{end} tokens in a cache of {self.room}'
+        self.lo,self.hi = max(0, first+1-self.window) if self.window else 0,end
+        device,even = self.k.device,end-first==T
+        if even: self.at = slice(first, end)
+        else: self.at = torch.tensor(self.lens, device=device)[:,None] + torch.arange(T, device=device)
+        if even and T==1: return self.at,{}
+        if even and first==0: return self.at,sight(T, self.window, device)
+        new = torch.arange(first, end, device=device) if even else self.at[:,None]
+        return self.at,dict(attn_mask=visible(new, torch.arange(self.lo, end, device=device), self.window))
 
     def put(self,
         i:int,           # Layer
@@ -141,11 +141,21 @@ class KVCache:
     )->tuple:            # Keys and values of everything that may be seen [B,H_kv,S,D]
         "Write one layer's new keys and values, return old and new"
         for c,x in ((self.k[i],k), (self.v[i],v)):
-            if self.even: c[:,:,self.hi-k.shape[-2]:self.hi] = x
+            if isinstance(self.at, slice): c[:,:,self.at] = x
             else: c[torch.arange(len(c))[:,None],:,self.at] = x.transpose(1,2).to(c.dtype)
         return self.k[i][:,:,self.lo:self.hi],self.v[i][:,:,self.lo:self.hi]
 
-    def advance(self, T): self.lens = [n+T for n in self.lens]
+    def advance(self,
+        T:int,  # Tokens written to each row
+    ):
+        "Count the tokens of a finished forward pass"
+        self.lens = [n+T for n in self.lens]
+
+    def keep(self,
+        rows:list,  # Which rows go on, in their new order
+    ):
+        "Forget all other rows"
+        self.k,self.v,self.lens = self.k[:,rows],self.v[:,rows],[self.lens[r] for r in rows]
 
 def sight(
     T:int,       # Tokens in each row
