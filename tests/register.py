@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 STATES = ('works', 'not yet')
 NB_TEST = 'tests/test_notebooks.py::test_notebook'
-ASSERTS = re.compile(r'^\s*(?:assert\b|test_\w+\(|\w+\.testing\.assert_\w+\(|with (?:expect_fail|ExceptionExpected))', re.M)
+ASSERTS = re.compile(r'(?:^|[\s:;])(?:assert\b|test_\w+\(|\w+\.testing\.assert_\w+\(|with (?:expect_fail|ExceptionExpected))', re.M)
 
 def read_register(path=ROOT/'tests/register.toml'):
     "Promises by name, in order; a malformed entry is an error here, not a surprise later"

@@ -1,5 +1,5 @@
 """The completion register tells the truth. In tests/, since only a pytest session knows which tests ran and passed."""
-import os, shutil, subprocess, sys
+import json, os, shutil, subprocess, sys
 from pathlib import Path
 import pytest
 import register as R
@@ -12,6 +12,25 @@ def test_register_is_complete():
     assert all(e['name'] and e['means'].endswith('.') for e in reg.values())
 
 def test_claims_exist(): assert R.unshown(R.read_register())==[]
+
+def shown(nb):
+    "Markdown that the cells of a notebook have saved"
+    cells = json.loads((R.ROOT/nb).read_text(encoding='utf-8'))['cells']
+    return [''.join(o['data']['text/markdown']) for c in cells for o in c.get('outputs', []) if 'text/markdown' in o.get('data', {})]
+
+def test_pages_show_the_register():
+    "Else run nbs/register.ipynb and nbs/index.ipynb again, save them, and python .ci/readme.py"
+    reg = R.read_register()
+    assert shown('nbs/register.ipynb')==[R.table(reg), R.proofs(reg)] and shown('nbs/index.ipynb')==[R.summary(reg)]
+
+def test_headings_are_claims(tmp_path):
+    (tmp_path/'nbs').mkdir()
+    cells = [('markdown', '# T'), ('code', 'x = 1'), ('markdown', '## Two'), ('code', 'for i in (1,2): assert i'), ('markdown', 'Text.\n\n### Three'), ('code', 'test_eq(1, 1)')]
+    (tmp_path/'nbs/00_x.ipynb').write_text(json.dumps(dict(cells=[dict(cell_type=t, source=s) for t,s in cells])))
+    why = {h: R.missing(f'nbs/00_x.ipynb#{h}', tmp_path) for h in ('T', 'Two', 'Three', 'Four')}
+    assert (why['Two'],why['Three'])==('','') and 'nothing is asserted' in why['T'] and 'no heading' in why['Four']
+    ran = {f'{R.NB_TEST}[00_x]': 'passed', f'{R.NB_TEST}[00_xy]': 'failed'}
+    assert R.outcomes_of('nbs/00_x.ipynb#Two', ran)==['passed'] and R.outcomes_of('nbs/01_y.ipynb#Two', ran)==[]
 
 def test_register_outcomes(outcomes):
     "Runs last (see conftest); after a part of the suite there is nothing to judge"
