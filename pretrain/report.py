@@ -63,7 +63,7 @@ class RunFigure(Figure):
         buf = BytesIO(); self.savefig(buf, format='png')
         return buf.getvalue()
 
-SIZE,SIZE_COMPARE,DPI = (10,5.4),(10,3.2),80       # of a figure [inch], [dots per inch]
+SIZE,SIZE_COMPARE,DPI = (9,5),(9,2.9),80           # of a figure [inch], [dots per inch]
 LOSS,VALID,OTHER,MUTED,ALERT = 'tab:blue','tab:orange','tab:green','0.45','tab:red'
 FAINT,THIN,SMALL = 0.35,0.8,8                      # opacity and width of raw curves, [pt] of small print
 FEW = 3                                            # a curve of so few points shows them as dots
