@@ -91,12 +91,13 @@ class Skipped:
 KINDS = ('.txt','.jsonl') # The formats that are read
 def walk(
     folder:Path,    # Where to start
+    apart=(),       # Names of folders not to enter
 )->Iterator[Path]:  # Every file below it, in any order
     "Files below a folder, following links but no circles, without hidden ones"
     seen = set()
     for d,dirs,names in os.walk(folder, followlinks=True):
         real = os.path.realpath(d)
-        dirs[:] = [] if real in seen else sorted(o for o in dirs if not o.startswith('.'))
+        dirs[:] = [] if real in seen else sorted(o for o in dirs if not o.startswith('.') and o not in apart)
         if real not in seen: yield from (Path(d,o) for o in names if not o.startswith('.'))
         seen.add(real)
 
@@ -242,8 +243,9 @@ def stdlib_files(
 )->list[Path]:           # Sorted by path
     "Source files of the standard library, without tests and whatever else was installed beside it"
     root = Path(root or sysconfig.get_path('stdlib'))
-    def ours(p): return p.parts[0].removesuffix('.py') in sys.stdlib_module_names and not set(p.parts)&set(APART)
-    res = sorted((p for p in walk(root) if p.suffix=='.py' and ours(p.relative_to(root))), key=lambda p: p.relative_to(root).as_posix())
+    tops = [root/o for o in os.listdir(root) if o.removesuffix('.py') in sys.stdlib_module_names and o not in APART] if root.is_dir() else []
+    found = [p for o in tops for p in (walk(o, APART) if o.is_dir() else [o]) if p.suffix=='.py']
+    res = sorted(found, key=lambda p: p.relative_to(root).as_posix())
     if not res: raise CorpusError('data.train', f'"{EMBEDDED}" needs the library sources of Python, and {str(root)!r} has none; name files or a folder instead')
     return res
 

@@ -6,7 +6,7 @@
 __all__ = ['U16_IDS', 'DOC_CHARS', 'TMP', 'PREPARED_FORMAT', 'INDEX', 'AT_REST_S', 'SAY_S', 'KEY_CHARS', 'ids_dtype', 'Tokens',
            'PrepareConfig', 'cache_dir', 'n_workers', 'runs', 'write_whole', 'sync_dir', 'text_hash', 'good_shard',
            'make_shard', 'ahead', 'shard_name', 'Hashes', 'locked', 'build', 'prepare', 'write_index', 'summary',
-           'existing']
+           'cached', 'get_tokenizer']
 
 # %% ../nbs/04_prepare.ipynb #cell3
 import bisect, errno, fcntl, hashlib, json, os, time, warnings
@@ -22,7 +22,9 @@ import numpy as np
 from fastcore.basics import patch
 
 from .config import NatInt, PosInt, one_line
-from .corpus import (EMBEDDED, CorpusConfig, CorpusError, Skipped, content_hash, corpus_fingerprint, n_of, split_documents, stdlib_files)
+from .corpus import EMBEDDED, CorpusConfig, CorpusError, Skipped, content_hash, corpus_fingerprint, n_of, split_documents, stdlib_files
+from .tokenizer import FORMAT as TOKENIZER_FORMAT
+from .tokenizer import JSON_FILE, Tokenizer, TokenizerConfig, cut_stretches, no_panic, train_tokenizer
 
 # %% ../nbs/04_prepare.ipynb #cell8
 U16_IDS = 2**16 # How many different ids fit into an unsigned 16-bit number
@@ -212,6 +214,16 @@ def make_shard(
     return meta
 
 # %% ../nbs/04_prepare.ipynb #cell49
+@patch
+def encode_array(self:Tokenizer,
+    text:str,  # Any text; special tokens written in it stay text
+)->np.ndarray: # The ids of `encode`, 32 bits each
+    "Text to ids without a Python object per id, so that threads can encode side by side"
+    with no_panic('the split pattern gave up on this text; a pattern with less backtracking would work'):
+        parts = [self._checked(o, self._enc.encode_to_numpy(o, disallowed_special=())) for o in cut_stretches(text)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
+
+# %% ../nbs/04_prepare.ipynb #cell52
 def ahead(
     fn:Callable,       # Called in a worker
     items:Iterable,    # Its arguments; read only as far as needed
@@ -227,7 +239,7 @@ def ahead(
         while todo: yield todo.popleft().result()
     finally: pool.shutdown(cancel_futures=True)
 
-# %% ../nbs/04_prepare.ipynb #cell53
+# %% ../nbs/04_prepare.ipynb #cell56
 PREPARED_FORMAT = 1 # Goes up when the files change their meaning
 INDEX = 'index.json'
 @patch(cls_method=True)
@@ -257,7 +269,7 @@ def shard_name(
     "File name of a shard without its extension"
     return f'{i:05}'
 
-# %% ../nbs/04_prepare.ipynb #cell56
+# %% ../nbs/04_prepare.ipynb #cell59
 AT_REST_S = 2. # Coarsest clock of a common file system (FAT), https://en.wikipedia.org/wiki/Design_of_the_FAT_file_system [s]
 class Hashes:
     "Content hashes that are remembered while the file stays as it is"
@@ -291,7 +303,7 @@ class Hashes:
             write_whole(self.path, json.dumps(self.load()|self.new).encode())
         except OSError: return
 
-# %% ../nbs/04_prepare.ipynb #cell61
+# %% ../nbs/04_prepare.ipynb #cell64
 @contextmanager
 def locked(
     path:Path,       # The lock file; its content means nothing
@@ -310,7 +322,7 @@ def locked(
         yield
     finally: os.close(fd)
 
-# %% ../nbs/04_prepare.ipynb #cell64
+# %% ../nbs/04_prepare.ipynb #cell67
 SAY_S = 10. # A line this often while shards are made, as a log can bear [s]
 def build(
     folder:Path,         # Where the shards go
@@ -331,7 +343,7 @@ def build(
             say(f'  {n_of(len(metas), "shard")}, {sum(o["n_tok"] for o in metas):,} tokens')
     return metas
 
-# %% ../nbs/04_prepare.ipynb #cell65
+# %% ../nbs/04_prepare.ipynb #cell68
 def prepare(
     data:CorpusConfig,              # Which corpus
     tok,                            # Tokenizer: `encode_array`, `bos`, `vocab_size`, `fingerprint`
@@ -346,9 +358,9 @@ def prepare(
     key = name()
     hashes.save()
     folder = root/'tokens'/f'{split}-{key[:KEY_CHARS]}'
-    if toks := existing(folder): say(f'{split} tokens: reused, {summary(toks)}'); return toks
+    if toks := cached(folder, INDEX, Tokens.open): say(f'{split} tokens: reused, {summary(toks)}'); return toks
     with locked(folder.with_suffix('.lock'), f'{split} tokens', say):
-        if toks := existing(folder, warn=True): say(f'{split} tokens: made by another process, {summary(toks)}'); return toks
+        if toks := cached(folder, INDEX, Tokens.open, warn=True): say(f'{split} tokens: made by another process, {summary(toks)}'); return toks
         say(f'{split} tokens: encoding with {n_of(n_workers(prep), "worker")}')
         t0,skipped = time.monotonic(),Skipped()
         metas = build(folder, split_documents(data, split, skipped), tok, prep, say)
@@ -358,7 +370,7 @@ def prepare(
         say(f'{split} tokens: {summary(toks)}, {time.monotonic()-t0:.1f} s')
     return toks
 
-# %% ../nbs/04_prepare.ipynb #cell67
+# %% ../nbs/04_prepare.ipynb #cell70
 KEY_CHARS = 16 # Hex digits of the key in a folder's name; the whole key is inside
 def write_index(
     folder:Path,      # Where the shards are
@@ -382,12 +394,42 @@ def summary(
     skipped = Skipped(**toks.skipped)
     return f'{n_of(toks.n_doc, "document")}, {n_of(toks.n_tok, "token")}, {toks.n_bytes/toks.n_tok:.2f} bytes per token' + (f', {skipped}' if skipped else '')
 
-def existing(
-    folder:Path,     # Where the tokens would be
-    warn:bool=False, # Tell if they are there but damaged
-)->Tokens|None:
-    "Finished tokens, if they are there and whole"
-    if not (folder/INDEX).exists(): return None
-    try: return Tokens.open(folder)
+def cached(
+    folder:Path,     # Where the thing would be
+    mark:str,        # The file that is written last
+    load:Callable,   # Folder to thing; `ValueError` if it is damaged
+    warn:bool=False, # Tell if it is there but damaged
+):
+    "What a folder of the cache holds, if it is there and whole"
+    if not (folder/mark).exists(): return None
+    try: return load(folder)
     except ValueError as e:
-        if warn: warnings.warn(f'{e}; making them again', stacklevel=2)
+        if warn: warnings.warn(f'{e}; making it again', stacklevel=2)
+
+# %% ../nbs/04_prepare.ipynb #cell91
+def get_tokenizer(
+    data:CorpusConfig,          # Which corpus; its training side is learned from
+    tok_cfg:TokenizerConfig,    # What to learn, or where it lies
+    prep:PrepareConfig,         # Where tokenizers are kept
+    say:Callable=print,         # Told what happens, a line at a time
+)->Tokenizer:
+    "The tokenizer of a run: loaded if it exists, learned if it doesn't"
+    if tok_cfg.path: return Tokenizer.load(Path(tok_cfg.path).expanduser())
+    root = cache_dir(prep)
+    hashes = Hashes(root/'hashes.json')
+    learned = [TOKENIZER_FORMAT, tok_cfg.vocab_size, tok_cfg.pattern, tok_cfg.max_chars, tok_cfg.doc_cap]
+    def name(): return hashlib.sha256(json.dumps([learned, corpus_fingerprint(data, 'train', hashes)]).encode()).hexdigest()
+    key = name()
+    hashes.save()
+    folder = root/'tokenizers'/key[:KEY_CHARS]
+    if tok := cached(folder, JSON_FILE, Tokenizer.load): say(f'tokenizer: reused, {tok.vocab_size:,} tokens'); return tok
+    with locked(folder.with_suffix('.lock'), 'tokenizer', say):
+        if tok := cached(folder, JSON_FILE, Tokenizer.load, warn=True): say(f'tokenizer: made by another process, {tok.vocab_size:,} tokens'); return tok
+        say(f'tokenizer: learning {tok_cfg.vocab_size:,} tokens from the training documents')
+        t0,skipped = time.monotonic(),Skipped()
+        tok = train_tokenizer(split_documents(data, 'train', skipped), tok_cfg)
+        if name()!=key: raise CorpusError('data.train', 'a file changed while it was being read; start again')
+        try: tok.save(folder)
+        except OSError as e: raise OSError(e.errno or 0, e.strerror or str(e), str(folder)) from None
+        say(f'tokenizer: {tok.vocab_size:,} tokens' + (f', {skipped}' if skipped else '') + f', {time.monotonic()-t0:.1f} s')
+    return tok
