@@ -29,6 +29,8 @@ MUTATIONS = [
     Mutation('LR off by one step in the rise', '08_schedule', 'return (i+1)/cfg.warmup', 'return i/cfg.warmup', 'nbs/08_schedule.ipynb#The settings'),
     Mutation('LR off by one step in the fall', '08_schedule', 'p = max(N-i, 0)/d', 'p = max(N-i-1, 0)/d', 'nbs/08_schedule.ipynb#The settings'),
     Mutation('EMA not debiased', '09_metrics', 'self.s/(1-self.beta**self.n) if', 'self.s if', 'nbs/09_metrics.ipynb#A loss you can read'),
+    Mutation('last partial validation batch dropped', '12_bpb', 'for c in range(calls):', 'for c in range(n_rows//(B*world)):', 'nbs/12_bpb.ipynb#In batches'),
+    Mutation('bpb by tokens instead of bytes', '12_bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/12_bpb.ipynb#In batches'),
 ]
 
 def source(c): return c['source'] if isinstance(c['source'], str) else ''.join(c['source'])
