@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .config import NatInt, PosInt
-from .dist import all_sum
+from .dist import all_sum, world as n_ranks
 
 # %% ../nbs/12_bpb.ipynb #cell18
 def eval_rows(
@@ -48,12 +48,12 @@ def loss_sums(
     calls = -(-n_rows//(rows*world))   # of each rank
     B = -(-n_rows//(calls*world))      # rows in each: at most `rows`
     n_bytes = torch.as_tensor(n_bytes)
-    sums = torch.zeros(3, dtype=torch.float64)
+    sums = torch.zeros(1, dtype=torch.float64)
     for c in range(calls):
         ids,targets = eval_rows(tokens, (c*world+rank)*B, B, T, n)
         with torch.no_grad(): losses = loss_fn(ids, targets).cpu().double()
         size = n_bytes[targets.clamp(min=0)]*(targets>=0)
-        sums += torch.stack([losses[size>0].sum(), (size>0).sum(), size.sum()])
+        sums = sums + torch.stack([losses[size>0].sum(), (size>0).sum(), size.sum()])
     return sums
 
 # %% ../nbs/12_bpb.ipynb #cell26
@@ -78,6 +78,7 @@ def bits_per_byte(
     "Bits per byte over a fixed set of tokens, each byte counted once"
     if min(T, rows)<1: raise ValueError(f'eval: rows of {T} tokens, {rows} at a time: both must be at least 1')
     if tokens.n_tok<2: raise ValueError(f'eval: the validation set has {tokens.n_tok} tokens; data.valid needs text')
+    assert world==n_ranks(), f'{world} ranks share the work, but {n_ranks()} run'
     nats,n,size = all_sum(loss_sums(loss_fn, tokens, n_bytes, T, rows, n_tok, rank, world)).tolist()
     if not size: raise ValueError(f'eval: no text among the first {n_tok or tokens.n_tok} validation tokens; a larger eval.tokens or more data.valid would work')
     return Bpb(bpb=nats/math.log(2)/size, loss=nats/n, n_tok=int(n), n_bytes=int(size))
