@@ -114,7 +114,7 @@ def _panel_bpb(ax, log):
         ax.axhline(v, color=MUTED, lw=THIN, ls='--')
         ax.annotate(name, (1,v), xycoords=('axes fraction','data'), xytext=(-2,2), textcoords='offset points', ha='right', fontsize=SMALL, color=MUTED)
     if b := _best(log):
-        ax.plot(*b, '*', color=VALID, ms=SMALL+2, mec='white')
+        ax.plot(*b, '*', color=VALID, ms=SMALL+2, mec=MUTED, mew=THIN)
         ax.set_xlabel(f'best {b[1]:.4f} at step {b[0]:,}, last {y[np.isfinite(y)][-1]:.4f}', fontsize=SMALL)
     _tidy(ax, 'validation [bits per byte]')
 
