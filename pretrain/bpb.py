@@ -47,7 +47,7 @@ def loss_sums(
     n_rows = -(-n//T)
     calls = -(-n_rows//(rows*world))   # of each rank
     B = -(-n_rows//(calls*world))      # rows in each: at most `rows`
-    n_bytes = torch.as_tensor(n_bytes)
+    n_bytes = torch.from_numpy(np.array(n_bytes))
     sums = torch.zeros(1, dtype=torch.float64)
     for c in range(calls):
         ids,targets = eval_rows(tokens, (c*world+rank)*B, B, T, n)
