@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['EMBEDDED', 'NOTES', 'KINDS', 'BOM', 'UTF16', 'FIX', 'BLOCK', 'MIN_DOC', 'APART', 'DOCUMENTED', 'INNER', 'HASH_BYTES',
-           'CORPUS_FORMAT', 'CorpusConfig', 'n_of', 'CorpusError', 'Skipped', 'walk', 'nearest', 'matches',
-           'find_files', 'stop', 'decode', 'read_txt', 'split_txt', 'json_text', 'read_jsonl', 'stdlib_files',
-           'docstrings', 'embedded_documents', 'read', 'documents', 'hash_frac', 'tail_cut', 'n_documents',
-           'split_rule', 'side', 'valid_documents', 'split_documents', 'describe_split', 'content_hash',
-           'corpus_fingerprint']
+           'CORPUS_FORMAT', 'CorpusConfig', 'n_of', 'CorpusError', 'stop', 'Skipped', 'walk', 'nearest', 'matches',
+           'find_files', 'decode', 'read_txt', 'split_txt', 'json_text', 'read_jsonl', 'stdlib_files', 'docstrings',
+           'embedded_documents', 'read', 'documents', 'hash_frac', 'tail_cut', 'n_documents', 'split_rule', 'side',
+           'valid_documents', 'split_documents', 'describe_split', 'content_hash', 'corpus_fingerprint']
 
 # %% ../nbs/03_corpus.ipynb #cell3
 import ast, difflib, glob, hashlib, inspect, json, os, stat, sys, sysconfig, tokenize, warnings
@@ -20,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from .config import Frac, PosInt, one_line
+from .config import Frac, PosInt, found, one_line
 
 # %% ../nbs/03_corpus.ipynb #cell10
 EMBEDDED = 'embedded' # The word that stands for the text inside Python itself
@@ -68,6 +67,13 @@ class CorpusError(ValueError):
     ): super().__init__(one_line(f'{where}:{line}: {msg}' if line else f'{where}: {msg}'))
 
 # %% ../nbs/03_corpus.ipynb #cell18
+def stop(
+    e:Exception, # What is wrong with a document
+):
+    "Let the mistake end it"
+    raise e
+
+# %% ../nbs/03_corpus.ipynb #cell19
 NOTES = 3 # Messages that `Skipped` keeps, enough to see a pattern
 @dataclass
 class Skipped:
@@ -87,49 +93,52 @@ class Skipped:
         parts = [f'{n:,} {what}' for n,what in ((self.bad,'unreadable'), (self.empty,'empty'), (self.same,'also in validation')) if n]
         return 'nothing skipped' if not self else f'skipped {", ".join(parts)}' + (f'; first: {self.notes[0]}' if self.notes else '')
 
-# %% ../nbs/03_corpus.ipynb #cell22
+# %% ../nbs/03_corpus.ipynb #cell23
 KINDS = ('.txt','.jsonl') # The formats that are read
 def walk(
     folder:Path,    # Where to start
     apart=(),       # Names of folders not to enter
 )->Iterator[Path]:  # Every file below it, in any order
-    "Files below a folder, following links but no circles, without hidden ones"
+    "Files below a folder, following links but no circles, without hidden ones; a folder that cannot be listed is an `OSError`"
     seen = set()
-    for d,dirs,names in os.walk(folder, followlinks=True):
+    for d,dirs,names in os.walk(folder, followlinks=True, onerror=stop):
         real = os.path.realpath(d)
         dirs[:] = [] if real in seen else sorted(o for o in dirs if not o.startswith('.') and o not in apart)
         if real not in seen: yield from (Path(d,o) for o in names if not o.startswith('.'))
         seen.add(real)
 
-# %% ../nbs/03_corpus.ipynb #cell25
+# %% ../nbs/03_corpus.ipynb #cell26
 def nearest(
     spec:str, # A path or pattern that matches nothing
 )->str:       # What exists near it, in words
     "Follow a path as far as it exists, and guess the rest"
     p = Path(spec)
-    while not (p.parent.is_dir() or p==p.parent): p = p.parent
+    while not (os.path.isdir(p.parent) or p==p.parent): p = p.parent
     try: close = difflib.get_close_matches(p.name, os.listdir(p.parent), n=1)
     except OSError: close = []
     return f'did you mean {str(p.parent/close[0])!r}?' if close else f'the nearest folder that exists is {str(p.parent.absolute())!r}'
 
-# %% ../nbs/03_corpus.ipynb #cell26
+# %% ../nbs/03_corpus.ipynb #cell27
 def matches(
     spec:str, # One name out of `data.train` or `data.valid`
     key:str,  # Where it stands, for messages
 )->list[Path]:
     "Files behind one name, sorted by their path"
-    path = Path(spec).expanduser()
-    if path.is_dir(): hits = list(walk(path))
-    elif os.path.lexists(path): hits = [path]
-    else: hits = [f for o in map(Path, glob.glob(str(path), recursive=True)) for f in (walk(o) if o.is_dir() else [o])]
-    if not spec or not hits and not path.is_dir(): raise CorpusError(key, f'no file matches {spec!r}; {nearest(str(path))}')
+    path = Path(os.path.expanduser(spec))
+    here = os.path.isdir(path)
+    try:
+        if here: hits = list(walk(path))
+        elif os.path.lexists(path): hits = [path]
+        else: hits = [f for o in map(Path, glob.glob(str(path), recursive=True)) for f in (walk(o) if os.path.isdir(o) else [o])]
+    except OSError as e: raise CorpusError(key, f'{str(e.filename)!r} cannot be listed ({e.strerror or e})') from None
+    if not spec or not hits and not here: raise CorpusError(key, f'no file matches {spec!r}; {nearest(str(path))}')
     good = [o for o in hits if o.suffix.lower() in KINDS]
     if not good:
         has = ', '.join(f'{n:,} {s or "without extension"}' for s,n in sorted(Counter(o.suffix for o in hits).items())) or 'no files'
         raise CorpusError(key, f'{spec!r} has nothing to read ({has}); {" and ".join(KINDS)} would work')
-    return sorted(set(good), key=lambda o: o.relative_to(path).as_posix() if path.is_dir() else o.as_posix())
+    return sorted(set(good), key=lambda o: o.relative_to(path).as_posix() if here else o.as_posix())
 
-# %% ../nbs/03_corpus.ipynb #cell27
+# %% ../nbs/03_corpus.ipynb #cell28
 def find_files(
     specs:Iterable[str],    # Files, folders, patterns, or `embedded`
     key:str='data.train',   # Where they stand, for messages
@@ -140,16 +149,10 @@ def find_files(
         for o in [EMBEDDED] if spec==EMBEDDED else matches(spec, key): res.setdefault(os.path.realpath(o) if o!=EMBEDDED else o, o)
     return list(res.values())
 
-# %% ../nbs/03_corpus.ipynb #cell34
+# %% ../nbs/03_corpus.ipynb #cell35
 BOM = b'\xef\xbb\xbf' # UTF-8 byte order mark, https://www.unicode.org/faq/utf_bom.html
 UTF16 = (b'\xff\xfe',b'\xfe\xff') # How UTF-16 files begin, same source
 FIX = 'convert the file to UTF-8, or set data.on_error = "skip"'
-def stop(
-    e:Exception, # What is wrong with a document
-):
-    "The `bad` of `on_error = \"stop\"`"
-    raise e
-
 def decode(
     data:bytes,      # One document
     where,           # File, for messages
@@ -163,7 +166,7 @@ def decode(
         at = data.count(b'\n', 0, e.start)
         raise CorpusError(where, f'byte 0x{data[e.start]:02x} at offset {offset+e.start:,} is not UTF-8; {FIX}', line+at) from None
 
-# %% ../nbs/03_corpus.ipynb #cell36
+# %% ../nbs/03_corpus.ipynb #cell37
 def read_txt(
     path:Path,           # A text file
     bad:Callable=stop,   # Takes the error of a broken document
@@ -174,7 +177,7 @@ def read_txt(
     except CorpusError as e: return bad(e)
     yield text
 
-# %% ../nbs/03_corpus.ipynb #cell40
+# %% ../nbs/03_corpus.ipynb #cell41
 BLOCK = 2**20 # Bytes read at once; any size gives the same documents
 def split_txt(
     path:Path,            # A text file
@@ -202,7 +205,7 @@ def split_txt(
                 line,offset,lo = line+whole.count(b'\n'),offset+len(whole),hi+len(sep)
             del buf[:lo]
 
-# %% ../nbs/03_corpus.ipynb #cell45
+# %% ../nbs/03_corpus.ipynb #cell46
 def json_text(
     line:str, # One line of a `.jsonl`
     key:str,  # Key of the text
@@ -212,13 +215,13 @@ def json_text(
     except json.JSONDecodeError as e: raise ValueError(f'not JSON (column {e.colno}: {e.msg}); one object a line would work') from None
     except (RecursionError,ValueError) as e: raise ValueError(f'not readable JSON ({e}); one flat object a line would work') from None
     if not isinstance(o, dict): raise ValueError(f'JSON, but {type(o).__name__} instead of an object such as {{"{key}": "..."}}')
-    if key not in o: raise ValueError(f'no key {key!r} among {sorted(o)[:NOTES]}; set data.text_key to the one that holds the text')
+    if key not in o: raise ValueError(f'no key {found(key)} among {found(sorted(o)[:NOTES])}; set data.text_key to the one that holds the text')
     if not isinstance(o[key], str): raise ValueError(f'{key!r} holds {type(o[key]).__name__}, not text')
     try: o[key].encode()
     except UnicodeEncodeError as e: raise ValueError(f'{key!r} holds half a character ({o[key][e.start]!r}), which UTF-8 cannot write') from None
     return o[key]
 
-# %% ../nbs/03_corpus.ipynb #cell48
+# %% ../nbs/03_corpus.ipynb #cell49
 def read_jsonl(
     path:Path,            # A file of JSON lines
     key:str='text',       # Key of the text
@@ -235,7 +238,7 @@ def read_jsonl(
                 if text is not None: yield text
             offset += len(raw)
 
-# %% ../nbs/03_corpus.ipynb #cell52
+# %% ../nbs/03_corpus.ipynb #cell53
 MIN_DOC = 120 # Shorter docstrings say little ("Return self==value.") [characters]
 APART = ('test','tests','idle_test','idlelib','lib2to3') # Test data, and what many systems package apart from Python
 def stdlib_files(
@@ -249,7 +252,7 @@ def stdlib_files(
     if not res: raise CorpusError('data.train', f'"{EMBEDDED}" needs the library sources of Python, and {str(root)!r} has none; name files or a folder instead')
     return res
 
-# %% ../nbs/03_corpus.ipynb #cell55
+# %% ../nbs/03_corpus.ipynb #cell56
 DOCUMENTED = (ast.Module,ast.ClassDef,ast.FunctionDef,ast.AsyncFunctionDef)
 INNER = ('body','orelse','finalbody','handlers','cases') # Where statements hold statements
 def docstrings(
@@ -263,12 +266,15 @@ def docstrings(
         inner = [o for k in INNER if isinstance(v := getattr(node, k, None), list) for o in v]
         todo += reversed(inner)
 
-# %% ../nbs/03_corpus.ipynb #cell58
-@cache
+# %% ../nbs/03_corpus.ipynb #cell59
 def embedded_documents(
     sources:bool=False, # Whole source files instead of their docstrings
 )->tuple[str,...]:      # Documents, each once; kept in memory after the first call
     "The text inside Python itself: the topics of `help()`, then docstrings or sources"
+    return _embedded(bool(sources))
+
+@cache
+def _embedded(sources):
     try: from pydoc_data.topics import topics
     except ImportError: raise CorpusError('data.train', f'"{EMBEDDED}" needs pydoc_data, which this Python lacks; name files or a folder instead') from None
     def texts():
@@ -279,7 +285,7 @@ def embedded_documents(
             else: yield from (inspect.cleandoc(o) for o in docstrings(p.read_bytes()) if len(o)>=MIN_DOC)
     return tuple(dict.fromkeys(o for o in [*(topics[k] for k in sorted(topics)), *texts()] if o))
 
-# %% ../nbs/03_corpus.ipynb #cell67
+# %% ../nbs/03_corpus.ipynb #cell68
 def read(
     source,            # A path, or `embedded`
     cfg:CorpusConfig,  # How to read it
@@ -294,7 +300,7 @@ def read(
         else: yield from read_txt(source, bad)
     except OSError as e: bad(CorpusError(source, f'cannot be read ({e.strerror or e})'))
 
-# %% ../nbs/03_corpus.ipynb #cell68
+# %% ../nbs/03_corpus.ipynb #cell69
 def documents(
     specs:Iterable[str],         # Files, folders, patterns, or `embedded`
     cfg:CorpusConfig,            # How to read them
@@ -312,7 +318,7 @@ def documents(
     if not n: raise CorpusError(key, f'{n_of(len(found), "source")} without a single document ({count})')
     if skipped is None and count.bad: warnings.warn(str(count), stacklevel=2)
 
-# %% ../nbs/03_corpus.ipynb #cell75
+# %% ../nbs/03_corpus.ipynb #cell76
 HASH_BYTES = 8 # 64 bits: plenty to split documents evenly
 def hash_frac(
     text:str, # A document
@@ -321,7 +327,7 @@ def hash_frac(
     h = hashlib.blake2b(text.encode(), digest_size=HASH_BYTES).digest()
     return int.from_bytes(h)/2**(8*HASH_BYTES)
 
-# %% ../nbs/03_corpus.ipynb #cell78
+# %% ../nbs/03_corpus.ipynb #cell79
 def tail_cut(
     text:str,   # A document
     frac:float, # Part to give up [fraction of characters]
@@ -333,7 +339,7 @@ def tail_cut(
     lo = max(0, at-n-1)
     return text.rfind('\n', lo, at)+1 or text.rfind(' ', lo, at)+1 or at
 
-# %% ../nbs/03_corpus.ipynb #cell81
+# %% ../nbs/03_corpus.ipynb #cell82
 def n_documents(
     cfg:CorpusConfig,  # Which corpus
     most:int,          # Stop counting here
@@ -356,7 +362,7 @@ def split_rule(
     if cfg.valid: return 'files'
     return 'hash' if n_documents(cfg, cfg.split_min_docs)>=cfg.split_min_docs else 'tail'
 
-# %% ../nbs/03_corpus.ipynb #cell84
+# %% ../nbs/03_corpus.ipynb #cell85
 def side(
     docs:Iterable[str],               # Documents of `data.train`
     rule:str,                         # 'hash' or 'tail'
@@ -383,7 +389,7 @@ def valid_documents(
     if not n: raise CorpusError('data.valid_frac', f'{cfg.valid_frac:g} of this corpus is not one document for validation; '
                                 'name files in data.valid, or raise data.valid_frac')
 
-# %% ../nbs/03_corpus.ipynb #cell85
+# %% ../nbs/03_corpus.ipynb #cell86
 def split_documents(
     cfg:CorpusConfig,                # Which corpus
     split:Literal['train','valid'],  # Which side of it
@@ -401,7 +407,7 @@ def split_documents(
         else: n += 1; yield text
     if not n: raise CorpusError('data.train', f'nothing is left to train on ({skipped}); add files, or lower data.valid_frac')
 
-# %% ../nbs/03_corpus.ipynb #cell95
+# %% ../nbs/03_corpus.ipynb #cell96
 def describe_split(
     cfg:CorpusConfig,  # Which corpus
 )->str:                # One line for the report of a run
@@ -411,7 +417,7 @@ def describe_split(
     if rule=='hash': return f'validation: {cfg.valid_frac:.1%} of the documents, chosen by a hash of their text'
     return f'validation: the last {cfg.valid_frac:.1%} of each document (fewer than {cfg.split_min_docs:,} documents)'
 
-# %% ../nbs/03_corpus.ipynb #cell98
+# %% ../nbs/03_corpus.ipynb #cell99
 CORPUS_FORMAT = 1 # Goes up when the same files give other documents than before
 def content_hash(
     source,              # A path, or `embedded`
@@ -424,7 +430,7 @@ def content_hash(
     for text in embedded_documents(sources): h.update(text.encode()+b'\0')
     return h.hexdigest()
 
-# %% ../nbs/03_corpus.ipynb #cell101
+# %% ../nbs/03_corpus.ipynb #cell102
 def corpus_fingerprint(
     cfg:CorpusConfig,                # Which corpus
     split:Literal['train','valid'],  # Which side of it

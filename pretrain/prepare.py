@@ -122,8 +122,8 @@ def cache_dir(
     prep:PrepareConfig, # Settings
 )->Path:
     "Where prepared things are kept"
-    if prep.cache: return Path(prep.cache).expanduser().absolute()
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache').absolute()/'pretrain'
+    if prep.cache: return Path(os.path.expanduser(prep.cache)).absolute()
+    return Path(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser("~/.cache")).absolute()/'pretrain'
 
 def n_workers(
     prep:PrepareConfig, # Settings
@@ -414,7 +414,7 @@ def get_tokenizer(
     say:Callable=print,         # Told what happens, a line at a time
 )->Tokenizer:
     "The tokenizer of a run: loaded if it exists, learned if it doesn't"
-    if tok_cfg.path: return Tokenizer.load(Path(tok_cfg.path).expanduser())
+    if tok_cfg.path: return Tokenizer.load(os.path.expanduser(tok_cfg.path))
     root = cache_dir(prep)
     hashes = Hashes(root/'hashes.json')
     learned = [TOKENIZER_FORMAT, tok_cfg.vocab_size, tok_cfg.pattern, tok_cfg.max_chars, tok_cfg.doc_cap]
