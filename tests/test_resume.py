@@ -1,6 +1,5 @@
 "Needs processes: a run that gets a real Ctrl-C at three places, and several ranks under torchrun"
 import json, signal, subprocess, sys, time
-from pathlib import Path
 import pytest
 from helpers import SMALL, env, pretrain, write_texts
 from pretrain.checkpoint import load_checkpoint, newest_checkpoint

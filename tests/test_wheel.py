@@ -1,5 +1,5 @@
 "Needs processes: a wheel is built, installed in an empty environment, and trains from any folder"
-import os, subprocess, sys, sysconfig
+import subprocess, sys, sysconfig
 from pathlib import Path
 from helpers import SMALL, env
 
