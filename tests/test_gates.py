@@ -39,7 +39,7 @@ def out_of_sync(root):
     "Files under `root` that clean and export would change, add or remove"
     was = snapshot(root)
     for f in (root/'pretrain').glob('*.py'):
-        if f.name!='__init__.py': f.unlink()
+        if f.name not in ('__init__.py', '__main__.py'): f.unlink()
     env = {k:v for k,v in os.environ.items() if k!='IN_TEST'} | {'PYTHONPATH': str(root)}
     code = 'from nbdev.clean import nbdev_clean; from nbdev.doclinks import nbdev_export; nbdev_clean.__wrapped__(); nbdev_export.__wrapped__()'
     subprocess.run([sys.executable, '-c', code], cwd=root, env=env, check=True, capture_output=True)

@@ -1,0 +1,4 @@
+"""`python -m pretrain`: the command line"""
+from pretrain.cli import main
+
+raise SystemExit(main())
