@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SPLIT', 'N_BYTE', 'PROBE', 'HASH_BYTES', 'BOS', 'SPECIALS', 'MAX_CHARS', 'MAX_PIECE', 'MAX_VOCAB', 'FEED_CHARS',
-           'STRETCH', 'FORMAT', 'RANKS_FILE', 'JSON_FILE', 'VISIBLE', 'MASK', 'HUE', 'matched', 'pattern_problem',
-           'utf8', 'piece_hash', 'cut_pieces', 'sample_pieces', 'TokenizerConfig', 'no_panic', 'learn_ranks',
-           'sure_cut', 'cut_stretches', 'rank_lines', 'fingerprint', 'Tokenizer', 'train_tokenizer', 'Shift']
+           'STRETCH', 'FORMAT', 'RANKS_FILE', 'JSON_FILE', 'VISIBLE', 'MASK', 'HUE', 'CIRCLE', 'matched',
+           'pattern_problem', 'utf8', 'piece_hash', 'cut_pieces', 'sample_pieces', 'TokenizerConfig', 'no_panic',
+           'learn_ranks', 'sure_cut', 'cut_stretches', 'rank_lines', 'fingerprint', 'Tokenizer', 'train_tokenizer',
+           'Shift']
 
 # %% ../nbs/02_tokenizer.ipynb #cell3
 import base64, binascii, hashlib, html, json, os, warnings
@@ -60,7 +61,7 @@ def pattern_problem(
 HASH_BYTES = 8  # 64 bits: among a million pieces, the chance that two share a hash is one in forty million
 
 def utf8(
-    text:str,       # Any text
+    text:str,        # Any text
     name:str='text', # What to call it in an error
 )->bytes:
     "The bytes of `text`, or one line that says what is wrong with it"
@@ -71,7 +72,7 @@ def utf8(
                          "text.encode('utf-8','replace').decode() gets rid of it") from None
 
 def piece_hash(
-    piece:bytes,
+    piece:bytes,  # UTF-8 of a piece of text
 )->int:  # 0 to 2^64-1, spread evenly
     "The lot that a piece of text draws"
     return int.from_bytes(hashlib.blake2b(piece, digest_size=HASH_BYTES).digest(), 'big')
@@ -352,7 +353,7 @@ def load(cls:Tokenizer,
 # %% ../nbs/02_tokenizer.ipynb #cell126
 VISIBLE = {' ':'·', '\n':'⏎', '\t':'⇥'}  # How white space looks in a table
 MASK = 'masked'                          # Shown in place of a target below 0
-HUE = 137.5                              # Degrees between the colours of neighbouring ids: the golden angle keeps them apart
+HUE,CIRCLE = 137.5,360                   # Degrees between the colours of neighbouring ids (the golden angle keeps them apart), and all round
 
 @patch
 def name(self:Tokenizer,
@@ -384,20 +385,17 @@ class Shift:
             res.append('\n'.join('  '.join(c[i].ljust(max(map(len,c))) for c in cols).rstrip() for i in range(len(self.heads))))
         return '\n\n'.join(res)
 
-    def _cell(self, text, id):
+    def _cell(self, id):
         "One token, in the colour of its id"
-        style = 'opacity:.5' if id<0 else f'background:hsl({id*HUE%360:.0f} 70% 50% / .25)'
-        return f'<td style="{style};padding:2px 6px;text-align:center"><code style="background:none">{html.escape(text)}</code><br><small>{id}</small></td>'
+        style = 'opacity:.5' if id<0 else f'background:hsl({id*HUE%CIRCLE:.0f} 70% 50% / .25)'
+        return f'<td style="{style};padding:2px 6px;text-align:center"><code style="background:none">{html.escape(self.tok.name(id))}</code><br><small>{id}</small></td>'
 
     def _repr_html_(self):
         res = []
         for row in self.rows:
-            lines = list(zip(row, self._lines(row)))
-            gap = '<td>…</td>'
-            trs = [('at', ''.join(gap if c is None else f'<td style="text-align:center"><small>{t[0]}</small></td>' for c,t in lines)),
-                   ('input', ''.join(gap if c is None else self._cell(t[1], c[1]) for c,t in lines)),
-                   ('target', ''.join(gap if c is None else self._cell(t[3], c[2]) for c,t in lines))]
-            res.append('<table>'+''.join(f'<tr><th>{h}</th>{cells}</tr>' for h,cells in trs)+'</table>')
+            def tr(head, cell, row=row): return f'<tr><th>{head}</th>' + ''.join('<td>…</td>' if c is None else cell(*c) for c in row) + '</tr>'
+            res.append('<table>' + tr('at', lambda at,x,y: f'<td style="text-align:center"><small>{at}</small></td>')
+                       + tr('input', lambda at,x,y: self._cell(x)) + tr('target', lambda at,x,y: self._cell(y)) + '</table>')
         return '<div style="overflow-x:auto">'+''.join(res)+'</div>'
 
 # %% ../nbs/02_tokenizer.ipynb #cell129
