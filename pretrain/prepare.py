@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['U16_IDS', 'DOC_CHARS', 'TMP', 'PREPARED_FORMAT', 'INDEX', 'AT_REST_S', 'SAY_S', 'KEY_CHARS', 'ids_dtype', 'Tokens',
-           'PrepareConfig', 'cache_dir', 'n_workers', 'runs', 'write_whole', 'sync_dir', 'text_hash', 'good_shard',
-           'make_shard', 'ahead', 'shard_name', 'Hashes', 'locked', 'build', 'prepare', 'write_index', 'summary',
+           'PrepareConfig', 'cache_dir', 'n_workers', 'runs', 'write_whole', 'text_hash', 'good_shard', 'make_shard',
+           'ahead', 'shard_name', 'Hashes', 'locked', 'build', 'prepare', 'sync_dir', 'write_index', 'summary',
            'cached', 'get_tokenizer']
 
 # %% ../nbs/04_prepare.ipynb #cell3
@@ -24,7 +24,7 @@ from fastcore.basics import patch
 from .config import NatInt, PosInt, one_line
 from .corpus import EMBEDDED, CorpusConfig, CorpusError, Skipped, content_hash, corpus_fingerprint, n_of, split_documents, stdlib_files
 from .tokenizer import FORMAT as TOKENIZER_FORMAT
-from .tokenizer import JSON_FILE, Tokenizer, TokenizerConfig, cut_stretches, no_panic, train_tokenizer
+from .tokenizer import JSON_FILE, Tokenizer, TokenizerConfig, train_tokenizer
 
 # %% ../nbs/04_prepare.ipynb #cell8
 U16_IDS = 2**16 # How many different ids fit into an unsigned 16-bit number
@@ -159,19 +159,10 @@ def write_whole(
             for o in parts: f.write(o); h.update(o)
             f.flush(); os.fsync(f.fileno())
         os.replace(tmp, path)
-        sync_dir(path.parent)
     except OSError as e:
         tmp.unlink(missing_ok=True)
         raise OSError(e.errno or 0, e.strerror or str(e), str(path)) from None
     return h.hexdigest()
-
-def sync_dir(
-    folder:Path, # Where a file was renamed
-):
-    "Push a folder's list of names to the disk"
-    fd = os.open(folder, os.O_RDONLY)
-    try: os.fsync(fd)
-    finally: os.close(fd)
 
 # %% ../nbs/04_prepare.ipynb #cell42
 def text_hash(
@@ -213,17 +204,7 @@ def make_shard(
     write_whole(base.with_suffix('.json'), json.dumps(meta).encode())
     return meta
 
-# %% ../nbs/04_prepare.ipynb #cell49
-@patch
-def encode_array(self:Tokenizer,
-    text:str,  # Any text; special tokens written in it stay text
-)->np.ndarray: # The ids of `encode`, 32 bits each
-    "Text to ids without a Python object per id, so that threads can encode side by side"
-    with no_panic('the split pattern gave up on this text; a pattern with less backtracking would work'):
-        parts = [self._checked(o, self._enc.encode_to_numpy(o, disallowed_special=())) for o in cut_stretches(text)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
-
-# %% ../nbs/04_prepare.ipynb #cell52
+# %% ../nbs/04_prepare.ipynb #cell51
 def ahead(
     fn:Callable,       # Called in a worker
     items:Iterable,    # Its arguments; read only as far as needed
@@ -239,7 +220,7 @@ def ahead(
         while todo: yield todo.popleft().result()
     finally: pool.shutdown(cancel_futures=True)
 
-# %% ../nbs/04_prepare.ipynb #cell56
+# %% ../nbs/04_prepare.ipynb #cell55
 PREPARED_FORMAT = 1 # Goes up when the files change their meaning
 INDEX = 'index.json'
 @patch(cls_method=True)
@@ -269,7 +250,7 @@ def shard_name(
     "File name of a shard without its extension"
     return f'{i:05}'
 
-# %% ../nbs/04_prepare.ipynb #cell59
+# %% ../nbs/04_prepare.ipynb #cell58
 AT_REST_S = 2. # Coarsest clock of a common file system (FAT), https://en.wikipedia.org/wiki/Design_of_the_FAT_file_system [s]
 class Hashes:
     "Content hashes that are remembered while the file stays as it is"
@@ -303,7 +284,7 @@ class Hashes:
             write_whole(self.path, json.dumps(self.load()|self.new).encode())
         except OSError: return
 
-# %% ../nbs/04_prepare.ipynb #cell64
+# %% ../nbs/04_prepare.ipynb #cell63
 @contextmanager
 def locked(
     path:Path,       # The lock file; its content means nothing
@@ -322,7 +303,7 @@ def locked(
         yield
     finally: os.close(fd)
 
-# %% ../nbs/04_prepare.ipynb #cell67
+# %% ../nbs/04_prepare.ipynb #cell66
 SAY_S = 10. # A line this often while shards are made, as a log can bear [s]
 def build(
     folder:Path,         # Where the shards go
@@ -343,7 +324,7 @@ def build(
             say(f'  {n_of(len(metas), "shard")}, {sum(o["n_tok"] for o in metas):,} tokens')
     return metas
 
-# %% ../nbs/04_prepare.ipynb #cell68
+# %% ../nbs/04_prepare.ipynb #cell67
 def prepare(
     data:CorpusConfig,              # Which corpus
     tok,                            # Tokenizer: `encode_array`, `bos`, `vocab_size`, `fingerprint`
@@ -370,7 +351,15 @@ def prepare(
         say(f'{split} tokens: {summary(toks)}, {time.monotonic()-t0:.1f} s')
     return toks
 
-# %% ../nbs/04_prepare.ipynb #cell70
+# %% ../nbs/04_prepare.ipynb #cell69
+def sync_dir(
+    folder:Path, # Where a file was renamed
+):
+    "Push a folder's list of names to the disk"
+    fd = os.open(folder, os.O_RDONLY)
+    try: os.fsync(fd)
+    finally: os.close(fd)
+
 KEY_CHARS = 16 # Hex digits of the key in a folder's name; the whole key is inside
 def write_index(
     folder:Path,      # Where the shards are
@@ -382,7 +371,9 @@ def write_index(
     "Declare a folder complete, and clear away shards that don't belong to it"
     total = {k: sum(o[k] for o in metas) for k in ('n_doc','n_tok','n_bytes')}
     o = dict(format=PREPARED_FORMAT, fingerprint=key, vocab_size=vocab_size, dtype=ids_dtype(vocab_size).str, **total, skipped=vars(skipped), shards=metas)
+    sync_dir(folder)
     write_whole(folder/INDEX, json.dumps(o, indent=1).encode())
+    sync_dir(folder)
     ours = {shard_name(i) for i in range(len(metas))}
     for p in folder.iterdir():
         if p.name!=INDEX and p.stem not in ours: p.unlink()
@@ -406,7 +397,7 @@ def cached(
     except ValueError as e:
         if warn: warnings.warn(f'{e}; making it again', stacklevel=2)
 
-# %% ../nbs/04_prepare.ipynb #cell91
+# %% ../nbs/04_prepare.ipynb #cell90
 def get_tokenizer(
     data:CorpusConfig,          # Which corpus; its training side is learned from
     tok_cfg:TokenizerConfig,    # What to learn, or where it lies
