@@ -8,6 +8,7 @@ __all__ = ['BF16_CAPABILITY', 'SAME', 'FREE', 'accumulate', 'TrainConfig', 'Conf
 
 # %% ../nbs/16_train.ipynb #cell3
 import importlib.metadata, json, math, os, platform, signal, sys, threading, time
+from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from .loader import Loader, LoaderConfig
 from .model import GPT, ModelConfig, flops_per_token, param_counts
 from .optim import Guard, OptimConfig, build_optim, clip_grads
 from .schedule import ScheduleConfig, check_schedule, lr_mult
-from .metrics import Clock, Ema, MetricsConfig, mfu, peak_flops, sync_of
+from .metrics import RECENT, Clock, Ema, MetricsConfig, eta, mfu, peak_flops, sync_of
 from .track import MetricsLog, Progress, TrackConfig, read_metrics
 from .checkpoint import CheckpointConfig, load_checkpoint, newest_checkpoint, rng_state, save_checkpoint, set_rng_state
 from .bpb import EvalConfig, bits_per_byte, counted, yardsticks
@@ -148,7 +149,7 @@ class Run:
         self.shown = bool(say) and is_main()
         self.say = say if self.shown else (lambda _: None)
         self.hold,self.n_step,self.bar = HoldInterrupt(),0,None
-        self.begun = self.warm = False
+        self.begun,self.warm,self.dts = False,False,deque(maxlen=RECENT)
         self._machine(); self._data(); self._model()
         self.clock = Clock(sync_of(self.device))
         self.ema,self.guard,self.best = Ema(cfg.metrics.ema_beta),Guard(cfg.optim.max_bad),None
@@ -169,8 +170,8 @@ def _machine(self:Run):
     setup(self.device)
     self.dtype,why_dtype = pick_precision(t.precision, self.device)
     name = torch.cuda.get_device_name(self.device) if self.device.type=='cuda' else f'{torch.get_num_threads()} threads'
-    self.say(f'device     {self.device} ({why}; {name}), {world()} process{"es" if world()>1 else ""}')
-    self.say(f'precision  {str(self.dtype).removeprefix("torch.")} ({why_dtype})')
+    self.say(f'device: {self.device} ({why}; {name}), {world()} process{"es" if world()>1 else ""}')
+    self.say(f'precision: {str(self.dtype).removeprefix("torch.")} ({why_dtype})')
 
 @patch
 def _autocast(self:Run):
@@ -187,7 +188,7 @@ def _data(self:Run):
     self.train_toks,self.valid_toks = (first(lambda: prepare(c.data, self.tok, c.prepare, split, say=self.say)) for split in ('train','valid'))
     self.loader = Loader(self.train_toks, c.model.seq_len, c.loader.batch_rows, c.seed, window=c.loader.window, rank=rank(), world=world())
     n = self.loader.report(c.train.steps)
-    self.say(f'plan       {c.train.steps:,} steps of {c.loader.batch_rows} rows × {c.model.seq_len} tokens: {n}')
+    self.say(f'plan: {c.train.steps:,} steps of {c.loader.batch_rows} rows × {c.model.seq_len} tokens: {n}')
 
 # %% ../nbs/16_train.ipynb #cell39
 @patch
@@ -201,9 +202,9 @@ def _model(self:Run):
     self.params = [p for p in self.model.parameters() if p.requires_grad]
     self.flops = flops_per_token(c.model, self.tok.vocab_size)
     self.peak = peak_flops(self.device, self.dtype, c.metrics.peak_tflops)
-    self.say(f'model      {param_counts(c.model, self.tok.vocab_size)["total"]:,} parameters, {self.flops/1e6:.1f} MFLOPs a token; peak {_tflops(self.peak)}')
+    self.say(f'model: {param_counts(c.model, self.tok.vocab_size)["total"]:,} parameters, {self.flops/1e6:.1f} MFLOPs a token; peak {_tflops(self.peak)}')
 
-def _tflops(peak): return f'{peak.value/1e12:.2f} TFLOPS ({peak.source})' if peak.value else f'n/a ({peak.source})'
+def _tflops(peak): return f'{peak.value/1e12:.3g} TFLOPS ({peak.source})' if peak.value else f'n/a ({peak.source})'
 
 # %% ../nbs/16_train.ipynb #cell41
 SAME = ('seed', 'loader.', 'model.', 'optim.')        # what a resumed run may not change; data and tokenizer are compared by content
@@ -225,14 +226,14 @@ def _check_same(self:Run, path, saved):
     for name,new in self._identity().items():
         if (old := saved['identity'][name])!=new:
             raise ValueError(f'{path}: {name} was {old[:16]}, is now {new[:16]}; the run would not be the same: restore it, or give the new run its own `out`')
-    for key,old,new in changed: self.say(f'changed    {key}: {old!r} before, {new!r} now')
+    for key,old,new in changed: self.say(f'changed: {key} = {old!r} before, {new!r} now')
 
 # %% ../nbs/16_train.ipynb #cell42
 @patch
 def _resume(self:Run):
     "Take up the newest intact checkpoint, or begin"
     path,problems = newest_checkpoint(self.out/'checkpoints')
-    for p in problems: self.say(f'warning    {p}')
+    for p in problems: self.say(f'warning: {p}')
     if path:
         tensors,state = load_checkpoint(path)
         self._check_same(path, state)
@@ -241,7 +242,7 @@ def _resume(self:Run):
         set_rng_state(tensors['rng'])
         self.n_step,self.best = state['step'],state['best']
         for k in ('ema','guard','clock'): getattr(self, k).load_state_dict(state[k])
-        self.say(f'resume     {path} at step {self.n_step:,} of {self.cfg.train.steps:,}')
+        self.say(f'resume: {path} at step {self.n_step:,} of {self.cfg.train.steps:,}')
     if is_main(): self._open_dir()
 
 @patch
@@ -291,7 +292,7 @@ def _yardsticks(self:Run):
         raw = self.tok.decode_bytes(counted(self.valid_toks, self.tok.n_bytes, self.cfg.eval.tokens).tolist())
         marks = yardsticks(raw)
         (self.out/'evaluation'/'yardsticks.json').write_text(json.dumps(marks))
-    self.say(f'yardstick  {", ".join(f"{k} {v:.4f}" for k,v in marks.items())} bits per byte on {len(raw):,} validation bytes')
+    self.say(f'yardsticks: {", ".join(f"{k} {v:.4f}" for k,v in marks.items())} bits per byte on {len(raw):,} validation bytes')
 
 # %% ../nbs/16_train.ipynb #cell48
 def write_text(
@@ -320,13 +321,13 @@ def _sample_all(self:Run):
     if not is_main(): return
     with self.clock('sample'): texts = [dict(prompt=p, text=self.sample(p)) for p in self.cfg.sample.prompts]
     if texts: self.samples.append(dict(step=self.n_step, samples=texts))
-    for t in texts: self.note(f'sample     step {self.n_step:,}: {t["prompt"]}|{t["text"]}')
+    for t in texts: self.note(f'sample: step {self.n_step:,}: {t["prompt"]}|{t["text"]}')
 
 # %% ../nbs/16_train.ipynb #cell50
 @patch
 def update(self:Run)->dict: # The step's record
     "One optimizer update and what it measured"
-    c,i,t0 = self.cfg,self.n_step,time.perf_counter()
+    c,i = self.cfg,self.n_step
     with self.clock('data'):
         x,y = self.loader.batch(i)
         n_valid = self.loader.n_valid(i)
@@ -338,11 +339,11 @@ def update(self:Run)->dict: # The step's record
     norm = clip_grads(self.params, c.optim.clip)
     loss,norm = all_sum(loss).item(),norm.item()
     ok = self.guard.ok(i+1, loss, norm)
-    if ok: self.opt.step(); ema = self.ema.update(loss)
-    dt = time.perf_counter()-t0
-    n_tok = x.numel()*world()
+    if ok: self.opt.step(); self.ema.update(loss)
+    dt,n_tok = sum(self.clock.lap(phase) for phase in ('train','data','compile')),x.numel()*world()
+    self.dts.append(dt)
     rec = dict(step=i+1, loss=loss, loss_ema=self.ema.value, lr=c.optim.lr*mult, grad_norm=norm, dt_s=dt, tok_per_s=n_tok/dt,
-               mfu=mfu(self.flops, n_tok/dt, self.peak, world()), tokens=n_valid)
+               mfu=mfu(self.flops, n_tok/dt, self.peak, world()), eta_s=eta(self.dts, c.train.steps-i-1), tokens=n_valid)
     return rec if ok else dict(rec, skipped=True)
 
 # %% ../nbs/16_train.ipynb #cell52
@@ -359,7 +360,7 @@ def step(self:Run)->dict: # The step's record, as it stands in `metrics.jsonl`
         with self.clock('compile' if c.train.compile and not self.warm else 'train'): rec = self.update()
         self.n_step,self.warm = self.n_step+1,True
         if self._due(c.eval.every): rec |= self.validate()
-        rec['train_s'] = self.clock.seconds('train')
+        rec['train_s'] = self.clock.seconds('train')+self.clock.seconds('data')
         if is_main(): self.log.append(rec)
         if self._due(c.sample.every): self._sample_all()
         if self._due(c.train.save_every): self.save()
@@ -374,23 +375,23 @@ def _begin(self:Run):
     if is_main(): self._yardsticks()
     rec = dict(step=0, **self.validate())
     if is_main(): self.log.append(rec)
-    self.note(f'validation step 0: {rec["val_bpb"]:.4f} bits per byte')
+    self.note(f'validation: step 0: {rec["val_bpb"]:.4f} bits per byte')
 
 # %% ../nbs/16_train.ipynb #cell54
 @patch
 def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     "Train to the end, or to Ctrl-C; either leaves a run that can go on"
-    if self.done: self.say(f'finished   {self.out} has taken all its {self.n_step:,} steps; a larger train.steps lets it go on'); return self
+    if self.done: self.say(f'finished: {self.out} has taken all its {self.n_step:,} steps; a larger train.steps lets it go on'); return self
     history = read_metrics(self.out/'metrics.jsonl') if is_main() else ()
     with self.hold, Progress(self.cfg.train.steps, self.n_step, self.cfg.track, history, mode='auto' if self.shown else 'off') as self.bar:
         while not (self.done or self._stopping()):
             rec = self.step()
             self.bar.update(self.n_step, rec)
-            if 'val_bpb' in rec: self.note(f'validation step {self.n_step:,}: {rec["val_bpb"]:.4f} bits per byte, best {self.best["val_bpb"]:.4f} at step {self.best["step"]:,}')
+            if 'val_bpb' in rec: self.note(f'validation: step {self.n_step:,}: {rec["val_bpb"]:.4f} bits per byte, best {self.best["val_bpb"]:.4f} at step {self.best["step"]:,}')
         if not self.done: self.save()
     self.bar = None
     if self.done: self._finish()
-    else: self.say(f'interrupted after step {self.n_step:,}, which is saved in {self.out}; start again with the same configuration to go on')
+    else: self.say(f'interrupted: after step {self.n_step:,}, which is saved in {self.out}; start again with the same configuration to go on')
     return self
 
 @patch
@@ -403,8 +404,8 @@ def _finish(self:Run):
     "The plot, and where the time went"
     if not is_main(): return
     path = save_plot(self.out)
-    self.say(f'time       {self.clock}')
-    self.say(f'done       best {self.best["val_bpb"]:.4f} bits per byte at step {self.best["step"]:,}; plot {path}, everything else in {self.out}')
+    self.say(f'time: {self.clock}')
+    self.say(f'done: best {self.best["val_bpb"]:.4f} bits per byte at step {self.best["step"]:,}; plot {path}, everything else in {self.out}')
 
 # %% ../nbs/16_train.ipynb #cell55
 @patch
