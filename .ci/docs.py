@@ -41,6 +41,14 @@ def api_cells(nb, module, depth, mk_cell):
             c.source = re.sub(r'^(#{2,6}) ([^{}\n]+?) *$', lambda m: f'{m[0]} {{#sec-{slug(m[2])}}}' if slug(m[2]) in taken else m[0], c.source, flags=re.M)
     nb.cells = res
 
+def join_streams(c):
+    "What a cell printed, in one piece: a kernel cuts it wherever it was flushed"
+    outs = []
+    for o in c.get('outputs', []):
+        if outs and o['output_type']=='stream' and outs[-1].get('name')==o['name']: outs[-1]['text'] = ''.join(outs[-1]['text'])+''.join(o['text'])
+        else: outs.append(o)
+    if outs: c['outputs'] = outs
+
 def slug(heading): return re.sub(r'[^\w. -]', '', heading).strip().lower().replace(' ', '-')
 
 def stage(dest):
@@ -63,6 +71,7 @@ def stage(dest):
         p = NBProcessor(nb=nb, procs=procs)
         api_cells(nb, P._default_exp(read_nb(f)), depth, mk_cell)
         p.process()
+        for c in nb.cells: join_streams(c)
         for c in nb.cells[:1]: c.source = re.sub(r'^output-file:.*\n', '', c.source, flags=re.M)   # the file has that name already
         d = dest/rel.parent/out_name(rel); d.parent.mkdir(parents=True, exist_ok=True)
         write_nb(nb, d)

@@ -29,6 +29,11 @@ MUTATIONS = [
     Mutation('LR off by one step in the rise', '08_schedule', 'return (i+1)/cfg.warmup', 'return i/cfg.warmup', 'nbs/08_schedule.ipynb#The settings'),
     Mutation('LR off by one step in the fall', '08_schedule', 'p = max(N-i, 0)/d', 'p = max(N-i-1, 0)/d', 'nbs/08_schedule.ipynb#The settings'),
     Mutation('EMA not debiased', '09_metrics', 'self.s/(1-self.beta**self.n) if', 'self.s if', 'nbs/09_metrics.ipynb#A loss you can read'),
+    Mutation('clip before accumulation', '16_train',
+             'loss = accumulate(self._loss, x, y, n_valid, c.train.micro_rows or len(x), self.device)\n    reduce_grads(self.params)\n    norm = clip_grads(self.params, c.optim.clip)',
+             'def clipped(a, b): clip_grads(self.params, c.optim.clip); return self._loss(a, b)\n'
+             '    loss = accumulate(clipped, x, y, n_valid, c.train.micro_rows or len(x), self.device)\n    norm = clip_grads(self.params, 0)\n    reduce_grads(self.params)',
+             'nbs/16_train.ipynb#Accumulation changes nothing'),
     Mutation('last partial validation batch dropped', '12_bpb', 'for c in range(calls):', 'for c in range(n_rows//(B*world)):', 'nbs/12_bpb.ipynb#In batches'),
     Mutation('bpb by tokens instead of bytes', '12_bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/12_bpb.ipynb#In batches'),
 ]

@@ -162,7 +162,7 @@ def undocumented(src):
             init = next((m for m in apidoc.methods(o) if m.name=='__init__'), None)
             ps = apidoc.params(init, com)[0] if init else apidoc.fields(o, com) if 'dataclass' in apidoc.deco_names(o) else []
         else: ps = apidoc.params(o, com)[0]
-        res += [f'{n}: no comment on {p.name}' for p in ps if not p.doc]
+        res += [f'{n}: no comment on {p.name}' for p in ps if not p.doc and p.default!=f'{p.anno}()']   # a section documents itself
     return res
 
 @pytest.mark.parametrize('f', MODULES, ids=ids)
