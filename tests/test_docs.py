@@ -42,6 +42,8 @@ def test_formulas_and_search_need_no_network(site):
     for f in site.rglob('*.html'):
         s = f.read_text(encoding='utf-8')
         assert 'class="math' not in s or '<math' in s, f
+        odd = [m for m in re.findall(r'<math[^>]*display="inline".*?</math>', s, flags=re.S) if 'linebreak="newline"' in m]
+        assert not odd, f'{f.name}: a doubled backslash breaks the line inside a formula: {odd}'
         assert '\\(' not in re.sub(r'<(pre|code|script)\b.*?</\1>', '', s, flags=re.S), f'{f.name}: a formula was left as TeX'
     idx = json.loads((site/'search.json').read_text(encoding='utf-8'))
     assert {e['href'].partition('#')[0] for e in idx}>={'index.html', 'loader.html'}
