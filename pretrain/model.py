@@ -186,11 +186,12 @@ class Attention(nn.Module):
         see:dict,              # What may be seen
         cache:KVCache=None,    # Keys and values of earlier tokens
     )->torch.Tensor:           # [B,T,C]
-        B,T,C = x.shape
-        q,k,v = (f(x).view(B,T,-1,self.cfg.head_dim).transpose(1,2) for f in (self.q,self.k,self.v))
-        q,k = (rms_norm(rotate(t,*rope), self.cfg.norm_eps).type_as(v) for t in (q,k))
+        (B,T,C),cfg = x.shape,self.cfg
+        def heads(x): return x.view(B,T,-1,cfg.head_dim).transpose(1,2)
+        v,qk = heads(self.v(x)),heads(torch.cat((self.q(x),self.k(x)), -1))
+        q,k = rms_norm(rotate(qk,*rope), cfg.norm_eps).type_as(v).split((cfg.n_head,cfg.kv_heads), 1)
         if cache is not None: k,v = cache.put(self.i, k, v)
-        y = F.scaled_dot_product_attention(q, k, v, enable_gqa=self.cfg.kv_heads!=self.cfg.n_head, **see)
+        y = F.scaled_dot_product_attention(q, k, v, enable_gqa=cfg.kv_heads!=cfg.n_head, **see)
         return self.o(y.transpose(1,2).reshape(B,T,C))
 
 # %% ../nbs/06_model.ipynb #cell42
