@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BF16_CAPABILITY', 'STOPS', 'SAVES', 'SAME', 'FREE', 'accumulate', 'TrainConfig', 'Config', 'pick_device',
-           'pick_precision', 'HoldSignals', 'lock_run', 'Run', 'write_text', 'load_model']
+           'pick_precision', 'HoldSignals', 'lock_run', 'Run', 'seed_all', 'write_text', 'load_model']
 
 # %% ../nbs/16_train.ipynb #cell3
-import fcntl, importlib.metadata, json, math, os, platform, signal, threading, time
+import fcntl, importlib.metadata, json, math, os, platform, random, signal, threading, time
 from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -217,11 +217,17 @@ def _data(self:Run):
     self.say(f'plan: {c.train.steps:,} steps of {c.loader.batch_rows} rows × {c.model.seq_len} tokens: {n}')
 
 # %% ../nbs/16_train.ipynb #cell43
+def seed_all(
+    seed:int,  # `seed`
+):
+    "Seed the global generators of torch, NumPy and Python"
+    torch.manual_seed(seed); random.seed(seed); np.random.seed(np.random.SeedSequence(seed).generate_state(1))
+
 @patch
 def _model(self:Run):
     "Model, optimizer, and what they cost"
     c = self.cfg
-    torch.manual_seed(c.seed)
+    seed_all(c.seed)
     self.model = GPT(c.model, self.tok.vocab_size).to(self.device)
     self.opt = build_optim(self.model, c.optim)
     self.loss_fn = torch.compile(self.model.loss) if c.train.compile else self.model.loss

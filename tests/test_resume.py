@@ -30,12 +30,12 @@ def assert_same(d, a, b):
     assert all(sa[k]==sb[k] for k in ('step','best','ema','guard','identity'))
     assert curve(d, a)==curve(d, b)
 
-def interrupt_at(d, out, step):
-    "Start a run, press Ctrl-C once the log has reached `step`"
+def interrupt_at(d, out, step, sig=signal.SIGINT):
+    "Start a run, send it a signal once the log has reached `step`"
     p = subprocess.Popen([sys.executable, '-m', 'pretrain', *ARGS, f'out={out}'], cwd=d, env=env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     path,end = d/out/'metrics.jsonl',time.monotonic()+120
     while time.monotonic()<end and p.poll() is None and (not path.exists() or path.read_bytes().count(b'\n')<=step): time.sleep(0.002)
-    p.send_signal(signal.SIGINT)
+    p.send_signal(sig)
     text = p.communicate(timeout=120)[0]
     return p.returncode,text
 
@@ -49,6 +49,24 @@ def test_sigint_three_times_equals_uninterrupted(here):
     assert stops==sorted(set(stops)) and stops[-1]<40
     assert pretrain(*ARGS, 'out=cut', cwd=here).returncode==0
     assert_same(here, 'whole', 'cut')
+
+def test_sigterm_saves_and_continues(here):
+    code,text = interrupt_at(here, 'term', 8, signal.SIGTERM)
+    assert code==143, text
+    assert pretrain(*ARGS, 'out=term', cwd=here).returncode==0
+    assert_same(here, 'whole', 'term')
+
+def test_second_process_is_refused(here):
+    "While one process trains in a directory, another one is told who it is"
+    p = subprocess.Popen([sys.executable, '-m', 'pretrain', *ARGS, 'out=busy', 'train.steps=4000'], cwd=here, env=env(), stdout=subprocess.DEVNULL)
+    try:
+        path,end = here/'busy/metrics.jsonl',time.monotonic()+120
+        while time.monotonic()<end and not path.exists(): time.sleep(0.02)
+        r = pretrain(*ARGS, 'out=busy', cwd=here)
+        assert r.returncode==2 and f'pid {p.pid}' in r.stderr and r.stderr.count('\n')==1
+    finally: p.kill(); p.wait()
+    r = pretrain(*ARGS, 'out=busy', 'train.steps=4', 'schedule.warmup=1', cwd=here)
+    assert r.returncode==0, r.stderr
 
 def test_finished_run_stays_finished(here):
     before = (here/'whole/metrics.jsonl').read_bytes()
