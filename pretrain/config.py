@@ -9,7 +9,7 @@ __all__ = ['MAX_INT', 'PosInt', 'NatInt', 'PosFloat', 'NatFloat', 'Frac', 'STRIC
            'parse_toml', 'key_path', 'Statement', 'statements', 'json_keys', 'Source', 'blame', 'toml_source',
            'json_source', 'read_text', 'no_file', 'read_chain', 'tree', 'leaves', 'unknown', 'check_table', 'override',
            'merge', 'default', 'build', 'assemble', 'report', 'load_config', 'to_dict', 'table', 'to_toml', 'diff',
-           'check_config', 'default_dict', 'meaning', 'describe']
+           'check_config', 'default_dict', 'comments', 'meaning', 'describe']
 
 # %% ../nbs/00_config.ipynb #cell3
 import difflib, json, os, re, reprlib, stat, tomllib
@@ -507,10 +507,10 @@ def build(
     cls,       # Dataclass of this table
     d:dict,    # Right values, nested
     say,       # Called with `(path, value, text)` for each problem
-    clean,     # Whether nothing is wrong at or below a path
+    clean,     # Whether every value at or below a path could be read
     base=MISSING,  # Instance to take other values from, else the defaults
     at=(),     # Path of this table
-):             # An instance; `None` if something is wrong
+):             # An instance; `None` if a value is missing or wrong
     "Make the dataclasses and ask them for contradictions"
     kw = {}
     for f in fields(cls):
@@ -520,10 +520,10 @@ def build(
     if not clean(at): return None
     res = cls(**kw)
     for key,text in (res.problems() if hasattr(res, 'problems') else ()):
-        path,v = at+tuple(key.split('.')),res
+        v = res
         for k in key.split('.'): v = getattr(v, k)
-        say(path, v, text)
-    return res if clean(at) else None
+        say(at+tuple(key.split('.')), v, text)
+    return res
 
 # %% ../nbs/00_config.ipynb #cell104
 MAX_PROBLEMS = 100  # Lines after which a reader stops reading
@@ -534,10 +534,10 @@ def assemble(
     bad=(),      # Rows `(source, line, text)` that are known already
 ):               # An instance; `ConfigError` if anything is wrong
     "From sources to a config"
-    d,bad,wrong = {},list(bad),set()
-    def clean(at): return not any(p[:len(at)]==at for p in wrong) if at else not bad
+    d,wrong,unread,bad = {},set(),len(bad),list(bad)
+    def clean(at): return not unread and not any(p[:len(at)]==at for p in wrong)
     def say(path, v, text, src=None):
-        wrong.add(path)
+        if src or v is MISSING: wrong.add(path)
         src = src or next((s for s in reversed(srcs) if path in s), None)
         head = dotted(path) + ('' if v is MISSING else f' = {found(v)}' + ' (default)'*(src is None))
         src = src or (srcs or [Source('defaults')])[0]
@@ -634,17 +634,26 @@ def default_dict(
     return {f.name: default_dict(t[f.name], default(f, base)) if is_dataclass(t[f.name]) else default(f, base) for f in fields(cls)}
 
 # %% ../nbs/00_config.ipynb #cell133
+@cache
+def comments(
+    cls,     # A dataclass
+)->dict:     # Field name to comment, empty where its source can't be read
+    "What stands behind the fields of a dataclass"
+    try: return {k: ' '.join((v or '').split()) for k,v in docments(cls).items()}
+    except OSError: return {}
+
+# %% ../nbs/00_config.ipynb #cell135
 def meaning(
     cls,       # A dataclass
     key:str,   # One of its fields
 )->str:        # From the comment behind the field, or the docstring of a section
     "What a key means and what it takes"
-    doc,t = ' '.join((docments(cls).get(key) or '').split()),tree(cls)[key]
+    doc,t = comments(cls).get(key, ''),tree(cls)[key]
     if not is_dataclass(t): return f'{doc} ({wanted(t.schema)})'.strip()
     own = (t.__doc__ or '').partition('\n')[0]
     return doc or ('' if own.startswith(f'{t.__name__}(') else own)
 
-# %% ../nbs/00_config.ipynb #cell134
+# %% ../nbs/00_config.ipynb #cell136
 def describe(
     cls,     # A config class, or an instance for its own values
 )->str:      # TOML with comments; keys without default are commented out
