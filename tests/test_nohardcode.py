@@ -9,7 +9,7 @@ import pytest
 MODULES = 'tokenizer corpus prepare loader model optim schedule metrics bpb generate checkpoint train dist'.split()   # what a number can act on training through
 PLAIN = {0, 1, 2, .5}
 UNITS = {8: 'bits', 60: 'seconds', 3600: 'seconds', 1000: 'SI', 1e6: 'SI', 1e9: 'SI', 1e12: 'SI', 1024: 'binary'}
-ALLOW = {}   # (module, function, number): reason
+ALLOW = {('train', '_check_same', 16): 'characters of a fingerprint in a message'}   # (module, function, number): reason
 PACKAGE = Path(__file__).parents[1]/'pretrain'
 
 class Numbers(ast.NodeVisitor):
@@ -46,9 +46,7 @@ def violations(module, source):
 
 @pytest.mark.parametrize('module', MODULES)
 def test_no_number_in_a_body(module):
-    path = PACKAGE/f'{module}.py'
-    if not path.exists(): pytest.skip(f'{path.name} is not written')
-    assert violations(module, path.read_text())==[]
+    assert violations(module, (PACKAGE/f'{module}.py').read_text())==[]
 
 def test_allowances_are_used():
     "An entry that allows nothing any more is deleted"
