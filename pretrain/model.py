@@ -28,7 +28,7 @@ def visible(
     back = q_at[...,:,None] - k_at
     return (back>=0) & (back<window) if window else back>=0
 
-# %% ../nbs/06_model.ipynb #cell21
+# %% ../nbs/06_model.ipynb #cell22
 def rope_tables(
     T:int,       # Positions 0 to T-1
     D:int,       # Width of a head
@@ -40,7 +40,7 @@ def rope_tables(
     angle = torch.arange(T, device=device, dtype=torch.float64)[:,None]*speed
     return angle.cos().float(), angle.sin().float()
 
-# %% ../nbs/06_model.ipynb #cell22
+# %% ../nbs/06_model.ipynb #cell23
 def rotate(
     x:torch.Tensor,    # Queries or keys [..., T, D]
     cos:torch.Tensor,  # From `rope_tables`, rows of the positions of `x` [..., T, D/2]
@@ -50,7 +50,7 @@ def rotate(
     a,b = x.chunk(2, -1)
     return torch.cat((a*cos+b*sin, b*cos-a*sin), -1).type_as(x)
 
-# %% ../nbs/06_model.ipynb #cell28
+# %% ../nbs/06_model.ipynb #cell29
 def rms_norm(
     x:torch.Tensor,  # [..., C]
     eps:float,       # Added to the mean square, so that zeros stay zeros
@@ -58,7 +58,7 @@ def rms_norm(
     "RMSNorm without parameters"
     return F.rms_norm(x, x.shape[-1:], eps=eps)
 
-# %% ../nbs/06_model.ipynb #cell31
+# %% ../nbs/06_model.ipynb #cell32
 def softcap(
     z:torch.Tensor,  # Scores
     cap:float,       # Bound; 0 = none
@@ -66,7 +66,7 @@ def softcap(
     "Squeeze scores smoothly into a range"
     return cap*torch.tanh(z/cap) if cap else z
 
-# %% ../nbs/06_model.ipynb #cell34
+# %% ../nbs/06_model.ipynb #cell35
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     "Shape of the GPT and scale of its first weights"
@@ -101,7 +101,7 @@ class ModelConfig:
                             ' or '.join(str(k) for k in sorted({math.gcd(H,K),H})) + ' would'))
         return res
 
-# %% ../nbs/06_model.ipynb #cell39
+# %% ../nbs/06_model.ipynb #cell40
 class KVCache:
     "Keys and values of the tokens that a model has read, row by row"
     def __init__(self,
@@ -167,7 +167,7 @@ def sight(
     at = torch.arange(T, device=device)
     return dict(attn_mask=visible(at, at, window))
 
-# %% ../nbs/06_model.ipynb #cell41
+# %% ../nbs/06_model.ipynb #cell42
 class Attention(nn.Module):
     "Causal self-attention with RoPE, QK norm and grouped queries"
     def __init__(self,
@@ -194,7 +194,7 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, enable_gqa=cfg.kv_heads!=cfg.n_head, **see)
         return self.o(y.transpose(1,2).reshape(B,T,C))
 
-# %% ../nbs/06_model.ipynb #cell42
+# %% ../nbs/06_model.ipynb #cell43
 class MLP(nn.Module):
     "Widen, square what is positive, narrow"
     def __init__(self,
@@ -206,7 +206,7 @@ class MLP(nn.Module):
 
     def forward(self, x): return self.down(F.relu(self.up(x)).square())
 
-# %% ../nbs/06_model.ipynb #cell43
+# %% ../nbs/06_model.ipynb #cell44
 class Block(nn.Module):
     "Attention, then MLP, each added to the residual stream"
     def __init__(self,
@@ -220,7 +220,7 @@ class Block(nn.Module):
         x = x + self.attn(rms_norm(x, self.eps), rope, see, cache)
         return x + self.mlp(rms_norm(x, self.eps))
 
-# %% ../nbs/06_model.ipynb #cell47
+# %% ../nbs/06_model.ipynb #cell48
 def chunk_loss(
     x:torch.Tensor,        # Final vectors of a few tokens [n,C]
     W:torch.Tensor,        # Weights of the head [V,C]
@@ -240,7 +240,7 @@ def chunk_loss(
     if cap: g.addcmul_(g, tanh.square_(), value=-1)
     return loss,g.mul_(ok)
 
-# %% ../nbs/06_model.ipynb #cell48
+# %% ../nbs/06_model.ipynb #cell49
 class ChunkedLoss(torch.autograd.Function):
     "Sum of cross-entropies over tokens; gradients are made on the way forward, chunk by chunk"
     @staticmethod
@@ -269,7 +269,7 @@ class ChunkedLoss(torch.autograd.Function):
         dx,dW = ctx.saved_tensors
         return dx*scale,dW*scale,None,None,None,None
 
-# %% ../nbs/06_model.ipynb #cell50
+# %% ../nbs/06_model.ipynb #cell51
 def head_loss(
     x:torch.Tensor,        # Final vectors [N,C]
     W:torch.Tensor,        # Weights of the head [V,C]
@@ -289,7 +289,7 @@ def head_loss(
         losses = torch.cat([chunk_loss(x[i:i+n].to(dtype), Wd, targets[i:i+n], cap)[0] for i in range(0, len(x), n)])
     return losses.sum() if reduction=='sum' else losses
 
-# %% ../nbs/06_model.ipynb #cell60
+# %% ../nbs/06_model.ipynb #cell61
 UNIFORM = math.sqrt(3)  # A uniform distribution over ±sqrt(3) has standard deviation 1
 
 class GPT(nn.Module):
@@ -366,7 +366,7 @@ class GPT(nn.Module):
         res = head_loss(x.flatten(0,1), self.head.weight, targets.flatten(), self.cfg.softcap, self.cfg.loss_chunk, reduction)
         return res.view(targets.shape) if reduction=='none' else res
 
-# %% ../nbs/06_model.ipynb #cell64
+# %% ../nbs/06_model.ipynb #cell65
 def param_counts(
     cfg:ModelConfig,  # Shape
     V:int,            # Vocabulary
@@ -376,7 +376,7 @@ def param_counts(
     res = dict(embedding=V*C, head=V*C, attention=L*2*C*(C+kv), mlp=L*2*cfg.mlp_ratio*C*C)
     return res | dict(total=sum(res.values()))
 
-# %% ../nbs/06_model.ipynb #cell65
+# %% ../nbs/06_model.ipynb #cell66
 FWD_BWD = 3  # Matrix products: one forward, two backward (gradients of inputs and of weights)
 
 def flops_per_token(
@@ -394,7 +394,7 @@ def flops_per_token(
     scores = cfg.n_layer*2*cfg.width*seen
     return FWD_BWD*2*(matrices+scores)
 
-# %% ../nbs/06_model.ipynb #cell75
+# %% ../nbs/06_model.ipynb #cell76
 def summary(
     cfg:ModelConfig,  # Shape
     V:int,            # Vocabulary
