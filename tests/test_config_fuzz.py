@@ -216,6 +216,7 @@ def bad_config(kind, i):
     fmt = rng.choice(['toml', 'toml', 'json'])
     rows = good_rows(rng)
     if kind!='contradiction': rows = rows[:rng.randint(1, len(rows))]
+    if kind=='broken': fmt = 'toml' if i<len(BROKEN) else 'json'
     name = f'{kind}_{i}.{fmt}'
     if kind in FILES: return name, FILES[kind][i%len(FILES[kind])](rng, WRITE[fmt](rng, rows)[0]), None, None, None
     rows,key,near = globals()[kind](rng, rows, fmt)
@@ -246,11 +247,20 @@ def test_bad_configs_are_refused(kind, tmp_path):
         path.write_bytes(b)
         lines = refusal(path)
         path.unlink()
+        if kind=='bom': assert 'save as plain UTF-8' in lines[0], lines
         if not key: continue
         said = [o for o in lines if f'{name}:{line}: {dots(key)}' in o]
         assert said, (name, line, key, lines, b.decode())
         if near: tries,hits = tries+1,hits+(f'mean {dots(near)}?' in said[0])
     if kind=='misspelt': assert tries==KINDS[kind] and hits>.9*tries, f'{hits} of {tries} slips were understood'
+
+def test_odd_file_names_stay_on_one_line(tmp_path):
+    for odd in ('a\nb', '\x1b[2J', 'é\u2028', '\udcff'):
+        path = tmp_path/f'{odd}.toml'
+        path.write_text('seed = -1')
+        for p in (path, tmp_path/f'no{odd}.toml'):
+            with pytest.raises(ConfigError) as e: load_config(Config, p)
+            assert len(e.value.problems)==1 and e.value.problems[0].isprintable()
 
 def test_all_mistakes_come_at_once(tmp_path):
     "Several mistakes in one file: each is named, and nothing else is"
