@@ -8,14 +8,16 @@ __all__ = ['SIGNALLED', 'SAMPLE_KEYS', 'config_dir', 'find_config', 'train', 'to
 
 # %% ../nbs/18_cli.ipynb #cell3
 import argparse, difflib, signal, sys, traceback
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from .config import ConfigError, describe, load_config, to_toml
+from .config import ConfigError, check_config, describe, load_config, to_toml
 from .dist import cleanup
 from .prepare import get_tokenizer, prepare
 from .bpb import bits_per_byte
 from .report import compare, save_plot, summary
-from .train import Config, Run, load_model, pick_device, write_text
+from .generate import sample as write_samples
+from .train import Config, Run, load_model
 
 # %% ../nbs/18_cli.ipynb #cell6
 def config_dir()->Path:
@@ -59,8 +61,8 @@ def prepare_(a):
 def sample(a):
     "Let the model of a run write"
     model,tok,c,step = load_model(a.run, a.device)
-    kw = {k: v for k in SAMPLE_KEYS if (v := getattr(a, k)) is not None}
-    for p in a.prompt or c.sample.prompts: print(p + write_text(model, tok, c.sample, p, **kw))
+    given = {k: v for k in SAMPLE_KEYS if (v := getattr(a, k)) is not None} | ({'prompts': tuple(a.prompt)} if a.prompt else {})
+    for t in write_samples(model, tok, check_config(replace(c.sample, **given))): print(t['prompt']+t['text'])
 
 def eval_(a):
     "Bits per byte of a run's newest checkpoint on its validation tokens, or on other data with data.valid=PATH"

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['BF16_CAPABILITY', 'STOPS', 'SAVES', 'SAME', 'FREE', 'accumulate', 'TrainConfig', 'Config', 'pick_device',
-           'pick_precision', 'HoldSignals', 'lock_run', 'Run', 'seed_all', 'write_text', 'load_model']
+           'pick_precision', 'HoldSignals', 'lock_run', 'Run', 'seed_all', 'load_model']
 
 # %% ../nbs/16_train.ipynb #cell3
 import fcntl, importlib.metadata, json, math, os, platform, random, signal, threading, time
 from collections import deque
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 import numpy as np, torch
@@ -29,7 +29,7 @@ from .metrics import RECENT, Clock, Ema, MetricsConfig, eta, mfu, peak_flops, sy
 from .track import MetricsLog, Progress, TrackConfig, read_metrics
 from .checkpoint import CheckpointConfig, load_checkpoint, newest_checkpoint, rng_state, save_checkpoint, set_rng_state
 from .bpb import EvalConfig, bits_per_byte, counted, yardsticks
-from .generate import SampleConfig, generate
+from .generate import SampleConfig, sample as write_samples
 from .report import plot_run, save_plot
 
 # %% ../nbs/16_train.ipynb #cell14
@@ -327,32 +327,20 @@ def _yardsticks(self:Run):
     self.say(f'yardsticks: {", ".join(f"{k} {v:.4f}" for k,v in marks.items())} bits per byte on {len(raw):,} validation bytes')
 
 # %% ../nbs/16_train.ipynb #cell52
-def write_text(
-    model,           # A `GPT`
-    tok,             # Its tokenizer
-    cfg:SampleConfig, # How to choose tokens
-    prompt:str='',   # Text to go on from; empty starts a document
-    tokens:int=0,    # Most new tokens; 0 = the config's [tokens]
-    **kw,            # `temperature`, `top_k`, `top_p`, `min_p`, `seed`, where they should differ from the config's
-)->str:              # The continuation, without the prompt
-    "Let a model go on from a text, to the end of the document or to `tokens`"
-    how = {k: getattr(cfg, k) for k in ('temperature','top_k','top_p','min_p','seed')} | kw
-    return tok.decode(generate(model, [tok.bos, *tok.encode(prompt)], tokens or cfg.tokens, stop=tok.bos, **how))
-
 @patch
 def sample(self:Run,
     prompt:str='',        # Text to go on from; empty starts a document
     **kw,                 # `tokens`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`; the config's where left out
 )->str:                   # The continuation, without the prompt
-    "Let the model write"
-    return write_text(self.model, self.tok, self.cfg.sample, prompt, **kw)
+    "Let the model write, to the end of a document or to `tokens`"
+    return write_samples(self.model, self.tok, replace(self.cfg.sample, prompts=(prompt,), **kw))[0]['text']
 
 @patch
 def _sample_all(self:Run):
-    "One continuation for each configured prompt, logged and said"
-    if not is_main(): return
-    with self.clock('sample'): texts = [dict(prompt=p, text=self.sample(p)) for p in self.cfg.sample.prompts]
-    if texts: self.samples.append(dict(step=self.n_step, samples=texts))
+    "A continuation of each configured prompt, logged and said"
+    if not is_main() or not self.cfg.sample.prompts: return
+    with self.clock('sample'): texts = write_samples(self.model, self.tok, self.cfg.sample)
+    self.samples.append(dict(step=self.n_step, samples=texts))
     for t in texts: self.note(f'sample: step {self.n_step:,}: {t["prompt"]}|{t["text"]}')
 
 # %% ../nbs/16_train.ipynb #cell54
@@ -386,7 +374,7 @@ def _due(self:Run, every): return self.done or bool(every and self.n_step % ever
 def step(self:Run)->dict: # The step's record, as it stands in `metrics.jsonl`
     "One optimizer step, then what is due after it"
     if self.done: raise ValueError(f'the run is at its end, step {self.n_step}; a larger train.steps lets it go on')
-    c,first_step = self.cfg,self.n_step==0
+    c = self.cfg
     with self.hold:
         self._begin()
         with self.clock('compile' if c.train.compile and not self.warm else 'train'): rec = self.update()
