@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['LIST', 'TABLE', 'TABLE_V2', 'DATA', 'LABEL', 'BASELINE', 'SHOTS', 'DELIMITER', 'KINDS', 'SHUFFLE_SEED', 'SHOT_SEED',
-           'CORRECTED', 'LAYOUT', 'STYLES', 'VISIBLE', 'LOGIT_ROWS', 'PUBLISHED', 'FIELDS', 'N_BOOT', 'BOOT_SEED',
-           'CONFIDENCE', 'SUMMARY', 'TABLE_OUT', 'PROBE_TOL', 'WIDE', 'NARROW', 'write_bundle', 'BundleError', 'Task',
-           'row_problem', 'read_rows', 'read_baselines', 'read_task', 'read_bundle', 'shots_of', 'solved', 'prompts',
-           'Option', 'common', 'spans', 'opens_blank', 'encode_example', 'show_example', 'decide', 'Reading', 'plan',
-           'batches', 'Scorer', 'centre', 'Example', 'from_json', 'judge', 'TaskResult', 'CoreResult', 'task_result',
-           'gather', 'evaluate_task', 'write_file', 'identity', 'difference', 'Store', 'read_summary', 'read_examples',
-           'to_csv', 'evaluate_core', 'take_up', 'load_core', 'coin_p', 'Comparison', 'paired', 'compare_core',
-           'CoreConfig', 'core_dir', 'core_eval', 'core_of_run']
+           'CORRECTED', 'LAYOUT', 'STYLES', 'VISIBLE', 'LOGIT_ROWS', 'ON_CPU', 'ELSEWHERE', 'PUBLISHED', 'FIELDS',
+           'N_BOOT', 'BOOT_SEED', 'CONFIDENCE', 'SUMMARY', 'TABLE_OUT', 'PROBE_TOL', 'WIDE', 'NARROW', 'write_bundle',
+           'BundleError', 'Task', 'row_problem', 'read_rows', 'read_baselines', 'read_task', 'read_bundle', 'shots_of',
+           'solved', 'prompts', 'Option', 'common', 'spans', 'opens_blank', 'encode_example', 'show_example', 'decide',
+           'Reading', 'plan', 'batches', 'LastBlock', 'with_last', 'Scorer', 'centre', 'Example', 'from_json', 'judge',
+           'TaskResult', 'CoreResult', 'task_result', 'gather', 'evaluate_task', 'write_file', 'identity', 'difference',
+           'Store', 'read_summary', 'read_examples', 'to_csv', 'evaluate_core', 'take_up', 'load_core', 'coin_p',
+           'Comparison', 'paired', 'compare_core', 'CoreConfig', 'core_dir', 'core_eval', 'core_of_run']
 
 # %% ../nbs/14_core.ipynb #cell3
 import copy, csv, hashlib, html, json, math, os, random, re
@@ -20,12 +20,13 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-import numpy as np, torch, yaml
+import numpy as np, torch, torch.nn.functional as F, yaml
+from torch import nn
 from fastcore.basics import patch
 
-from .config import NatInt, PosInt
+from .config import NatInt
 from .dist import all_sum, is_main, rank as my_rank, world as n_ranks
-from .model import GPT, KVCache
+from .model import GPT, KVCache, rms_norm, rotate, visible
 
 # %% ../nbs/14_core.ipynb #cell8
 LIST,TABLE,TABLE_V2,DATA = 'core.yaml','eval_meta_data.csv','eval_meta_data_v2.csv','eval_data'
@@ -66,7 +67,7 @@ class Task:
     baseline:float    # What guessing scores [%]
     baseline_v2:float # The same, as corrected later [%]
     file:str          # Data file, below `eval_data`
-    sha256:str        # Of the data file
+    sha256:str = field(repr=False)  # Of the data file
     rows:list = field(repr=False)   # Rows of the file
     lines:list = field(repr=False)  # Line of the file in which each row stands, from 1
     order:list = field(repr=False)  # Row of each example; examples are counted after shuffling, and are called `i`
@@ -274,9 +275,9 @@ def encode_example(
     return res
 
 # %% ../nbs/14_core.ipynb #cell33
-STYLES = dict(box='display:inline-block;padding:0 2px;margin:1px;border-radius:3px;border:1px solid rgba(128,128,128,.35);white-space:pre',
-              scored='background:rgba(255,160,0,.45)', gold='outline:2px solid rgba(0,140,70,.8)',
-              line='font-family:monospace;font-size:90%;line-height:1.7;margin:4px 0')
+STYLES = dict(box='border:1px solid #8886;white-space:pre',
+              scored='background:#fa07', gold='border-color:#084',
+              line='font-family:monospace;font-size:90%;line-height:1.7')
 VISIBLE = {'\n':'⏎', '\t':'⇥'}
 
 def show_example(
@@ -287,14 +288,14 @@ def show_example(
     context:int=40,        # Most tokens to show before the scored ones
 )->str:                    # HTML
     "Tokens of each option; the scored ones are coloured"
-    def box(t, look):
+    def box(t, *look):
         text = ''.join(VISIBLE.get(c, c) for c in tok.decode([int(t)]))
-        return f'<span style="{STYLES["box"]};{look}">{html.escape(text)}</span>'
+        return f'<span style="{";".join([STYLES["box"], *(STYLES[l] for l in look)])}">{html.escape(text)}</span>'
     lines = [f'<b>{html.escape(task.where(i))}</b>, {task.kind}, shots {[task.order[j] for j in shots_of(task, i)]}']
     for k,o in enumerate(encode_example(task, i, tok, max_seq_len)):
         first = max(o.start-context, 0)
-        gold = task.kind=='language_modeling' or k==task.item(i)['gold']
-        boxes = [box(t, '' if p<o.start else STYLES['scored']+f';{STYLES["gold"]}'*gold) for p,t in enumerate(o.ids) if p>=first]
+        look = ['scored']+['gold']*(task.kind=='language_modeling' or k==task.item(i)['gold'])
+        boxes = [box(t, *look if p>=o.start else ()) for p,t in enumerate(o.ids) if p>=first]
         lines.append((f'… {first} tokens … ' if first else '')+''.join(boxes))
     return ''.join(f'<div style="{STYLES["line"]}">{l}</div>' for l in lines)
 
@@ -350,20 +351,55 @@ def batches(
     if part: yield part
 
 # %% ../nbs/14_core.ipynb #cell61
-LOGIT_ROWS = 512  # Positions whose logits exist at the same time, when only some are computed
+class LastBlock(nn.Module):
+    "The last block of a GPT, computed at some positions only, in rows that begin at position 0"
+    def __init__(self,
+        block:nn.Module,  # The block
+    ):
+        super().__init__()
+        self.block,self.at = block,None   # `at`: positions wanted in each row [B,Q]; None = all
+
+    def forward(self, x, rope, see, cache=None):
+        if self.at is None: return self.block(x, rope, see, cache)
+        (B,T,C),at,attn,eps = x.shape,self.at,self.block.attn,self.block.eps
+        def heads(f, t): return f(t).view(B, t.shape[1], -1, attn.cfg.head_dim).transpose(1,2)
+        h = rms_norm(x, eps)
+        v = heads(attn.v, h)
+        k = rms_norm(rotate(heads(attn.k, h), *rope), eps).type_as(v)
+        if cache is not None: k,v = cache.put(attn.i, k, v)
+        x,h = (t.gather(1, at[...,None].expand(-1,-1,C)) for t in (x,h))
+        q = rms_norm(rotate(heads(attn.q, h), *(r[at][:,None] for r in rope)), eps).type_as(v)
+        see = visible(at, torch.arange(T, device=x.device), attn.cfg.window)[:,None]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=see, enable_gqa=q.shape[1]!=k.shape[1])
+        x = x+attn.o(y.transpose(1,2).reshape(B,-1,C))
+        return x+self.block.mlp(rms_norm(x, eps))
+
+def with_last(
+    model:GPT,  # A model
+)->tuple:       # A model with the same weights, and its `LastBlock`
+    "A copy whose last block can be asked for some positions only"
+    last,other = LastBlock(model.blocks[-1]),copy.copy(model)
+    other._modules = dict(model._modules, blocks=nn.ModuleList([*model.blocks[:-1], last]))
+    return other,last
+
+# %% ../nbs/14_core.ipynb #cell65
+LOGIT_ROWS = 512            # Positions whose logits exist at the same time, when only some are computed
+ON_CPU,ELSEWHERE = 2048,16384  # Tokens of a forward pass that fit into a CPU's cache, and that keep a GPU busy
 
 class Scorer:
     "Reads prompts with a model, many at a time, and keeps only the scores that count"
     def __init__(self,
-        model,                  # Callable from ids int64 [B,T] to logits [B,T,V]; may have `hidden` and `logits`
-        batch_tokens:int=8192,  # Most tokens of one forward pass, padding and cache included [tokens]
-        share:bool=True,        # Read common beginnings once, where the model can
+        model,               # Callable from ids int64 [B,T] to logits [B,T,V]; may have `hidden` and `logits`
+        batch_tokens:int=0,  # Most tokens of one forward pass, padding and cache included; 0 = 2048 on CPUs, 16384 elsewhere [tokens]
+        share:bool=True,     # Read common beginnings once, where the model can
     ):
-        self.model,self.batch_tokens,self.n_tok = model,batch_tokens,0   # n_tok: tokens read so far, padding included
-        p = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
-        self.device = 'cpu' if p is None else p.device
+        p = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+        self.device = torch.device('cpu') if p is None else p.device
+        self.batch_tokens = batch_tokens or (ON_CPU if self.device.type=='cpu' else ELSEWHERE)
         self.parts = hasattr(model, 'hidden') and hasattr(model, 'logits')
         self.share = share and isinstance(model, GPT)
+        self.model,self.last = with_last(model) if self.share else (model,None)
+        self.n_tok = 0   # tokens read so far, padding included
 
     def forward(self,
         readings:list,       # `Reading`s, one for each row
@@ -374,26 +410,33 @@ class Scorer:
         for row,r in zip(ids, readings): row[:len(r)] = r.ids
         self.n_tok += ids.size
         ids = torch.from_numpy(ids).to(self.device)
+        cols = [{p: p for lo,hi,*_ in r.wants for p in range(lo, hi)} for r in readings]   # wanted position: column of `x`
+        if self.last is not None: self.last.at = None
+        if self.last is not None and (cache is None or not any(cache.lens)):   # rows begin at position 0
+            n,cols = max(1, *map(len, cols)),[{p: j for j,p in enumerate(c)} for c in cols]
+            self.last.at = torch.tensor([[*c, *[0]*(n-len(c))] for c in cols], device=self.device)
         x = self.model.hidden(ids, **({} if cache is None else dict(cache=cache))) if self.parts else self.model(ids)
-        if x.dim()!=ids.dim()+1 or x.shape[:2]!=ids.shape: raise ValueError(f'the model made {tuple(x.shape)} of ids {tuple(ids.shape)}; logits [B,T,V] would work')
-        self.pick(x, readings)
+        if self.last is None and (made := tuple(getattr(x, 'shape', [type(x).__name__])))[:-1]!=ids.shape:
+            raise ValueError(f'the model made {made} of ids {tuple(ids.shape)}; logits [B,T,V] would work')
+        self.pick(x, readings, cols)
 
-# %% ../nbs/14_core.ipynb #cell62
+# %% ../nbs/14_core.ipynb #cell66
 @patch
 def pick(self:Scorer,
     x:torch.Tensor,  # Final vectors or logits [B,T,...]
     readings:list,   # What the rows were
+    cols:list,       # For each row: position to column of `x`
 ):
     "Losses and first guesses at the wanted positions"
     spots,who,at,target = {},[],[],[]   # each position once, so that equal questions get equal scores
     for b,r in enumerate(readings):
         for lo,hi,o,first in r.wants:
-            at += [spots.setdefault((b,p), len(spots)) for p in range(lo, hi)]
+            at += [spots.setdefault((b,cols[b][p]), len(spots)) for p in range(lo, hi)]
             target += o.ids[o.start+first:o.start+first+hi-lo].tolist()
             who.append((o, first, hi-lo))
     if not spots: return
-    rows,cols = torch.tensor(list(spots), device=x.device).T
-    x = x[rows,cols]
+    rows,columns = torch.tensor(list(spots), device=x.device).T
+    x = x[rows,columns]
     at,target = (torch.tensor(v, device=x.device) for v in (at, target))
     loss,best = torch.empty(len(at), device=x.device),torch.empty_like(at)
     for i in range(0, len(x), LOGIT_ROWS):
@@ -408,13 +451,13 @@ def pick(self:Scorer,
         o.losses[first:first+k],o.best[first:first+k] = loss[n:n+k],best[n:n+k]
         n += k
 
-# %% ../nbs/14_core.ipynb #cell63
+# %% ../nbs/14_core.ipynb #cell67
 @patch
 def continue_from(self:Scorer,
     heads:list,  # `(head, readings that continue it)`, of similar length
 ):
     "Read common beginnings once, then what follows each"
-    room = max(len(h)+max(map(len, rs)) for h,rs in heads)
+    room = max(len(h) for h,_ in heads)+max(len(r) for _,rs in heads for r in rs)
     d = self.device.type
     dtype = torch.get_autocast_dtype(d) if torch.is_autocast_enabled(d) else self.model.head.weight.dtype
     cache = KVCache(self.model.cfg, len(heads), room, self.device, dtype)
@@ -441,7 +484,7 @@ def score(self:Scorer,
         fn(b)
         if tick: tick(n/len(jobs))
 
-# %% ../nbs/14_core.ipynb #cell75
+# %% ../nbs/14_core.ipynb #cell81
 def centre(
     accuracy:float,  # From 0 to 1
     baseline:float,  # What guessing scores [%]
@@ -450,10 +493,10 @@ def centre(
     b = baseline/100
     return (accuracy-b)/(1-b)
 
-# %% ../nbs/14_core.ipynb #cell79
+# %% ../nbs/14_core.ipynb #cell85
 PUBLISHED = {'GPT-2 124M': 0.113891, 'GPT-2 355M': 0.184903, 'GPT-2 774M': 0.214641, 'GPT-2 1.6B': 0.256525}  # CSV files in nanochat's eval_bundle; first table
 
-# %% ../nbs/14_core.ipynb #cell82
+# %% ../nbs/14_core.ipynb #cell88
 @dataclass(kw_only=True)
 class Example:
     "What was asked and what the model preferred"
@@ -506,7 +549,7 @@ def judge(
     return Example(task=task.label, idx=i, row=task.order[i], shots=[task.order[j] for j in shots_of(task, i)],
                    spans=[(o.start,o.end) for o in options], losses=losses, predicted=predicted, gold=gold, correct=predicted==gold, encode=encode)
 
-# %% ../nbs/14_core.ipynb #cell86
+# %% ../nbs/14_core.ipynb #cell92
 @dataclass(kw_only=True)
 class TaskResult:
     "How a model did in one task"
@@ -530,7 +573,7 @@ class TaskResult:
     @property
     def centred_se(self): return self.se/(1-self.baseline/100)
 
-# %% ../nbs/14_core.ipynb #cell87
+# %% ../nbs/14_core.ipynb #cell93
 N_BOOT,BOOT_SEED,CONFIDENCE = 10_000,0,.95  # Replicates and seed of bootstrap and paired test; share of replicates inside an interval
 
 class CoreResult:
@@ -559,7 +602,7 @@ def task_result(
     keep = {k: getattr(task, k) for k in ('label','kind','shots','baseline','baseline_v2')}
     return TaskResult(n=len(examples), n_correct=sum(e.correct for e in examples), n_nan=sum(e.nan for e in examples), **keep)
 
-# %% ../nbs/14_core.ipynb #cell91
+# %% ../nbs/14_core.ipynb #cell97
 @patch
 def bootstrap(self:CoreResult,
     n:int=N_BOOT,        # Replicates
@@ -578,7 +621,7 @@ def interval(self:CoreResult,
     lo,hi = np.quantile(self.bootstrap(**kw), [(1-level)/2, (1+level)/2])
     return float(lo),float(hi)
 
-# %% ../nbs/14_core.ipynb #cell98
+# %% ../nbs/14_core.ipynb #cell104
 def gather(
     obj,         # JSON-able value of this rank
     rank:int,    # This rank
@@ -595,7 +638,7 @@ def gather(
     raw = all_sum(buf).numpy().tobytes()
     return [json.loads(raw[a:b]) for a,b in zip([0,*ends], ends) if b>a]
 
-# %% ../nbs/14_core.ipynb #cell100
+# %% ../nbs/14_core.ipynb #cell106
 def evaluate_task(
     task:Task,             # What to ask
     scorer:Scorer,         # Whom
@@ -622,7 +665,7 @@ def evaluate_task(
     found = sorted((e for o in all_found for e in o['found']), key=lambda e: e['idx'])
     return [from_json(e, partial(encode_example, task, e['idx'], tok, max_seq_len)) for e in found]
 
-# %% ../nbs/14_core.ipynb #cell103
+# %% ../nbs/14_core.ipynb #cell109
 SUMMARY,TABLE_OUT = 'core.json','core.csv'
 PROBE_TOL = 1e-4  # Difference of a mean loss above which a model counts as another one [nats]
 
@@ -657,7 +700,7 @@ def difference(
     def far(a, b): return a!=b and not (isinstance(a, float) and isinstance(b, float) and abs(a-b)<=PROBE_TOL)
     return 'the model is another one' if any(map(far, old['probe'], new['probe'])) else ''
 
-# %% ../nbs/14_core.ipynb #cell104
+# %% ../nbs/14_core.ipynb #cell110
 class Store:
     "A directory that keeps the examples of each finished task"
     def __init__(self,
@@ -710,7 +753,7 @@ def read_examples(
     except OSError: return None
     return [json.loads(l) for l in raw.decode().split('\n') if l] if hashlib.sha256(raw).hexdigest()==sha256 else None
 
-# %% ../nbs/14_core.ipynb #cell106
+# %% ../nbs/14_core.ipynb #cell112
 WIDE,NARROW = 35,10  # columns of the published files
 
 def to_csv(
@@ -721,7 +764,7 @@ def to_csv(
     rows = [line(t.label, f'{t.accuracy:.6f}', f'{t.centred:.6f}') for t in res.tasks.values()]
     return ''.join([line('Task', 'Accuracy', 'Centered'), *rows, line('CORE', '', f'{res.core:.6f}')])
 
-# %% ../nbs/14_core.ipynb #cell109
+# %% ../nbs/14_core.ipynb #cell115
 @patch
 def __repr__(self:CoreResult):
     w = max(map(len, ['task', *self.tasks]))
@@ -733,14 +776,14 @@ def __repr__(self:CoreResult):
     if self.n_nan: lines.append(f'{self.n_nan} examples have an option without tokens of its own (Example.nan)')
     return '\n'.join(lines)
 
-# %% ../nbs/14_core.ipynb #cell112
+# %% ../nbs/14_core.ipynb #cell118
 def evaluate_core(
     model,                  # Callable from ids int64 [B,T] to logits [B,T,V]
     tok,                    # Has `encode(text)->list[int]` and `bos`
     bundle,                 # Directory of the evaluation data
     max_per_task:int=-1,    # Examples of each task; all if not positive
     max_seq_len:int=None,   # Tokens that the model can read; longer prompts lose their beginning; None = any number
-    batch_tokens:int=8192,  # Most tokens of one forward pass, padding included [tokens]
+    batch_tokens:int=0,     # Most tokens of one forward pass, padding included; 0 = by the device [tokens]
     progress=None,          # Makes a bar of a total, such as `pretrain.track.Progress`; None = silent
     rank:int=0,             # This rank
     world:int=1,            # Number of ranks that share the work; all get the result
@@ -795,7 +838,7 @@ def take_up(
     if error: raise ValueError(error)
     return found
 
-# %% ../nbs/14_core.ipynb #cell130
+# %% ../nbs/14_core.ipynb #cell136
 def load_core(
     path,          # Directory that `evaluate_core` kept results in
 )->CoreResult:     # Without token ids
@@ -808,7 +851,7 @@ def load_core(
         results.append(TaskResult(**{k: t[k] for k in t if k not in ('identity','sha256')}))
     return CoreResult(results, examples)
 
-# %% ../nbs/14_core.ipynb #cell137
+# %% ../nbs/14_core.ipynb #cell143
 def coin_p(
     a:int,    # Heads
     b:int,    # Tails
@@ -869,14 +912,14 @@ def compare_core(
     "Is one model better than another?"
     return Comparison(*(r if isinstance(r, CoreResult) else load_core(r) for r in (a,b)), **kw)
 
-# %% ../nbs/14_core.ipynb #cell144
+# %% ../nbs/14_core.ipynb #cell150
 @dataclass(frozen=True, kw_only=True)
 class CoreConfig:
     "CORE, the mean of 22 tasks"
     bundle:str = ''             # Directory of the evaluation data; empty = no CORE
     every:NatInt = 0            # Steps between evaluations; 0 = only at the end [steps]
     max_per_task:NatInt = 0     # Examples of each task; 0 = all
-    batch_tokens:PosInt = 8192  # Most tokens of one forward pass [tokens]
+    batch_tokens:NatInt = 0     # Most tokens of one forward pass; 0 = 2048 on CPUs, 16384 elsewhere [tokens]
 
 def core_dir(
     out,               # Run directory
@@ -904,7 +947,7 @@ def core_eval(
         return dict(core=res.core, core_se=res.se)
     return core
 
-# %% ../nbs/14_core.ipynb #cell148
+# %% ../nbs/14_core.ipynb #cell154
 def core_of_run(
     out,                    # Run directory
     model:GPT,              # The run's model
@@ -912,7 +955,7 @@ def core_of_run(
     step:int,               # Step of the model
     bundle,                 # Directory of the evaluation data
     max_per_task:int=-1,    # Examples of each task; all if not positive
-    batch_tokens:int=8192,  # Most tokens of one forward pass [tokens]
+    batch_tokens:int=0,     # Most tokens of one forward pass; 0 = by the device [tokens]
     progress=None,          # Makes a bar of a total; None = silent
     fresh:bool=False,       # Evaluate anew what was evaluated before
 )->CoreResult:              # Also kept in the run's directory `core`

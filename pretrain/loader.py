@@ -129,12 +129,18 @@ def tokens(self:Plan,
     return int(self.size[self.ptr[a]:self.ptr[b]].sum())
 
 @patch
-def targets(self:Plan, a:int, b:int)->int:
+def targets(self:Plan,
+    a:int,  # First row
+    b:int,  # One past the last
+)->int:     # [tokens]
     "Targets in rows `a` to `b`"
     return self.tokens(a, b)-(b-a)
 
 @patch
-def texts(self:Plan, a:int, b:int)->int:
+def texts(self:Plan,
+    a:int,  # First row
+    b:int,  # One past the last
+)->int:     # [tokens]
     "Targets in rows `a` to `b` that are text; the others are `<|bos|>`"
     return self.tokens(a, b)-int(self.ptr[b]-self.ptr[a])
 
@@ -245,7 +251,7 @@ def stretches(self:Loader,
 # %% ../nbs/05_loader.ipynb #cell70
 @patch
 def pieces(self:Loader,
-    p:Plan,
+    p:Plan, # Of the epoch
     a:int,  # First row
     b:int,  # One past the last
 )->list:    # Views into the shards, and -1s where the epoch's last row is padded
