@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['LIST', 'TABLE', 'TABLE_V2', 'DATA', 'LABEL', 'BASELINE', 'SHOTS', 'DELIMITER', 'KINDS', 'SHUFFLE_SEED', 'SHOT_SEED',
-           'CORRECTED', 'LAYOUT', 'STYLES', 'VISIBLE', 'LOGIT_ROWS', 'ON_CPU', 'ELSEWHERE', 'PUBLISHED', 'FIELDS',
-           'N_BOOT', 'BOOT_SEED', 'CONFIDENCE', 'SUMMARY', 'TABLE_OUT', 'PROBE_TOL', 'WIDE', 'NARROW', 'write_bundle',
-           'BundleError', 'Task', 'row_problem', 'read_rows', 'read_baselines', 'read_task', 'read_bundle', 'shots_of',
-           'solved', 'prompts', 'Option', 'common', 'spans', 'opens_blank', 'encode_example', 'show_example', 'decide',
-           'Reading', 'plan', 'batches', 'LastBlock', 'with_last', 'Scorer', 'centre', 'Example', 'from_json', 'judge',
-           'TaskResult', 'CoreResult', 'task_result', 'gather', 'evaluate_task', 'write_file', 'identity', 'difference',
-           'Store', 'read_summary', 'read_examples', 'to_csv', 'evaluate_core', 'take_up', 'load_core', 'coin_p',
-           'Comparison', 'paired', 'compare_core', 'CoreConfig', 'core_dir', 'core_eval', 'core_of_run']
+           'CORRECTED', 'LAYOUT', 'STYLES', 'VISIBLE', 'LOGIT_ROWS', 'ON_CPU', 'ELSEWHERE', 'PERCENT', 'PUBLISHED',
+           'FIELDS', 'N_BOOT', 'BOOT_SEED', 'CONFIDENCE', 'SUMMARY', 'TABLE_OUT', 'PROBE_TOL', 'WIDE', 'NARROW',
+           'write_bundle', 'BundleError', 'Task', 'row_problem', 'read_rows', 'read_baselines', 'read_task',
+           'read_bundle', 'shots_of', 'solved', 'prompts', 'Option', 'common', 'spans', 'opens_blank', 'encode_example',
+           'show_example', 'decide', 'Reading', 'plan', 'batches', 'LastBlock', 'with_last', 'Scorer', 'centre',
+           'Example', 'from_json', 'judge', 'TaskResult', 'CoreResult', 'task_result', 'gather', 'evaluate_task',
+           'write_file', 'identity', 'difference', 'Store', 'read_summary', 'read_examples', 'to_csv', 'evaluate_core',
+           'take_up', 'load_core', 'coin_p', 'Comparison', 'paired', 'compare_core', 'CoreConfig', 'core_dir',
+           'core_eval', 'core_of_run']
 
 # %% ../nbs/14_core.ipynb #cell3
 import copy, csv, hashlib, html, json, math, os, random, re
@@ -485,12 +486,14 @@ def score(self:Scorer,
         if tick: tick(n/len(jobs))
 
 # %% ../nbs/14_core.ipynb #cell81
+PERCENT = 100
+
 def centre(
     accuracy:float,  # From 0 to 1
     baseline:float,  # What guessing scores [%]
 )->float:            # 0 for guessing, 1 for perfect
     "How far an accuracy lies above guessing"
-    b = baseline/100
+    b = baseline/PERCENT
     return (accuracy-b)/(1-b)
 
 # %% ../nbs/14_core.ipynb #cell85
@@ -571,7 +574,7 @@ class TaskResult:
     @property
     def centred_v2(self): return centre(self.accuracy, self.baseline_v2)
     @property
-    def centred_se(self): return self.se/(1-self.baseline/100)
+    def centred_se(self): return self.se/(1-self.baseline/PERCENT)
 
 # %% ../nbs/14_core.ipynb #cell93
 N_BOOT,BOOT_SEED,CONFIDENCE = 10_000,0,.95  # Replicates and seed of bootstrap and paired test; share of replicates inside an interval
@@ -770,7 +773,7 @@ def __repr__(self:CoreResult):
     w = max(map(len, ['task', *self.tasks]))
     lo,hi = self.interval()
     lines = [f'{"task":<{w}}  shots      n  accuracy ± error  guess  centred  guess v2  centred v2']
-    lines += [f'{t.label:<{w}}  {t.shots:>5}  {t.n:>5}    {t.accuracy:.4f} ± {t.se:.4f}  {t.baseline/100:.3f}  {t.centred:>7.4f}  {t.baseline_v2/100:>8.3f}  {t.centred_v2:>10.4f}'
+    lines += [f'{t.label:<{w}}  {t.shots:>5}  {t.n:>5}    {t.accuracy:.4f} ± {t.se:.4f}  {t.baseline/PERCENT:.3f}  {t.centred:>7.4f}  {t.baseline_v2/PERCENT:>8.3f}  {t.centred_v2:>10.4f}'
               for t in self.tasks.values()]
     lines.append(f'CORE {self.core:.4f} ± {self.se:.4f} ({CONFIDENCE:.0%} between {lo:.4f} and {hi:.4f}); with the corrected baselines (v2) {self.core_v2:.4f}')
     if self.n_nan: lines.append(f'{self.n_nan} examples have an option without tokens of its own (Example.nan)')
@@ -874,7 +877,7 @@ class Comparison:
         for label,(x,y) in paired(a, b).items():
             t,N = a.tasks[label],len(x)
             only_a,only_b = int((x&~y).sum()),int((y&~x).sum())
-            scale = 1/(N*(1-t.baseline/100)*len(a.tasks))   # what one question adds to CORE
+            scale = 1/(N*(1-t.baseline/PERCENT)*len(a.tasks))   # what one question adds to CORE
             diffs = diffs+(rng.multinomial(N, [only_a/N, only_b/N, 1-(only_a+only_b)/N], n)@[-1,1,0])*scale
             chance = chance+(2*rng.binomial(only_a+only_b, .5, n)-only_a-only_b)*scale
             self.rows.append((label, N, x.mean(), y.mean(), only_a, only_b, coin_p(only_a, only_b)))

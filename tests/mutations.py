@@ -36,6 +36,14 @@ MUTATIONS = [
              'nbs/16_train.ipynb#Accumulation changes nothing'),
     Mutation('last partial validation batch dropped', '12_bpb', 'for c in range(calls):', 'for c in range(n_rows//(B*world)):', 'nbs/12_bpb.ipynb#In batches'),
     Mutation('bpb by tokens instead of bytes', '12_bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/12_bpb.ipynb#In batches'),
+    Mutation('core: span off by one', '14_core', 'return [(n,len(o)) for o in ids]', 'return [(n+1,len(o)) for o in ids]', 'nbs/14_core.ipynb#Which tokens are scored'),
+    Mutation('core: no bos', '14_core', 'np.concatenate(([tok.bos], enc(p)))', 'np.asarray(enc(p))', 'nbs/14_core.ipynb#Which tokens are scored'),
+    Mutation('core: an example among its own shots', '14_core', '[j+(j>=i) for j in drawn]', 'list(drawn)', 'nbs/14_core.ipynb#Examples before the question'),
+    Mutation('core: not divided in centring', '14_core', 'return (accuracy-b)/(1-b)', 'return accuracy-b', 'nbs/14_core.ipynb#Why centred'),
+    Mutation('core: last of equal options', '14_core', 'return min(range(len(losses)), key', 'return min(reversed(range(len(losses))), key', 'nbs/14_core.ipynb#Decisions'),
+    Mutation('core: padding stays in the cache', '14_core', 'cache.lens = [len(h) for h,_ in heads]', 'pass', 'nbs/14_core.ipynb#The scorer'),
+    Mutation('core: padding before the text', '14_core', 'row[:len(r)] = r.ids', 'row[len(row)-len(r):] = r.ids', 'nbs/14_core.ipynb#The scorer'),
+    Mutation('core: last block sees what follows', '14_core', 'see = visible(at, torch', 'see = ~visible(at-1, torch', 'nbs/14_core.ipynb#The last block'),
 ]
 
 def source(c): return c['source'] if isinstance(c['source'], str) else ''.join(c['source'])

@@ -1,0 +1,107 @@
+"""`pretrain.core` spread over two real processes started by torchrun, which a notebook kernel cannot be."""
+import json, os, subprocess, sys
+import pytest
+
+MODEL = '''
+import sys, torch
+from pathlib import Path
+from pretrain.core import core_eval, evaluate_core, CoreConfig
+from pretrain.dist import cleanup, is_main, rank, setup, world
+from pretrain.model import GPT, ModelConfig
+from types import SimpleNamespace
+dir = Path(sys.argv[1])
+tok = SimpleNamespace(bos=256, encode=lambda s: list(s.encode()))
+torch.manual_seed(0); torch.set_num_threads(1)
+model = GPT(ModelConfig(seq_len=400, n_layer=2, n_head=2, width=16, init_head=1., init_out=1.), 257)
+setup('cpu', timeout_s=60)
+'''
+NAMES = 'bim dol fep gur hax jol kip lum mox nev pol'.split()
+TOL = 2e-5     # between mean losses [nats]
+LIMIT_S = 200  # a test that takes longer has hung
+
+def bundle(path, **more):
+    "Eleven rows of each type; `more` replaces what `write_bundle` is told of the language-modelling task"
+    from pretrain.core import write_bundle
+    ask = [dict(query=f'A {n} eats', choices=['moss','old bread','fish'][:2+i%2], gold=i%2) for i,n in enumerate(NAMES)]
+    who = [dict(context_options=[f'The {a} fed the {b} as the {a}', f'The {a} fed the {b} as the {b}'], continuation='was hungry.', gold=1) for a,b in zip(NAMES, NAMES[::-1])]
+    end = dict(label='end', kind='language_modeling', shots=1, rows=[dict(context=f'{n} {n}', continuation=n[0]) for n in NAMES]) | more
+    return write_bundle(path, [dict(label='ask', kind='multiple_choice', shots=2, baseline=40, rows=ask), dict(label='who', kind='schema', baseline=50, rows=who), end])
+
+def run(tmp_path, body, n=2):
+    "Run a script in `n` processes (one: without torchrun); exit code and stderr"
+    script = tmp_path/'script.py'
+    script.write_text(f'{MODEL}\n{body}\ncleanup()\n')
+    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)] if n>1 else []
+    env = {k: v for k,v in os.environ.items() if k not in ('RANK','WORLD_SIZE','LOCAL_RANK')}
+    env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
+    p = subprocess.Popen([sys.executable, *launch, str(script), str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    try: _,err = p.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, 9)
+        pytest.fail(f'hung for {LIMIT_S} s: {p.communicate()[1][-2000:]}')
+    return p.returncode, err
+
+def ok(tmp_path, body, n=2):
+    code,err = run(tmp_path, body, n)
+    assert code==0, err[-3000:]
+
+def same(a, b):
+    "Two result directories: equal but for the last bits of the losses"
+    files = sorted(p.name for p in a.iterdir())
+    assert files==sorted(p.name for p in b.iterdir()) and len(files)==5
+    assert (a/'core.csv').read_text()==(b/'core.csv').read_text()
+    for f in files:
+        if not f.endswith('.jsonl'): continue
+        x,y = ([json.loads(l) for l in (d/f).read_text().splitlines()] for d in (a,b))
+        assert [e['idx'] for e in x]==list(range(len(NAMES)))
+        for e,o in zip(x, y, strict=True):
+            assert e.pop('losses')==pytest.approx(o.pop('losses'), abs=TOL)
+            assert e==o
+
+WHOLE = "evaluate_core(model, tok, dir/'b', max_seq_len=400, rank=rank(), world=world(), resume_dir=dir/f'of_{world()}')"
+
+def test_two_ranks_equal_one_process(tmp_path):
+    "The same files, and the whole result on both ranks; eleven rows are not shared equally by two"
+    bundle(tmp_path/'b')
+    for n in (1,2): ok(tmp_path, f"r = {WHOLE}\n(dir/f'all_{{world()}}_{{rank()}}').write_text(f'{{r.core!r}} {{len(r.examples)}} {{r.examples[-1].ids}}')", n)
+    same(tmp_path/'of_1', tmp_path/'of_2')
+    said = {(tmp_path/f).read_text() for f in ('all_1_0','all_2_0','all_2_1')}
+    assert len(said)==1 and f' {3*len(NAMES)} ' in said.pop()
+
+def test_killed_and_taken_up(tmp_path):
+    "Rank 1 is killed in the third task; a new start, with another number of ranks, finishes without the finished tasks"
+    bundle(tmp_path/'b')
+    ok(tmp_path, WHOLE, 1)
+    half = WHOLE.replace("dir/f'of_{world()}'", "dir/'half'")
+    code,_ = run(tmp_path, f'''
+import os, signal, pretrain.core as core
+ask = core.evaluate_task
+def evaluate_task(task, *a, **kw):
+    if task.label=='end' and rank()==1: os.kill(os.getpid(), signal.SIGKILL)
+    return ask(task, *a, **kw)
+core.evaluate_task = evaluate_task
+{half}''')
+    assert code!=0 and sorted(p.name for p in (tmp_path/'half').iterdir())==['ask.jsonl','core.json','who.jsonl']
+    ok(tmp_path, f'''
+import pretrain.core as core
+ask,asked = core.evaluate_task,[]
+def evaluate_task(task, *a, **kw): asked.append(task.label); return ask(task, *a, **kw)
+core.evaluate_task = evaluate_task
+{half}
+assert asked==['end'], asked''', 1)
+    same(tmp_path/'of_1', tmp_path/'half')
+
+def test_one_ranks_error_is_everybodys(tmp_path):
+    "A broken row that only one rank reads stops both with the same line, soon; in training it only ends the evaluation"
+    rows = [dict(context=f'{n} {n}', continuation=n[0]) for n in NAMES]
+    rows[4]['context'] = ''
+    bundle(tmp_path/'b', rows=rows, shots=0)
+    ok(tmp_path, f'''
+try: {WHOLE}
+except ValueError as e: (dir/f'err_{{rank()}}').write_text(str(e))
+notes = []
+run = SimpleNamespace(model=model, tok=tok, out=dir/'run', n_step=5, done=True, dtype=torch.float32, device=torch.device('cpu'), note=notes.append)
+assert core_eval(CoreConfig(bundle=str(dir/'b')))(run)=={{}}
+assert notes[0].startswith('core       not evaluated: end: row 4'), notes''')
+    said = [(tmp_path/f'err_{r}').read_text() for r in (0,1)]
+    assert said[0]==said[1] and said[0].startswith('end: row 4 (end.jsonl, line 5): an empty context') and '\n' not in said[0]
