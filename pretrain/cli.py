@@ -36,7 +36,7 @@ def find_config(
     hint = f'did you mean {near[0]!r}? ' if near else ''
     raise FileNotFoundError(f'{name}: no such file, and no shipped config of that name; {hint}shipped: {", ".join(s for s in shipped if "." not in s)}')
 
-# %% ../nbs/18_cli.ipynb #cell11
+# %% ../nbs/18_cli.ipynb #cell12
 def _load(a): return load_config(Config, find_config(a.config) if a.config else None, a.overrides)
 
 def _train(a):
@@ -82,7 +82,7 @@ def _config(a):
     "Without a file: every key with its default, unit and meaning. With one: the resolved config"
     print(to_toml(_load(a)) if a.config or a.overrides else describe(Config), end='')
 
-# %% ../nbs/18_cli.ipynb #cell13
+# %% ../nbs/18_cli.ipynb #cell14
 SIGNALLED = 128  # plus the number of the signal: how shells report a process that a signal ended
 SAMPLE_KEYS = dict(tokens=int, temperature=float, top_k=int, top_p=float, min_p=float, seed=int)
 
@@ -113,7 +113,7 @@ def parser()->argparse.ArgumentParser:
     p.add_argument('--out', default='compare.png', help='picture of the comparison of several runs')
     return top
 
-# %% ../nbs/18_cli.ipynb #cell15
+# %% ../nbs/18_cli.ipynb #cell16
 def main(
     argv=None,  # Arguments; the process's own when left out
 )->int:         # Exit code

@@ -39,7 +39,7 @@ def is_main()->bool:
     "Is this the process that prints and writes?"
     return rank()==0
 
-# %% ../nbs/01_dist.ipynb #cell12
+# %% ../nbs/01_dist.ipynb #cell13
 def slice_rows(
     G:int,     # Rows of the global batch
     rank:int,  # This rank
@@ -51,7 +51,7 @@ def slice_rows(
     n = G//world
     return slice(rank*n, (rank+1)*n)
 
-# %% ../nbs/01_dist.ipynb #cell17
+# %% ../nbs/01_dist.ipynb #cell18
 _waiting = None # gloo group of `share`, with its own long timeout
 
 def setup(
@@ -78,7 +78,7 @@ def cleanup():
     if torch_dist.is_initialized(): torch_dist.destroy_process_group()
     _waiting = None
 
-# %% ../nbs/01_dist.ipynb #cell21
+# %% ../nbs/01_dist.ipynb #cell22
 def _alone()->bool:
     "True for a single process; otherwise the group must exist"
     if world()==1: return True
@@ -96,7 +96,7 @@ def barrier():
     "Wait until every rank is here"
     if not _alone(): torch_dist.barrier()
 
-# %% ../nbs/01_dist.ipynb #cell25
+# %% ../nbs/01_dist.ipynb #cell26
 def share(
     obj=None, # JSON-able value; only the main rank's counts
 ):            # The main rank's value, on every rank
@@ -110,7 +110,7 @@ def share(
     torch_dist.broadcast(b, 0, group=_waiting)
     return json.loads(bytes(b.tolist()))
 
-# %% ../nbs/01_dist.ipynb #cell30
+# %% ../nbs/01_dist.ipynb #cell31
 def first(
     fn:Callable, # Builds something, or finds it built; takes no arguments
 ):               # What `fn` returned on this rank
@@ -130,7 +130,7 @@ def first(
     finally: share(err)
     return res
 
-# %% ../nbs/01_dist.ipynb #cell36
+# %% ../nbs/01_dist.ipynb #cell37
 def buckets(
     ts:Iterable[torch.Tensor], # Tensors to be sent
     bucket_mb:float=32.,       # Largest bucket, unless a single tensor is larger [MB]
@@ -144,7 +144,7 @@ def buckets(
         size += mb
     return res
 
-# %% ../nbs/01_dist.ipynb #cell40
+# %% ../nbs/01_dist.ipynb #cell41
 def reduce_grads(
     params:Iterable[torch.nn.Parameter], # The same parameters in the same order on every rank
     bucket_mb:float=32.,                 # Largest message [MB]

@@ -138,7 +138,7 @@ def generate_batch(
             if i is not None: r.append(i)
     return res
 
-# %% ../nbs/13_generate.ipynb #cell53
+# %% ../nbs/13_generate.ipynb #cell54
 def as_text(
     ids,           # Token ids, one after another
     decode_bytes,  # From a list of ids to bytes
@@ -149,7 +149,7 @@ def as_text(
         if s := d.decode(decode_bytes([i])): yield s
     if s := d.decode(b'', final=True): yield s
 
-# %% ../nbs/13_generate.ipynb #cell56
+# %% ../nbs/13_generate.ipynb #cell57
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:
     "What the model writes during and after training, and how it chooses"
@@ -165,7 +165,7 @@ class SampleConfig:
     @property
     def how(self): return dict(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, min_p=self.min_p, seed=self.seed)
 
-# %% ../nbs/13_generate.ipynb #cell57
+# %% ../nbs/13_generate.ipynb #cell58
 def sample(
     model:GPT,         # The model
     tok,               # Its tokenizer

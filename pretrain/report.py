@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SIZE', 'SIZE_COMPARE', 'DPI', 'LOSS', 'VALID', 'OTHER', 'MUTED', 'ALERT', 'FAINT', 'THIN', 'SMALL', 'FEW', 'SKIP',
-           'HEAD', 'PAD', 'PANELS', 'COLUMN', 'AXES', 'RunLog', 'read_run', 'RunFigure', 'plot_run', 'save_plot',
-           'Summary', 'summary', 'compare']
+           'HEAD', 'PAD', 'PANELS', 'COLUMN', 'AXES', 'RunLog', 'read_run', 'plot_run', 'save_plot', 'Summary',
+           'summary', 'compare']
 
 # %% ../nbs/17_report.ipynb #cell3
 import json, math, os, tomllib
@@ -57,7 +57,7 @@ def read_run(
     return RunLog(p, records, _read(p/'config.toml', tomllib.loads), _read(p/'evaluation'/'yardsticks.json', json.loads), state.get('clock', {}))
 
 # %% ../nbs/17_report.ipynb #cell14
-class RunFigure(Figure):
+class _Figure(Figure):
     "A figure that shows itself in a notebook, whether or not pyplot was ever imported"
     def _repr_png_(self):
         buf = BytesIO(); self.savefig(buf, format='png')
@@ -155,7 +155,7 @@ def plot_run(
 )->Figure:
     "Loss, validation, learning rate, gradient norm and speed of a run"
     log = read_run(run_dir)
-    fig = RunFigure(figsize=SIZE, dpi=DPI, layout='constrained')
+    fig = _Figure(figsize=SIZE, dpi=DPI, layout='constrained')
     have = [k for k,(key,_) in PANELS.items() if len(log.series(key)[0])]
     fig.suptitle(log.path.resolve().name)
     if not have: fig.text(1/2, 1/2, 'nothing has been measured yet', ha='center', color=MUTED); return fig
@@ -248,7 +248,7 @@ def compare(
     if by not in AXES: raise ValueError(f'by = {by!r}: expected one of {", ".join(AXES)}')
     logs = [read_run(p) for p in ([run_dirs] if isinstance(run_dirs, (str,Path)) else run_dirs)]
     if not logs: raise ValueError('compare: no runs given; name at least one run directory')
-    fig = RunFigure(figsize=SIZE_COMPARE, dpi=DPI, layout='constrained')
+    fig = _Figure(figsize=SIZE_COMPARE, dpi=DPI, layout='constrained')
     left,right = fig.subplots(1, 2)
     for i,(log,name) in enumerate(zip(logs, _names([l.path for l in logs]))):
         for ax,keys,kw in ((left,('loss_ema','loss'),{}), (right,('val_bpb',),dict(marker='o', ms=FEW))):
