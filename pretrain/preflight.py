@@ -423,10 +423,10 @@ def kept_bytes(
     own,kept = {p.untyped_storage().data_ptr() for p in model.parameters()},{}
     def keep(t):
         s = t.untyped_storage()
-        if s.data_ptr() not in own: kept[s.data_ptr()] = s.nbytes()
+        if s.data_ptr() not in own: kept[s.data_ptr()] = s   # held, so that no other gets its address
         return t
-    with undisturbed(model), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t): held = loss(x, y, reduction='sum')
-    return sum(kept.values())
+    with undisturbed(model), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t): loss(x, y, reduction='sum')
+    return sum(s.nbytes() for s in kept.values())
 
 def memory_need(
     model:torch.nn.Module,  # In its place already, so its parameters are not counted
