@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from .checkpoint import list_checkpoints
 from .track import fmt_time, read_metrics
 
-# %% ../nbs/17_report.ipynb #cell10
+# %% ../nbs/17_report.ipynb #cell11
 def _read(path, parse):
     "What a file holds, {} when there is none; a damaged one is named"
     try: return parse(Path(path).read_text())
@@ -56,7 +56,7 @@ def read_run(
     state = _read(newest[0]/'state.json', json.loads) if newest else {}
     return RunLog(p, records, _read(p/'config.toml', tomllib.loads), _read(p/'evaluation'/'yardsticks.json', json.loads), state.get('clock', {}))
 
-# %% ../nbs/17_report.ipynb #cell14
+# %% ../nbs/17_report.ipynb #cell15
 class _Figure(Figure):
     "A figure that shows itself in a notebook, whether or not pyplot was ever imported"
     def _repr_png_(self):
@@ -78,7 +78,7 @@ def _tidy(ax, title):
     ax.spines[['top','right']].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator('auto', integer=True))
 
-# %% ../nbs/17_report.ipynb #cell16
+# %% ../nbs/17_report.ipynb #cell17
 SKIP,HEAD,PAD = 0.1,0.25,0.1   # share of the steps left out when the scale is chosen; room for them above the rest, and space around, in units of its range
 
 def _loss_limits(y):
@@ -99,7 +99,7 @@ def _panel_loss(ax, log):
     _tidy(ax, 'training loss [nats per token]')
     if len(x): ax.legend(frameon=False, fontsize=SMALL)
 
-# %% ../nbs/17_report.ipynb #cell18
+# %% ../nbs/17_report.ipynb #cell19
 def _best(log):
     "(step, value) of the lowest validation bpb, or None"
     x,y = log.series('val_bpb')
@@ -140,7 +140,7 @@ def _panel_speed(ax, log):
 
 PANELS = dict(loss=('loss',_panel_loss), bpb=('val_bpb',_panel_bpb), lr=('lr',_panel_lr), grad=('grad_norm',_panel_grad), speed=('tok_per_s',_panel_speed))
 
-# %% ../nbs/17_report.ipynb #cell20
+# %% ../nbs/17_report.ipynb #cell21
 def _layout(have):
     "Panels in two rows, for `subplot_mosaic`; every row as wide as the other"
     top,low = [k for k in ('loss','bpb') if k in have],[k for k in ('lr','grad','speed') if k in have]
@@ -163,7 +163,7 @@ def plot_run(
     for k in have: PANELS[k][1](axes[k], log); axes[k].set_xlim(0, max(log.records[-1]['step'], 1))
     return fig
 
-# %% ../nbs/17_report.ipynb #cell27
+# %% ../nbs/17_report.ipynb #cell28
 def save_plot(
     run_dir, # The directory that the config calls `out`
 )->Path:     # `report/loss.png` in it
@@ -174,7 +174,7 @@ def save_plot(
     fig.savefig(part, format='png'); os.replace(part, path)
     return path
 
-# %% ../nbs/17_report.ipynb #cell31
+# %% ../nbs/17_report.ipynb #cell32
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Summary:
     "The figures of a run; prints as a few lines"
@@ -220,7 +220,7 @@ def summary(
         n_tok=int(finite('tokens').sum()), loss=last('loss'), loss_ema=last('loss_ema'), val_bpb=last('val_bpb'), best_bpb=best, best_step=step,
         tok_per_s=median('tok_per_s'), mfu=median('mfu'), bad=int(np.isnan(log.series('loss')[1]).sum()), yardsticks=log.yardsticks, secs=log.secs)
 
-# %% ../nbs/17_report.ipynb #cell35
+# %% ../nbs/17_report.ipynb #cell36
 AXES = dict(step='step', tokens='tokens trained on', train_s='seconds in training')
 
 def _x(log, steps, by):

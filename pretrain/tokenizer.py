@@ -26,7 +26,7 @@ from fastcore.basics import patch
 
 from .config import PosInt
 
-# %% ../nbs/02_tokenizer.ipynb #cell29
+# %% ../nbs/02_tokenizer.ipynb #cell30
 SPLIT = (  # nanochat/tokenizer.py of https://github.com/karpathy/nanochat: GPT-4's pattern (cl100k_base) with \p{N}{1,2} in place of {1,3}
     r"'(?i:[sdmt]|ll|ve|re)"           # 's 'd 'm 't 'll 've 're
     r"|[^\r\n\p{L}\p{N}]?+\p{L}+"      # letters, with the space or sign before them
@@ -34,7 +34,7 @@ SPLIT = (  # nanochat/tokenizer.py of https://github.com/karpathy/nanochat: GPT-
     r"| ?[^\s\p{L}\p{N}]++[\r\n]*"     # signs, with the space before and the line ends after
     r"|\s*[\r\n]|\s+(?!\S)|\s+")       # line ends; spaces, leaving one to the word that follows
 
-# %% ../nbs/02_tokenizer.ipynb #cell36
+# %% ../nbs/02_tokenizer.ipynb #cell37
 N_BYTE = 256  # Values of one byte
 PROBE = "It's 1 or 1234, \t\x00 (½) é\u0301 ж 中文。ไทย\u0e35 🙂\u200d!\r\n\n  we'LL  go_on\x85\u2028end ..\n"
 
@@ -57,7 +57,7 @@ def pattern_problem(
         return f'loses text{f", such as {lost[0]!r}" if lost else ""}: every character must be part of a match; add an alternative such as |[\\s\\S] at the end'
     return ''
 
-# %% ../nbs/02_tokenizer.ipynb #cell40
+# %% ../nbs/02_tokenizer.ipynb #cell41
 HASH_BYTES = 8  # 64 bits: among a million pieces, the chance that two share a hash is one in forty million
 
 def utf8(
@@ -77,7 +77,7 @@ def piece_hash(
     "The lot that a piece of text draws"
     return int.from_bytes(hashlib.blake2b(piece, digest_size=HASH_BYTES).digest(), 'big')
 
-# %% ../nbs/02_tokenizer.ipynb #cell43
+# %% ../nbs/02_tokenizer.ipynb #cell44
 def cut_pieces(
     doc:str,  # A document
     cap:int,  # Longest piece [characters]
@@ -85,7 +85,7 @@ def cut_pieces(
     "Cut a document into pieces of `cap` characters"
     return [doc[i:i+cap] for i in range(0, len(doc), cap)]
 
-# %% ../nbs/02_tokenizer.ipynb #cell48
+# %% ../nbs/02_tokenizer.ipynb #cell49
 def sample_pieces(
     docs:Iterable[str],  # Documents, in any order; read once
     max_chars:int,       # Most characters kept
@@ -107,7 +107,7 @@ def sample_pieces(
                 n -= len(p)
     return [p for _,p in sorted(heap, reverse=True)]
 
-# %% ../nbs/02_tokenizer.ipynb #cell60
+# %% ../nbs/02_tokenizer.ipynb #cell62
 BOS = '<|bos|>'  # Begins every document
 SPECIALS = (BOS, '<|user_start|>', '<|user_end|>', '<|assistant_start|>', '<|assistant_end|>', # nanochat's set: the others are for
             '<|python_start|>', '<|python_end|>', '<|output_start|>', '<|output_end|>')        # conversations, and wait until finetuning
@@ -134,7 +134,7 @@ class TokenizerConfig:
         if self.doc_cap>MAX_PIECE: res.append(('doc_cap', f'is longer than a regular expression can match; at most {MAX_PIECE}'))
         return res
 
-# %% ../nbs/02_tokenizer.ipynb #cell64
+# %% ../nbs/02_tokenizer.ipynb #cell66
 FEED_CHARS = 2**23  # Characters that rustbpe takes over at a time: bounds its buffer
 
 @contextmanager
@@ -163,7 +163,7 @@ def learn_ranks(
     assert len(ranks)==len(pairs), 'two merges made the same bytes'
     return ranks
 
-# %% ../nbs/02_tokenizer.ipynb #cell72
+# %% ../nbs/02_tokenizer.ipynb #cell74
 def sure_cut(
     a:str,  # Character before the place
     b:str,  # Character after it
@@ -171,7 +171,7 @@ def sure_cut(
     "Does `SPLIT` end a piece between `a` and `b` in any text?"
     return (b==' ' and not a.isspace()) or (a=='\n' and not b.isspace()) or (a.isalpha() and category(b)[0]=='P')
 
-# %% ../nbs/02_tokenizer.ipynb #cell78
+# %% ../nbs/02_tokenizer.ipynb #cell81
 STRETCH = 2**14  # Longest text handed to the encoder [characters]: far from its limits, and rarely without a sure place
 
 def cut_stretches(
@@ -186,7 +186,7 @@ def cut_stretches(
         at = end
     if at<len(text): yield text[at:]
 
-# %% ../nbs/02_tokenizer.ipynb #cell82
+# %% ../nbs/02_tokenizer.ipynb #cell85
 FORMAT = 1  # Of the saved files and of the way texts are cut: another number is another fingerprint
 
 def rank_lines(
@@ -203,7 +203,7 @@ def fingerprint(
     "What tells one tokenizer from another"
     return hashlib.sha256(rank_lines(ranks)+json.dumps([FORMAT, pattern, list(specials)]).encode()).hexdigest()
 
-# %% ../nbs/02_tokenizer.ipynb #cell84
+# %% ../nbs/02_tokenizer.ipynb #cell87
 class Tokenizer:
     "Text to ids and back"
     def __init__(self,
@@ -232,7 +232,7 @@ class Tokenizer:
     def __hash__(self): return hash(self.fingerprint)
     def __reduce__(self): return type(self),(self.ranks, self.pattern, tuple(self.specials))
 
-# %% ../nbs/02_tokenizer.ipynb #cell88
+# %% ../nbs/02_tokenizer.ipynb #cell91
 def train_tokenizer(
     docs:Iterable[str],                     # Documents, in any order; read once
     cfg:TokenizerConfig=TokenizerConfig(),  # Settings
@@ -244,7 +244,7 @@ def train_tokenizer(
                       f'more text, or tokenizer.vocab_size={tok.vocab_size}, would match', stacklevel=2)
     return tok
 
-# %% ../nbs/02_tokenizer.ipynb #cell92
+# %% ../nbs/02_tokenizer.ipynb #cell95
 @patch
 def _checked(self:Tokenizer, text:str, ids, name:str='text'):
     "`ids`, unless bytes of `text` are missing from them"
@@ -280,7 +280,7 @@ def encode_batch(self:Tokenizer,
     if num_threads==1: return list(map(one, enumerate(texts)))
     with ThreadPoolExecutor(num_threads) as ex: return list(ex.map(one, enumerate(texts)))
 
-# %% ../nbs/02_tokenizer.ipynb #cell95
+# %% ../nbs/02_tokenizer.ipynb #cell98
 @patch
 def decode_bytes(self:Tokenizer,
     ids,      # Ids: a list, an array or a tensor with one dimension
@@ -298,7 +298,7 @@ def decode(self:Tokenizer,
     "Ids to text"
     return self.decode_bytes(ids).decode(errors='replace')
 
-# %% ../nbs/02_tokenizer.ipynb #cell114
+# %% ../nbs/02_tokenizer.ipynb #cell117
 RANKS_FILE,JSON_FILE = 'tokenizer.tiktoken','tokenizer.json'
 
 @patch
@@ -315,7 +315,7 @@ def save(self:Tokenizer,
         os.replace(tmp, path/name)
     return path
 
-# %% ../nbs/02_tokenizer.ipynb #cell117
+# %% ../nbs/02_tokenizer.ipynb #cell120
 def _read_ranks(file:Path):
     "Ranks from lines of base64 and number"
     ranks = {}
@@ -350,7 +350,7 @@ def load(cls:Tokenizer,
         raise ValueError(f"{path}: damaged or edited: fingerprint {found[:8]} instead of {meta['fingerprint'][:8]}; copy or train it again")
     return cls(ranks, meta['pattern'], tuple(meta['specials']))
 
-# %% ../nbs/02_tokenizer.ipynb #cell127
+# %% ../nbs/02_tokenizer.ipynb #cell130
 VISIBLE = {' ':'·', '\n':'⏎', '\t':'⇥'}  # How white space looks in a table
 MASK = 'masked'                          # Shown in place of a target below 0
 HUE,CIRCLE = 137.5,360                   # Degrees between the colours of neighbouring ids (the golden angle keeps them apart), and all round
@@ -364,7 +364,7 @@ def name(self:Tokenizer,
     s = self.decode_bytes([id]).decode(errors='backslashreplace')
     return ''.join(VISIBLE.get(c) or (c if c.isprintable() else c.encode('unicode_escape').decode()) for c in s)
 
-# %% ../nbs/02_tokenizer.ipynb #cell129
+# %% ../nbs/02_tokenizer.ipynb #cell132
 class Shift:
     "Rows of inputs above their targets; a table in a notebook, aligned text elsewhere"
     def __init__(self,
@@ -398,7 +398,7 @@ class Shift:
                        + tr('input', lambda at,x,y: self._cell(x)) + tr('target', lambda at,x,y: self._cell(y)) + '</table>')
         return '<div style="overflow-x:auto">'+''.join(res)+'</div>'
 
-# %% ../nbs/02_tokenizer.ipynb #cell130
+# %% ../nbs/02_tokenizer.ipynb #cell133
 @patch
 def show(self:Tokenizer,
     x,            # Inputs [T] or [B, T]: lists, arrays or tensors

@@ -32,7 +32,7 @@ from .bpb import EvalConfig, bits_per_byte, counted, yardsticks
 from .generate import SampleConfig, sample as write_samples
 from .report import plot_run, save_plot
 
-# %% ../nbs/16_train.ipynb #cell14
+# %% ../nbs/16_train.ipynb #cell15
 def accumulate(
     loss_fn,           # (ids `[B,T]`, targets `[B,T]`) to the sum of losses over valid targets
     x:Tensor,          # Input ids of this rank `[B,T]`
@@ -50,7 +50,7 @@ def accumulate(
         total += loss.detach()
     return total
 
-# %% ../nbs/16_train.ipynb #cell19
+# %% ../nbs/16_train.ipynb #cell20
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     "How long a run is, and on what it runs"
@@ -62,7 +62,7 @@ class TrainConfig:
     compile:bool = False # Compile the forward and backward with `torch.compile`
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
 
-# %% ../nbs/16_train.ipynb #cell20
+# %% ../nbs/16_train.ipynb #cell21
 @dataclass(frozen=True, kw_only=True)
 class Config:
     "Everything that acts on a run"
@@ -93,7 +93,7 @@ def _divisor_below(n, m): return next(d for d in range(min(n, m, MOST_ROWS), 0, 
 
 MOST_ROWS = 4096  # no forward holds more rows: where the search for a micro-batch that works begins
 
-# %% ../nbs/16_train.ipynb #cell25
+# %% ../nbs/16_train.ipynb #cell26
 def pick_device(
     want:str='auto',  # `train.device`
 )->tuple[torch.device,str]: # The device, and why
@@ -121,7 +121,7 @@ def pick_precision(
 
 BF16_CAPABILITY = (8,0)  # NVIDIA Ampere, CUDA C++ programming guide, table of features per compute capability
 
-# %% ../nbs/16_train.ipynb #cell29
+# %% ../nbs/16_train.ipynb #cell30
 STOPS = tuple(getattr(signal, n) for n in ('SIGINT','SIGTERM','SIGHUP') if hasattr(signal, n))
 SAVES = tuple(getattr(signal, n) for n in ('SIGUSR1',) if hasattr(signal, n))
 
@@ -145,7 +145,7 @@ class HoldSignals:
     @property
     def interrupted(self): return bool(self.hit and not self.depth)
 
-# %% ../nbs/16_train.ipynb #cell33
+# %% ../nbs/16_train.ipynb #cell34
 _locks = {}  # directories that this process has locked
 
 def lock_run(
@@ -164,7 +164,7 @@ def lock_run(
     f.truncate(0); f.write(f'pid {os.getpid()} on {platform.node()} since {time.strftime("%Y-%m-%d %H:%M:%S")}\n'); f.flush()
     _locks[path] = f
 
-# %% ../nbs/16_train.ipynb #cell37
+# %% ../nbs/16_train.ipynb #cell38
 class Run:
     "A training run that lives in its directory: build or resume it, step it, look into it"
     def __init__(self,
@@ -188,7 +188,7 @@ class Run:
     def note(self, text): (self.bar.note if self.bar else self.say)(text)
     def __repr__(self): return f'Run {self.out}: step {self.n_step:,} of {self.cfg.train.steps:,}, loss {self.ema.value or math.nan:.4f}'
 
-# %% ../nbs/16_train.ipynb #cell39
+# %% ../nbs/16_train.ipynb #cell40
 @patch
 def _machine(self:Run):
     "Device, precision and threads"
@@ -205,7 +205,7 @@ def _machine(self:Run):
 def _autocast(self:Run):
     return nullcontext() if self.dtype==torch.float32 else torch.autocast(self.device.type, self.dtype)
 
-# %% ../nbs/16_train.ipynb #cell41
+# %% ../nbs/16_train.ipynb #cell42
 @patch
 def _data(self:Run):
     "Tokenizer, training tokens, validation tokens, loader"
@@ -218,7 +218,7 @@ def _data(self:Run):
     n = self.loader.report(c.train.steps)
     self.say(f'plan: {c.train.steps:,} steps of {c.loader.batch_rows} rows × {c.model.seq_len} tokens: {n}')
 
-# %% ../nbs/16_train.ipynb #cell43
+# %% ../nbs/16_train.ipynb #cell44
 def seed_all(
     seed:int,  # `seed`
 ):
@@ -240,7 +240,7 @@ def _model(self:Run):
 
 def _tflops(peak): return f'{peak.value/1e12:.3g} TFLOPS ({peak.source})' if peak.value else f'n/a ({peak.source})'
 
-# %% ../nbs/16_train.ipynb #cell45
+# %% ../nbs/16_train.ipynb #cell46
 SHOWN = 16                                            # characters of a fingerprint that a message shows
 SAME = ('seed', 'loader.', 'model.', 'optim.')        # what a resumed run may not change; data and tokenizer are compared by content
 FREE = ('model.loss_chunk', 'optim.max_bad')          # but these may: they change memory and patience, and results only in rounding
@@ -263,7 +263,7 @@ def _check_same(self:Run, path, saved):
             raise ValueError(f'{path}: {name} was {old[:SHOWN]}, is now {new[:SHOWN]}; the run would not be the same: restore it, or give the new run its own `out`')
     for key,old,new in changed: self.say(f'changed: {key} = {old!r} before, {new!r} now')
 
-# %% ../nbs/16_train.ipynb #cell46
+# %% ../nbs/16_train.ipynb #cell47
 @patch
 def _resume(self:Run):
     "Take up the newest intact checkpoint, or begin"
@@ -289,7 +289,7 @@ def _open_dir(self:Run):
     self.log,self.samples = MetricsLog(self.out/'metrics.jsonl'),MetricsLog(self.out/'samples.jsonl')
     for log in (self.log, self.samples): log.truncate(self.n_step if self.n_step else -1)
 
-# %% ../nbs/16_train.ipynb #cell47
+# %% ../nbs/16_train.ipynb #cell48
 @patch
 def save(self:Run)->Path: # The checkpoint's directory
     "Write a checkpoint of everything that affects the future"
@@ -302,7 +302,7 @@ def save(self:Run)->Path: # The checkpoint's directory
         self.log.sync()
         return save_checkpoint(self.out/'checkpoints', self.n_step, tensors, state, keep=self.cfg.checkpoint.keep)
 
-# %% ../nbs/16_train.ipynb #cell49
+# %% ../nbs/16_train.ipynb #cell50
 @patch
 def _loss(self:Run, x, y, reduction='sum'):
     with self._autocast(): return self.loss_fn(x, y, reduction=reduction)
@@ -319,7 +319,7 @@ def validate(self:Run)->dict: # `val_bpb`, `val_loss`, and what the other evalua
     if self.best is None or v.bpb<self.best['val_bpb']: self.best = dict(step=self.n_step, val_bpb=v.bpb)
     return res
 
-# %% ../nbs/16_train.ipynb #cell50
+# %% ../nbs/16_train.ipynb #cell51
 @patch
 def _yardsticks(self:Run):
     "What compressors reach on the validation bytes, kept in `evaluation/yardsticks.json`"
@@ -329,7 +329,7 @@ def _yardsticks(self:Run):
         (self.out/'evaluation'/'yardsticks.json').write_text(json.dumps(marks))
     self.say(f'yardsticks: {", ".join(f"{k} {v:.4f}" for k,v in marks.items())} bits per byte on {len(raw):,} validation bytes')
 
-# %% ../nbs/16_train.ipynb #cell52
+# %% ../nbs/16_train.ipynb #cell53
 @patch
 def sample(self:Run,
     prompt:str='',        # Text to go on from; empty starts a document
@@ -346,7 +346,7 @@ def _sample_all(self:Run):
     self.samples.append(dict(step=self.n_step, samples=texts))
     for t in texts: self.note(f'sample: step {self.n_step:,}: {t["prompt"]}|{t["text"]}')
 
-# %% ../nbs/16_train.ipynb #cell54
+# %% ../nbs/16_train.ipynb #cell55
 @patch
 def update(self:Run)->dict: # The step's record
     "One optimizer update and what it measured"
@@ -369,7 +369,7 @@ def update(self:Run)->dict: # The step's record
                mfu=mfu(self.flops, n_tok/dt, self.peak, world()), eta_s=eta(self.dts, c.train.steps-i-1), tokens=n_valid)
     return rec if ok else dict(rec, skipped=True)
 
-# %% ../nbs/16_train.ipynb #cell56
+# %% ../nbs/16_train.ipynb #cell57
 @patch
 def _due(self:Run, every): return self.done or bool(every and self.n_step % every==0)
 
@@ -400,7 +400,7 @@ def _begin(self:Run):
     if is_main(): self.log.append(rec)
     self.note(f'validation: step 0: {rec["val_bpb"]:.4f} bits per byte')
 
-# %% ../nbs/16_train.ipynb #cell58
+# %% ../nbs/16_train.ipynb #cell59
 @patch
 def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     "Train to the end, or to Ctrl-C; either leaves a run that can go on"
@@ -431,13 +431,13 @@ def _finish(self:Run):
     self.say(f'time: {self.clock}')
     self.say(f'done: best {self.best["val_bpb"]:.4f} bits per byte at step {self.best["step"]:,}; plot {path}, everything else in {self.out}')
 
-# %% ../nbs/16_train.ipynb #cell59
+# %% ../nbs/16_train.ipynb #cell60
 @patch
 def plot(self:Run):
     "Loss, bits per byte, learning rate, gradient norm so far"
     return plot_run(self.out)
 
-# %% ../nbs/16_train.ipynb #cell91
+# %% ../nbs/16_train.ipynb #cell93
 def load_model(
     out,           # Run directory
     device='auto', # As `train.device`
