@@ -564,7 +564,7 @@ def preflight(
     if not short: run('copied', lambda: check_copied(train, valid, tok.bos, docs, cfg.copied))
     run('disk', lambda: check_disk(size, keep, out))
     x,y = loader.batch(step)
-    micro,fits = micro_rows or len(x),fits and int(max(x.max(), y.max()))<V
+    micro,fits = min(micro_rows or len(x), len(x)),fits and int(max(x.max(), y.max()))<V
     x,y = (t[:max(2, cfg.rows)].to(device) for t in (x,y))
     look_at = probe_at(x.shape[1], getattr(getattr(model, 'cfg', None), 'window', 0), short)
     asked = dict(loss=lambda: check_loss(loss, x, y, V, cfg.init_tol)) if not step else {}
