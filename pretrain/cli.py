@@ -10,10 +10,12 @@ import argparse, difflib, signal, sys, traceback
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from .config import ConfigError, check_config, describe, load_config, to_toml
+from .config import check_config, describe, load_config, to_toml
 from .dist import cleanup
 from .prepare import get_tokenizer, prepare
 from .bpb import bits_per_byte
+from .core import core_of_run
+from .track import Progress
 from .report import compare, save_plot, summary
 from .generate import sample as write_samples
 from .train import Config, Run, load_model
@@ -44,6 +46,12 @@ def _train(a):
     run = Run(_load(a)).fit()
     return 0 if run.done else SIGNALLED+run.hold.hit
 
+def _check(a):
+    "Look for silent bugs before training: each check says what it measured and what was expected"
+    report = Run(_load(a)).check(short=False, overfit=a.overfit, say=print)
+    print(report.summary())
+    return 0 if report.ok else 1
+
 def _tokenizer(a):
     "Train the tokenizer of a config, or find it in the cache; --save keeps a copy"
     c = _load(a)
@@ -72,6 +80,12 @@ def _eval(a):
     loss = lambda x,y: model.loss(x.to(device), y.to(device), reduction='none')
     print(f'step {step:,}:', bits_per_byte(loss, toks, tok.n_bytes, c.model.seq_len, c.eval.rows, n_tok=c.eval.tokens))
 
+def _core(a):
+    "The CORE metric of a run's newest checkpoint, kept in its directory; what was measured before is taken up"
+    model,tok,c,step = load_model(a.run, a.device)
+    n = c.core.max_per_task if a.max_per_task is None else a.max_per_task
+    print(core_of_run(a.run, model, tok, step, a.bundle or c.core.bundle, n, c.core.batch_tokens, Progress))
+
 def _plot(a):
     "Draw what happened in a run as report/loss.png and summarise it; several runs are drawn over each other"
     for r in a.run: print(save_plot(r)); print(summary(r))
@@ -96,16 +110,21 @@ def parser()->argparse.ArgumentParser:
     def add(fn):
         p = subs.add_parser(fn.__name__.strip('_'), help=fn.__doc__, description=fn.__doc__)
         p.set_defaults(fn=fn); return p
-    for fn in (_train, _tokenizer, _prepare, _config):
+    for fn in (_train, _check, _tokenizer, _prepare, _config):
         p = add(fn)
         p.add_argument('config', nargs='?' if fn is _config else None, help='a TOML or JSON file, or the name of a shipped config such as quickstart')
         p.add_argument('overrides', nargs='*', metavar='key=value', help='set any key, e.g. optim.lr=3e-4 data.train=my/texts; `pretrain config` lists them')
+        if fn is _check: p.add_argument('--overfit', action='store_true', help='also learn one batch by heart')
         if fn is _tokenizer: p.add_argument('--save', metavar='DIR', help='directory for a copy')
-    for fn in (_sample, _eval):
+    for fn in (_sample, _eval, _core):
         p = add(fn)
         p.add_argument('run', metavar='RUN', help='a run directory')
         p.add_argument('--device', default='auto', help='auto, cpu, cuda, mps')
         if fn is _eval: p.add_argument('overrides', nargs='*', metavar='key=value', help='e.g. eval.tokens=0 data.valid=held/out.txt'); continue
+        if fn is _core:
+            p.add_argument('--bundle', default='', help="directory of the evaluation data; the run's core.bundle where left out")
+            p.add_argument('--max-per-task', type=int, help="examples of each task, 0 = all; the run's core.max_per_task where left out")
+            continue
         p.add_argument('--prompt', action='append', help="text to go on from (more than once for several); the run's own prompts where left out")
         for k,t in SAMPLE_KEYS.items(): p.add_argument('--'+k.replace('_','-'), type=t, help=f"the run's sample.{k} where left out")
     p = add(_plot)
@@ -122,8 +141,7 @@ def main(
     if a.command=='config' and a.config and '=' in a.config: a.overrides,a.config = [a.config, *a.overrides],None
     try: return a.fn(a) or 0
     except KeyboardInterrupt: lines,code = ['interrupted; start again with the same command to go on'],SIGNALLED+signal.SIGINT
-    except ConfigError as e: lines,code = e.problems,2
-    except (ValueError, OSError) as e: lines,code = [str(e)],2
+    except (ValueError, OSError) as e: lines,code = getattr(e, 'problems', [str(e)]),2
     except (FloatingPointError, RuntimeError, MemoryError) as e: lines,code = [f'{type(e).__name__}: {e}'],1
     finally: cleanup()
     if a.traceback: traceback.print_exc()

@@ -29,6 +29,8 @@ from .metrics import RECENT, Clock, Ema, MetricsConfig, eta, mfu, peak_flops, sy
 from .track import MetricsLog, Progress, TrackConfig, read_metrics
 from .checkpoint import CheckpointConfig, load_checkpoint, newest_checkpoint, rng_state, save_checkpoint, set_rng_state
 from .bpb import EvalConfig, bits_per_byte, counted, yardsticks
+from .core import CoreConfig, core_eval
+from .preflight import PreflightConfig, Report, preflight
 from .generate import SampleConfig, sample as write_samples
 from .report import plot_run, save_plot
 
@@ -78,6 +80,8 @@ class Config:
     metrics:MetricsConfig = MetricsConfig()
     eval:EvalConfig = EvalConfig()
     sample:SampleConfig = SampleConfig()
+    core:CoreConfig = CoreConfig()
+    preflight:PreflightConfig = PreflightConfig()
     checkpoint:CheckpointConfig = CheckpointConfig()
     track:TrackConfig = TrackConfig()
     train:TrainConfig = TrainConfig()
@@ -87,6 +91,8 @@ class Config:
         G,m = self.loader.batch_rows, self.train.micro_rows
         if m and G % m: yield 'train.micro_rows', f'loader.batch_rows = {G} is not a multiple of it; {_divisor_below(G, m)} divides it'
         if why := check_schedule(self.schedule, self.train.steps): yield 'schedule.warmup', why
+        if self.core.every and self.eval.every and self.core.every % self.eval.every:
+            yield 'core.every', f'CORE is measured together with validation: a multiple of eval.every = {self.eval.every} works, such as {self.eval.every*max(1, self.core.every//self.eval.every)}'
         if not self.out.strip(): yield 'out', "a directory for the run, such as 'runs/mine'"
 
 def _divisor_below(n, m): return next(d for d in range(min(n, m, MOST_ROWS), 0, -1) if n % d==0)
@@ -172,7 +178,8 @@ class Run:
         say=print,         # Takes one line of news at a time; None keeps quiet and shows no progress
         evals=None,        # More evaluations: name to a function of the run giving a dict of numbers, called when validation is
     ):
-        self.cfg,self.out,self.extra = check_config(cfg),Path(cfg.out),dict(evals or {})
+        self.cfg,self.out = check_config(cfg),Path(cfg.out)
+        self.extra = ({'core': core_eval(cfg.core)} if cfg.core.bundle else {}) | (evals or {})
         self.shown = bool(say) and is_main()
         self.say = say if self.shown else (lambda _: None)
         self.hold,self.n_step,self.bar = HoldSignals(),0,None
@@ -391,10 +398,22 @@ def step(self:Run)->dict: # The step's record, as it stands in `metrics.jsonl`
     return rec
 
 @patch
+def check(self:Run,
+    **how,      # `short`, `overfit`, `say`, as `preflight` takes them
+)->Report:      # What was measured and what was expected
+    "Look for silent bugs in the run as it stands; nothing in it changes"
+    c = self.cfg
+    with self.clock('eval'):
+        return preflight(self.model, self.loader, self.train_toks, self.valid_toks, self.tok, out=self.out, keep=c.checkpoint.keep, cfg=c.preflight,
+                         optim=c.optim, dtype=self.dtype, micro_rows=c.train.micro_rows, step=self.n_step, **how)
+
+@patch
 def _begin(self:Run):
-    "Before the first step of all: the yardsticks, and how good a model that knows nothing is"
-    if self.n_step or self.begun: return
+    "Before the first step: preflight; and in a new run the yardsticks, and how good a model that knows nothing is"
+    if self.begun: return
     self.begun = True
+    if self.cfg.preflight.at_start: self.say(f'preflight: {self.check().demand().summary()}')
+    if self.n_step: return
     if is_main(): self._yardsticks()
     rec = dict(step=0, **self.validate())
     if is_main(): self.log.append(rec)
@@ -437,7 +456,7 @@ def plot(self:Run):
     "Loss, bits per byte, learning rate, gradient norm so far"
     return plot_run(self.out)
 
-# %% ../nbs/16_train.ipynb #cell93
+# %% ../nbs/16_train.ipynb #cell96
 def load_model(
     out,           # Run directory
     device='auto', # As `train.device`

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 import pytest
 
-MODULES = 'tokenizer corpus prepare loader model optim schedule metrics bpb generate checkpoint train dist'.split()   # what a number can act on training through
+MODULES = 'tokenizer corpus prepare loader model optim schedule metrics bpb generate checkpoint preflight train dist'.split()   # what a number can act on training through
 PLAIN = {0, 1, 2, .5}
 UNITS = {8: 'bits', 60: 'seconds', 3600: 'seconds', 1000: 'SI', 1e6: 'SI', 1e9: 'SI', 1e12: 'SI', 1024: 'binary'}
 ALLOW = {}   # (module, function, number): reason
