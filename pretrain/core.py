@@ -259,7 +259,8 @@ def encode_example(
 )->list:                   # `Option`s; one for language modelling
     "Tokens of an example's prompts, and which of them are scored"
     enc = getattr(tok, 'encode_array', tok.encode)
-    ids = [np.concatenate(([tok.bos], enc(p))).astype(np.int32) for p in prompts(task, i)]
+    try: ids = [np.concatenate(([tok.bos], enc(p))).astype(np.int32) for p in prompts(task, i)]
+    except ValueError as e: raise BundleError(f'{task.where(i)}: {e}') from None
     if task.kind=='language_modeling':
         if opens_blank(task, task.item(i)): raise BundleError(f'{task.where(i)}: an empty context, and the delimiter begins with white space; a context is needed')
         first = shots_of(task, i)[:1]
