@@ -1,4 +1,10 @@
-"""`python -m pretrain`: the command line"""
-from pretrain.cli import main
+"""The command `pretrain`, also as `python -m pretrain`"""
+import os
 
-raise SystemExit(main())
+# Read by OpenMP when torch is loaded. Threads that wait actively burn the core that the thread they wait for needs: on two cores
+# shared with anything else that made training several times slower; waiting passively costs little when the cores are free.
+os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+
+from pretrain.cli import main  # noqa: E402
+
+if __name__=='__main__': raise SystemExit(main())
