@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from .config import ConfigError, NatInt, PosInt, Source, assemble, check_config, diff, load_config, to_dict, to_toml
 from .dist import all_sum, first, is_main, local_rank, rank, reduce_grads, setup, world
 from .tokenizer import Tokenizer, TokenizerConfig
-from .corpus import CorpusConfig
+from .corpus import CorpusConfig, describe_split
 from .prepare import PrepareConfig, get_tokenizer, prepare
 from .loader import Loader, LoaderConfig
 from .model import GPT, ModelConfig, flops_per_token, param_counts
@@ -221,6 +221,7 @@ def _data(self:Run):
         raise ValueError(f'loader.batch_rows: {c.loader.batch_rows} rows do not divide over {world()} processes; a multiple of {world()} works')
     self.tok = first(lambda: get_tokenizer(c.data, c.tokenizer, c.prepare, say=self.say))
     self.train_toks,self.valid_toks = (first(lambda: prepare(c.data, self.tok, c.prepare, split, say=self.say)) for split in ('train','valid'))
+    self.say(f'split: {describe_split(c.data)}')
     self.loader = Loader(self.train_toks, c.model.seq_len, c.loader.batch_rows, c.seed, window=c.loader.window, rank=rank(), world=world())
     n = self.loader.report(c.train.steps)
     self.say(f'plan: {c.train.steps:,} steps of {c.loader.batch_rows} rows × {c.model.seq_len} tokens: {n}')
@@ -447,6 +448,7 @@ def _finish(self:Run):
     "The plot, and where the time went"
     if not is_main(): return
     path = save_plot(self.out)
+    self.say(f'data: {self.loader.report(self.n_step)}')
     self.say(f'time: {self.clock}')
     self.say(f'done: best {self.best["val_bpb"]:.4f} bits per byte at step {self.best["step"]:,}; plot {path}, everything else in {self.out}')
 
