@@ -8,11 +8,11 @@ __all__ = ['LIST', 'TABLE', 'TABLE_V2', 'DATA', 'LABEL', 'BASELINE', 'SHOTS', 'D
            'FIELDS', 'N_BOOT', 'BOOT_SEED', 'CONFIDENCE', 'SUMMARY', 'TABLE_OUT', 'PROBE_TOL', 'WIDE', 'NARROW',
            'write_bundle', 'BundleError', 'Task', 'row_problem', 'read_rows', 'read_baselines', 'read_task',
            'read_bundle', 'shots_of', 'solved', 'prompts', 'Option', 'common', 'spans', 'opens_blank', 'encode_example',
-           'show_example', 'decide', 'Reading', 'plan', 'batches', 'LastBlock', 'with_last', 'Scorer', 'centre',
-           'Example', 'from_json', 'judge', 'TaskResult', 'CoreResult', 'task_result', 'gather', 'evaluate_task',
-           'write_file', 'identity', 'difference', 'Store', 'read_summary', 'read_examples', 'to_csv', 'evaluate_core',
-           'take_up', 'load_core', 'coin_p', 'Comparison', 'paired', 'compare_core', 'CoreConfig', 'core_dir',
-           'core_eval', 'core_of_run']
+           'show_example', 'decide', 'Reading', 'plan', 'batches', 'LastBlock', 'with_last', 'Scorer', 'Branches',
+           'side_by_side', 'centre', 'Example', 'from_json', 'judge', 'TaskResult', 'CoreResult', 'task_result',
+           'gather', 'evaluate_task', 'write_file', 'identity', 'difference', 'Store', 'read_summary', 'read_examples',
+           'to_csv', 'evaluate_core', 'take_up', 'load_core', 'coin_p', 'Comparison', 'paired', 'compare_core',
+           'CoreConfig', 'core_dir', 'core_eval', 'core_of_run']
 
 # %% ../nbs/14_core.ipynb #cell3
 import copy, csv, hashlib, html, json, math, os, random, re
@@ -453,23 +453,55 @@ def pick(self:Scorer,
         o.losses[first:first+k],o.best[first:first+k] = loss[n:n+k],best[n:n+k]
         n += k
 
-# %% ../nbs/14_core.ipynb #cell67
+# %% ../nbs/14_core.ipynb #cell68
+class Branches(KVCache):
+    "Goes on from a cache with several continuations of each row, side by side: each sees the row so far and itself"
+    def __init__(self,
+        cache:KVCache,  # Rows that were read, with room for what follows
+        sizes:list,     # For each row, the lengths of its continuations [tokens]
+    ):
+        self.k,self.v,self.window,self.lens,self.base = cache.k,cache.v,cache.window,cache.lens,max(cache.lens)
+        device,T = self.k.device,max(map(sum, sizes))
+        at,who = torch.zeros(len(sizes), T, dtype=torch.int64),torch.full((len(sizes), T), -1)   # -1: padding, which sees padding
+        for b,(n,row) in enumerate(zip(self.lens, sizes)):
+            at[b,:sum(row)] = torch.cat([torch.arange(n, n+k) for k in row])
+            who[b,:sum(row)] = torch.arange(len(row)).repeat_interleave(torch.tensor(row))
+        self.hi = int(at.max())+1
+        old,lens = torch.arange(self.base),torch.tensor(self.lens)[:,None]
+        key_at = torch.cat((torch.where(old<lens, old, self.hi), at), 1)   # a position that nobody has reached is visible to nobody
+        mine = torch.cat((torch.ones(len(sizes), T, self.base, dtype=torch.bool), who[:,:,None]==who[:,None]), 2)
+        self.at,self.see = at.to(device),(visible(at, key_at[:,None], self.window) & mine)[:,None].to(device)
+
+    def place(self, T): return self.at,dict(attn_mask=self.see)
+    def advance(self, T): pass
+    def put(self, i, k, v):
+        end = self.base+k.shape[2]
+        for c,x in ((self.k[i],k), (self.v[i],v)): c[:,:,self.base:end] = x
+        return self.k[i][:,:,:end],self.v[i][:,:,:end]
+
+def side_by_side(
+    readings:list,  # `Reading`s
+)->Reading:
+    "Several readings as one row"
+    row,n = Reading(np.concatenate([r.ids for r in readings])),0
+    for r in readings:
+        row.wants += [(lo+n, hi+n, o, first) for lo,hi,o,first in r.wants]
+        n += len(r)
+    return row
+
+# %% ../nbs/14_core.ipynb #cell72
 @patch
 def continue_from(self:Scorer,
     heads:list,  # `(head, readings that continue it)`, of similar length
 ):
-    "Read common beginnings once, then what follows each"
-    room = max(len(h) for h,_ in heads)+max(len(r) for _,rs in heads for r in rs)
+    "Read common beginnings once, then side by side what follows each"
     d = self.device.type
     dtype = torch.get_autocast_dtype(d) if torch.is_autocast_enabled(d) else self.model.head.weight.dtype
+    room = max(len(h) for h,_ in heads)+max(sum(map(len, rs)) for _,rs in heads)
     cache = KVCache(self.model.cfg, len(heads), room, self.device, dtype)
     self.forward([h for h,_ in heads], cache)
-    cache.lens = [len(h) for h,_ in heads]   # padding is forgotten: what follows is written over it
-    rests = [(i,r) for i,(_,rs) in enumerate(heads) for r in rs]
-    for part in batches(rests, lambda o: len(heads[o[0]][0])+len(o[1]), self.batch_tokens):
-        here = copy.copy(cache)
-        here.keep([i for i,_ in part])
-        self.forward([r for _,r in part], here)
+    cache.lens = [len(h) for h,_ in heads]   # not the padding
+    self.forward([side_by_side(rs) for _,rs in heads], Branches(cache, [list(map(len, rs)) for _,rs in heads]))
 
 @patch
 @torch.no_grad()
@@ -480,13 +512,13 @@ def score(self:Scorer,
     "Score all options of some questions"
     plans = [plan(q, self.share) for q in questions]
     alone,heads = [r for h,rs in plans if h is None for r in rs],[p for p in plans if p[0] is not None]
-    jobs = [(self.continue_from, b) for b in batches(heads, lambda p: len(p[0])+max(map(len, p[1])), self.batch_tokens)]
+    jobs = [(self.continue_from, b) for b in batches(heads, lambda p: len(p[0])+sum(map(len, p[1])), self.batch_tokens)]
     jobs += [(self.forward, b) for b in batches(alone, len, self.batch_tokens)]
     for n,(fn,b) in enumerate(jobs, 1):
         fn(b)
         if tick: tick(n/len(jobs))
 
-# %% ../nbs/14_core.ipynb #cell81
+# %% ../nbs/14_core.ipynb #cell86
 PERCENT = 100
 
 def centre(
@@ -497,10 +529,10 @@ def centre(
     b = baseline/PERCENT
     return (accuracy-b)/(1-b)
 
-# %% ../nbs/14_core.ipynb #cell85
+# %% ../nbs/14_core.ipynb #cell90
 PUBLISHED = {'GPT-2 124M': 0.113891, 'GPT-2 355M': 0.184903, 'GPT-2 774M': 0.214641, 'GPT-2 1.6B': 0.256525}  # CSV files in nanochat's eval_bundle; first table
 
-# %% ../nbs/14_core.ipynb #cell88
+# %% ../nbs/14_core.ipynb #cell93
 @dataclass(kw_only=True)
 class Example:
     "What was asked and what the model preferred"
@@ -553,7 +585,7 @@ def judge(
     return Example(task=task.label, idx=i, row=task.order[i], shots=[task.order[j] for j in shots_of(task, i)],
                    spans=[(o.start,o.end) for o in options], losses=losses, predicted=predicted, gold=gold, correct=predicted==gold, encode=encode)
 
-# %% ../nbs/14_core.ipynb #cell92
+# %% ../nbs/14_core.ipynb #cell97
 @dataclass(kw_only=True)
 class TaskResult:
     "How a model did in one task"
@@ -577,7 +609,7 @@ class TaskResult:
     @property
     def centred_se(self): return self.se/(1-self.baseline/PERCENT)
 
-# %% ../nbs/14_core.ipynb #cell93
+# %% ../nbs/14_core.ipynb #cell98
 N_BOOT,BOOT_SEED,CONFIDENCE = 10_000,0,.95  # Replicates and seed of bootstrap and paired test; share of replicates inside an interval
 
 class CoreResult:
@@ -606,7 +638,7 @@ def task_result(
     keep = {k: getattr(task, k) for k in ('label','kind','shots','baseline','baseline_v2')}
     return TaskResult(n=len(examples), n_correct=sum(e.correct for e in examples), n_nan=sum(e.nan for e in examples), **keep)
 
-# %% ../nbs/14_core.ipynb #cell97
+# %% ../nbs/14_core.ipynb #cell102
 @patch
 def bootstrap(self:CoreResult,
     n:int=N_BOOT,        # Replicates
@@ -625,7 +657,7 @@ def interval(self:CoreResult,
     lo,hi = np.quantile(self.bootstrap(**kw), [(1-level)/2, (1+level)/2])
     return float(lo),float(hi)
 
-# %% ../nbs/14_core.ipynb #cell104
+# %% ../nbs/14_core.ipynb #cell109
 def gather(
     obj,         # JSON-able value of this rank
     rank:int,    # This rank
@@ -642,7 +674,7 @@ def gather(
     raw = all_sum(buf).numpy().tobytes()
     return [json.loads(raw[a:b]) for a,b in zip([0,*ends], ends) if b>a]
 
-# %% ../nbs/14_core.ipynb #cell106
+# %% ../nbs/14_core.ipynb #cell111
 def evaluate_task(
     task:Task,             # What to ask
     scorer:Scorer,         # Whom
@@ -669,7 +701,7 @@ def evaluate_task(
     found = sorted((e for o in all_found for e in o['found']), key=lambda e: e['idx'])
     return [from_json(e, partial(encode_example, task, e['idx'], tok, max_seq_len)) for e in found]
 
-# %% ../nbs/14_core.ipynb #cell109
+# %% ../nbs/14_core.ipynb #cell114
 SUMMARY,TABLE_OUT = 'core.json','core.csv'
 PROBE_TOL = 1e-4  # Difference of a mean loss above which a model counts as another one [nats]
 
@@ -704,7 +736,7 @@ def difference(
     def far(a, b): return a!=b and not (isinstance(a, float) and isinstance(b, float) and abs(a-b)<=PROBE_TOL)
     return 'the model is another one' if any(map(far, old['probe'], new['probe'])) else ''
 
-# %% ../nbs/14_core.ipynb #cell110
+# %% ../nbs/14_core.ipynb #cell115
 class Store:
     "A directory that keeps the examples of each finished task"
     def __init__(self,
@@ -757,7 +789,7 @@ def read_examples(
     except OSError: return None
     return [json.loads(l) for l in raw.decode().split('\n') if l] if hashlib.sha256(raw).hexdigest()==sha256 else None
 
-# %% ../nbs/14_core.ipynb #cell112
+# %% ../nbs/14_core.ipynb #cell117
 WIDE,NARROW = 35,10  # columns of the published files
 
 def to_csv(
@@ -768,7 +800,7 @@ def to_csv(
     rows = [line(t.label, f'{t.accuracy:.6f}', f'{t.centred:.6f}') for t in res.tasks.values()]
     return ''.join([line('Task', 'Accuracy', 'Centered'), *rows, line('CORE', '', f'{res.core:.6f}')])
 
-# %% ../nbs/14_core.ipynb #cell115
+# %% ../nbs/14_core.ipynb #cell120
 @patch
 def __repr__(self:CoreResult):
     w = max(map(len, ['task', *self.tasks]))
@@ -780,7 +812,7 @@ def __repr__(self:CoreResult):
     if self.n_nan: lines.append(f'{self.n_nan} examples have an option without tokens of its own (Example.nan)')
     return '\n'.join(lines)
 
-# %% ../nbs/14_core.ipynb #cell118
+# %% ../nbs/14_core.ipynb #cell123
 def evaluate_core(
     model,                  # Callable from ids int64 [B,T] to logits [B,T,V]
     tok,                    # Has `encode(text)->list[int]` and `bos`
@@ -842,7 +874,7 @@ def take_up(
     if error: raise ValueError(error)
     return found
 
-# %% ../nbs/14_core.ipynb #cell136
+# %% ../nbs/14_core.ipynb #cell141
 def load_core(
     path,          # Directory that `evaluate_core` kept results in
 )->CoreResult:     # Without token ids
@@ -855,7 +887,7 @@ def load_core(
         results.append(TaskResult(**{k: t[k] for k in t if k not in ('identity','sha256')}))
     return CoreResult(results, examples)
 
-# %% ../nbs/14_core.ipynb #cell143
+# %% ../nbs/14_core.ipynb #cell148
 def coin_p(
     a:int,    # Heads
     b:int,    # Tails
@@ -916,7 +948,7 @@ def compare_core(
     "Is one model better than another?"
     return Comparison(*(r if isinstance(r, CoreResult) else load_core(r) for r in (a,b)), **kw)
 
-# %% ../nbs/14_core.ipynb #cell150
+# %% ../nbs/14_core.ipynb #cell155
 @dataclass(frozen=True, kw_only=True)
 class CoreConfig:
     "CORE, the mean of 22 tasks"
@@ -951,7 +983,7 @@ def core_eval(
         return dict(core=res.core, core_se=res.se)
     return core
 
-# %% ../nbs/14_core.ipynb #cell154
+# %% ../nbs/14_core.ipynb #cell159
 def core_of_run(
     out,                    # Run directory
     model:GPT,              # The run's model

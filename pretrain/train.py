@@ -91,7 +91,7 @@ class Config:
         G,m = self.loader.batch_rows, self.train.micro_rows
         if m and G % m: yield 'train.micro_rows', f'loader.batch_rows = {G} is not a multiple of it; {_divisor_below(G, m)} divides it'
         if why := check_schedule(self.schedule, self.train.steps): yield 'schedule.warmup', why
-        if self.core.every and self.eval.every and self.core.every % self.eval.every:
+        if self.core.bundle and self.eval.every and self.core.every % self.eval.every:
             yield 'core.every', f'CORE is measured together with validation: a multiple of eval.every = {self.eval.every} works, such as {self.eval.every*max(1, self.core.every//self.eval.every)}'
         if not self.out.strip(): yield 'out', "a directory for the run, such as 'runs/mine'"
 

@@ -100,6 +100,7 @@ def agree(rng, cfg):
     m,d = cfg['model'],cfg['data']
     m['n_kv_head'],m['width'] = divisor(m['n_head']),m['n_head']*2*rng.randint(1, 64)
     cfg['train']['micro_rows'] = divisor(cfg['loader']['batch_rows'])
+    cfg['core']['every'] = cfg['eval']['every']*rng.randint(1, 4)
     cfg['schedule'] |= dict(warmup=rng.randint(0, cfg['train']['steps']//2), warmdown=rng.uniform(0, .5))
     d['train'],d['valid'] = rng.choice([(['a.txt', 'déjà/*.jsonl'], []), (['a.txt'], ['b.txt']), (['embedded'], [])])
     d['valid_frac'] = rng.uniform(.01, .5)
@@ -185,6 +186,7 @@ def contradiction(rng, rows, fmt):
     *change,key = rng.choice([
         (('model.n_head', 3*n), ('model.width', 3*n+1), 'width'), (('model.n_head', n), ('model.width', 2*n), ('model.n_kv_head', n+1), 'n_kv_head'),
         (('loader.batch_rows', 4*n), ('train.micro_rows', 4*n-1), 'micro_rows'), (('train.steps', n), ('schedule.warmup', n+1), 'warmup'),
+        (('core.bundle', 'tasks'), ('eval.every', n+1), ('core.every', n+2), 'every'),
         (('optim.beta1', 1.), 'beta1'), (('optim.beta2', 1), 'beta2'), (('metrics.ema_beta', 1), 'ema_beta'), (('data.train', []), 'train'),
         (('data.train', ['a', 'b']), ('data.valid', ['b']), 'valid'), (('data.valid', []), ('data.valid_frac', rng.choice([0, 1])), 'valid_frac'),
         (('tokenizer.vocab_size', rng.randint(1, 256)), 'vocab_size'), (('out', rng.choice(['', ' '])), 'out')])
