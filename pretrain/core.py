@@ -26,7 +26,7 @@ from torch import nn
 from fastcore.basics import patch
 
 from .config import NatInt
-from .dist import all_sum, is_main, rank as my_rank, world as n_ranks
+from .dist import all_sum, rank as my_rank, world as n_ranks
 from .model import GPT, KVCache, rms_norm, rotate, visible
 
 # %% ../nbs/14_core.ipynb #cell8
@@ -298,7 +298,7 @@ def show_example(
         first = max(o.start-context, 0)
         look = ['scored']+['gold']*(task.kind=='language_modeling' or k==task.item(i)['gold'])
         boxes = [box(t, *look if p>=o.start else ()) for p,t in enumerate(o.ids) if p>=first]
-        lines.append((f'… {first} tokens … ' if first else '')+''.join(boxes))
+        lines.append((f'… {first} tokens … ' if first else '')+'<wbr>'.join(boxes))
     return ''.join(f'<div style="{STYLES["line"]}">{l}</div>' for l in lines)
 
 # %% ../nbs/14_core.ipynb #cell49

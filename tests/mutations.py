@@ -41,8 +41,9 @@ MUTATIONS = [
     Mutation('core: an example among its own shots', '14_core', '[j+(j>=i) for j in drawn]', 'list(drawn)', 'nbs/14_core.ipynb#Examples before the question'),
     Mutation('core: not divided in centring', '14_core', 'return (accuracy-b)/(1-b)', 'return accuracy-b', 'nbs/14_core.ipynb#Why centred'),
     Mutation('core: last of equal options', '14_core', 'return min(range(len(losses)), key', 'return min(reversed(range(len(losses))), key', 'nbs/14_core.ipynb#Decisions'),
-    Mutation('core: padding stays in the cache', '14_core', 'cache.lens = [len(h) for h,_ in heads]', 'pass', 'nbs/14_core.ipynb#The scorer'),
-    Mutation('core: padding before the text', '14_core', 'row[:len(r)] = r.ids', 'row[len(row)-len(r):] = r.ids', 'nbs/14_core.ipynb#The scorer'),
+    Mutation('core: padding stays in the cache', '14_core', 'cache.lens = [len(h) for h,_ in heads]', 'pass', 'nbs/14_core.ipynb#Put together'),
+    Mutation('core: padding before the text', '14_core', 'row[:len(r)] = r.ids', 'row[len(row)-len(r):] = r.ids', 'nbs/14_core.ipynb#Put together'),
+    Mutation('core: options see each other', '14_core', 'self.window) & mine)', 'self.window))', 'nbs/14_core.ipynb#Side by side'),
     Mutation('core: last block sees what follows', '14_core', 'see = visible(at, torch', 'see = ~visible(at-1, torch', 'nbs/14_core.ipynb#The last block'),
 ]
 
