@@ -6,11 +6,12 @@
 __all__ = ['DTYPES', 'CHUNK', 'FORMAT', 'MANIFEST', 'STATE', 'FILE', 'MANIFEST_MAX', 'SHOWN', 'STEP', 'TEMP', 'CheckpointError',
            'CheckpointConfig', 'tensor_chunks', 'check_finite', 'check_state', 'write_file', 'sync_dir',
            'read_manifest', 'verify_checkpoint', 'step_name', 'list_checkpoints', 'clean_up', 'prune',
-           'save_checkpoint', 'load_checkpoint', 'newest_checkpoint', 'rng_state', 'set_rng_state']
+           'save_checkpoint', 'load_checkpoint', 'newest_checkpoint', 'Saver', 'rng_state', 'set_rng_state']
 
 # %% ../nbs/11_checkpoint.ipynb #cell3
-import hashlib, json, math, os, random, re, shutil, stat, sys
-from collections.abc import Iterable, Iterator, Mapping
+import copy, errno, hashlib, json, math, os, random, re, shutil, stat, sys, threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np, torch
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
-from .config import PosInt
+from .config import NatFloat, NatInt, PosInt
 
 # %% ../nbs/11_checkpoint.ipynb #cell14
 class CheckpointError(ValueError):
@@ -28,6 +29,23 @@ class CheckpointError(ValueError):
 class CheckpointConfig:
     "What stays on the disk"
     keep:PosInt = 2 # Newest intact checkpoints to keep; more protect against damage, each costs its size, and one more while saving [checkpoints]
+    best:bool = False # Also save whenever validation improves, and keep that one
+    keep_every:NatInt = 0 # Also save after each so many steps, and keep those for good; 0 = none [steps]
+    retries:NatInt = 3 # How often a save that failed is tried again [attempts]
+    retry_s:NatFloat = 5. # Time before each of them [s]
+
+    def stays(self,
+        step:int,           # Step of a checkpoint
+        best:int|None=None, # Step of the best validation
+    )->bool:                # Does it stay whatever its age?
+        "Kept for good, or as the best"
+        return self.best and step==best or bool(self.keep_every) and step%self.keep_every==0
+
+    def most(self,
+        steps:int, # Length of a run [steps]
+    )->int:        # Checkpoints that a run can have at once, without the one that is being written
+        "For the estimate of the disk's size"
+        return self.keep+self.best+(steps//self.keep_every if self.keep_every else 0)
 
 # %% ../nbs/11_checkpoint.ipynb #cell16
 DTYPES = {torch.uint64:'U64', torch.int64:'I64', torch.float64:'F64', torch.complex64:'C64', torch.float32:'F32', torch.uint32:'U32',
@@ -105,6 +123,7 @@ def write_file(
                 while len(part): part = part[os.write(f.fileno(), part):]
                 hashed.result()
         os.fsync(f.fileno())
+        if hasattr(os, 'posix_fadvise'): os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return dict(size=size, sha256=sha.hexdigest())
 
 def sync_dir(
@@ -215,15 +234,22 @@ def clean_up(
 
 # %% ../nbs/11_checkpoint.ipynb #cell41
 def prune(
-    root,       # The directory `checkpoints`
-    step:int,   # The step that was just saved, and verified
-    keep:int,   # Intact checkpoints to keep, this one included
+    root,                            # The directory `checkpoints`
+    step:int,                        # The step that was just saved, and verified
+    keep:int,                        # Intact checkpoints to keep, this one included
+    stays:Callable=lambda step: False, # Does the checkpoint of an earlier step stay besides?
 ):
     "Delete checkpoints that are no longer needed; never the last `keep` intact ones"
     n = 1
     for s,p in list_checkpoints(root):
-        if s>step or s<step and n>=keep: _remove(p)
-        elif s<step and _is_intact(p): n += 1
+        if s>step or s<step and n>=keep and not stays(s): _remove(p)
+        elif s<step and n<keep and _is_intact(p): n += 1
+
+def _room(root:Path, tensors):
+    "An error now, if the disk is too small for what is about to be written"
+    need = sum(t.numel()*t.element_size() for part in tensors.values() for t in part.values())
+    free = shutil.disk_usage(root).free
+    if need>free: raise OSError(errno.ENOSPC, f'it needs {need:,} bytes, the disk has {free:,} left')
 
 def save_checkpoint(
     root,                                   # The directory `checkpoints` of a run; made if it isn't there
@@ -231,8 +257,10 @@ def save_checkpoint(
     tensors:Mapping[str,Mapping[str,Tensor]], # Part to its tensors; each part is a file
     state:dict,                             # Everything else, in terms of JSON
     keep:int=2,                             # Intact checkpoints to keep, this one included
+    stays:Callable=lambda step: False,      # Does the checkpoint of an earlier step stay besides?
+    before:Callable=lambda: None,           # Called before the checkpoint gets its name: what must be on the disk by then
 )->Path:                                    # The checkpoint's directory
-    "Write a checkpoint; once this returns it is verified, durable and under its name"
+    "Write a checkpoint; once this returns it is durable, under its name, and verified"
     assert keep>0 and step>=0 and all(FILE.fullmatch(f'{k}.safetensors') for k in tensors)
     for k,part in tensors.items(): check_finite(part, f'step {step}, {k}.')
     check_state(state)
@@ -240,15 +268,19 @@ def save_checkpoint(
     try:
         if not root.is_dir(): root.mkdir(parents=True); sync_dir(root.parent)
         clean_up(root)
+        _room(root, tensors)
         temp.mkdir()
         files = {f'{k}.safetensors': write_file(temp/f'{k}.safetensors', tensor_chunks(part)) for k,part in tensors.items()}
         files[STATE] = write_file(temp/STATE, [_json(state)])
         write_file(temp/MANIFEST, [_manifest(step, files)])
         sync_dir(temp)
-        verify_checkpoint(temp)
+        before()
         _into_place(temp, final)
-        prune(root, step, keep)
-    except OSError as e: raise CheckpointError(f'{final}: not saved ({e.strerror or e}); older checkpoints stay as they are') from e
+        verify_checkpoint(final)
+        prune(root, step, keep, stays)
+    except OSError as e:
+        shutil.rmtree(temp, ignore_errors=True)
+        raise CheckpointError(f'{final}: not saved ({e.strerror or e}); older checkpoints stay as they are') from e
     return final
 
 def _into_place(temp, final):
@@ -301,7 +333,69 @@ def newest_checkpoint(
     if problems: raise CheckpointError(f'{root}: no intact checkpoint: {"; ".join(problems)}; move {root} away to start from the beginning')
     return None,[]
 
-# %% ../nbs/11_checkpoint.ipynb #cell73
+# %% ../nbs/11_checkpoint.ipynb #cell78
+class Saver:
+    "Writes checkpoints in a thread, from a copy, one at a time"
+    def __init__(self,
+        root,                                    # The directory `checkpoints` of a run
+        cfg:CheckpointConfig=CheckpointConfig(), # What stays, and how often to try
+    ):
+        self.root,self.cfg = Path(root),cfg
+        self.thread,self.error,self.buffers,self.hurry = None,None,{},threading.Event()
+        self.news = deque() # Lines for the user, in order; whoever shows them takes them out
+
+    def save(self,
+        step:int,                                 # Optimizer steps taken
+        tensors:Mapping[str,Mapping[str,Tensor]], # Part to its tensors, on any device
+        state:dict,                               # Everything else, in terms of JSON
+        best:int|None=None,                       # Step of the best validation so far
+        before:Callable=lambda: None,             # Called in the thread before the checkpoint gets its name
+    ):
+        "Copy everything and begin to write it; an earlier save is waited for, or given up if it has failed so far"
+        check_state(state)
+        self.hurry.set(); self._join(); self.hurry.clear()
+        if self.error and not self._passing(): self._raise()
+        self.error = None
+        todo = dict(step=step, tensors=self._copy(tensors), state=copy.deepcopy(state), keep=self.cfg.keep, stays=lambda s: self.cfg.stays(s, best), before=before)
+        self.thread = threading.Thread(target=self._write, args=(todo,), name='save', daemon=True)
+        self.thread.start()
+
+    def wait(self):
+        "Until nothing is being written; raises CheckpointError if the last save failed"
+        self._join()
+        if self.error: self._raise()
+
+    def _join(self):
+        if self.thread: self.thread.join(); self.thread = None
+
+    def _raise(self):
+        e,self.error = self.error,None
+        raise e
+
+    def _passing(self): return isinstance(self.error.__cause__, OSError)
+
+    def _copy(self, tensors):
+        "All tensors in memory of our own, which is used again next time"
+        old,self.buffers = self.buffers,{}
+        for part,ts in tensors.items():
+            for k,t in ts.items():
+                b = old.get((part,k))
+                if b is None or b.shape!=t.shape or b.dtype!=t.dtype: b = torch.empty(t.shape, dtype=t.dtype, pin_memory=t.is_cuda)
+                self.buffers[part,k] = b.copy_(t.detach(), non_blocking=t.is_cuda)
+        if torch.cuda.is_available() and torch.cuda.is_initialized(): torch.cuda.synchronize()
+        return {part: {k: self.buffers[part,k] for k in ts} for part,ts in tensors.items()}
+
+    def _write(self, todo):
+        "In the thread: try, and try again; what comes of it is left in `error` and `news`"
+        for left in range(self.cfg.retries, -1, -1):
+            try: save_checkpoint(self.root, **todo); self.error = None; return
+            except CheckpointError as e: self.error = e
+            except Exception as e: self.error = CheckpointError(f'{self.root/step_name(todo["step"])}: not saved ({type(e).__name__}: {e}); older checkpoints stay as they are')
+            again = left and self._passing()
+            self.news.append(f'warning: {self.error}; ' + (f'next attempt in {self.cfg.retry_s:g} s' if again else 'given up until the next save'))
+            if not again or self.hurry.wait(self.cfg.retry_s): return
+
+# %% ../nbs/11_checkpoint.ipynb #cell89
 def rng_state()->dict[str,Tensor]: # A part for `save_checkpoint`
     "The states of the global generators of torch, NumPy and Python, as tensors"
     s = np.random.get_state(legacy=False)
