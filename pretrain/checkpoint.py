@@ -135,7 +135,7 @@ def sync_dir(
     finally: os.close(fd)
 
 # %% ../nbs/11_checkpoint.ipynb #cell31
-FORMAT = 1                                       # version of the layout; a reader refuses what it doesn't know
+FORMAT = 2                                       # version of the layout; a reader refuses what it doesn't know
 MANIFEST,STATE = 'manifest.json','state.json'
 FILE = re.compile(r'[a-z][a-z0-9_]*\.(safetensors|json)')  # names that may stand in a manifest: no paths
 
@@ -343,6 +343,9 @@ class Saver:
         self.root,self.cfg = Path(root),cfg
         self.thread,self.error,self.buffers,self.hurry = None,None,{},threading.Event()
         self.news = deque() # Lines for the user, in order; whoever shows them takes them out
+        self.name = f'save {self.root.resolve()}'
+        for t in threading.enumerate():
+            if t.name==self.name: t.join() # an earlier owner of this directory, in this process, is still writing
 
     def save(self,
         step:int,                                 # Optimizer steps taken
@@ -353,19 +356,20 @@ class Saver:
     ):
         "Copy everything and begin to write it; an earlier save is waited for, or given up if it has failed so far"
         check_state(state)
-        self.hurry.set(); self._join(); self.hurry.clear()
+        self.hurry.set(); self.join(); self.hurry.clear()
         if self.error and not self._passing(): self._raise()
         self.error = None
         todo = dict(step=step, tensors=self._copy(tensors), state=copy.deepcopy(state), keep=self.cfg.keep, stays=lambda s: self.cfg.stays(s, best), before=before)
-        self.thread = threading.Thread(target=self._write, args=(todo,), name='save', daemon=True)
+        self.thread = threading.Thread(target=self._write, args=(todo,), name=self.name, daemon=True)
         self.thread.start()
 
     def wait(self):
         "Until nothing is being written; raises CheckpointError if the last save failed"
-        self._join()
+        self.join()
         if self.error: self._raise()
 
-    def _join(self):
+    def join(self):
+        "Until nothing is being written, whatever came of it"
         if self.thread: self.thread.join(); self.thread = None
 
     def _raise(self):

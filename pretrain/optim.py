@@ -7,13 +7,14 @@ __all__ = ['GROUPS', 'HEADS', 'NO_STATE', 'OptimConfig', 'split_params', 'check_
            'clip_grads', 'Guard']
 
 # %% ../nbs/07_optim.ipynb #cell3
-import math
+import math, statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 import torch
 from fastcore.basics import patch
 from torch import nn
-from .config import Frac, NatFloat, NatInt, PosFloat
+from .config import Frac, NatFloat, NatInt, PosFloat, PosInt
 
 # %% ../nbs/07_optim.ipynb #cell15
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,11 @@ class OptimConfig:
     eps:PosFloat = 1e-8         # Added to the root of the mean square
     weight_decay:NatFloat = 0.1 # Shrinking of matrices only [share of the weight per step and unit of learning rate]
     clip:NatFloat = 1.          # Largest global gradient norm; 0 = measure, never clip
-    max_bad:NatInt = 5          # Non-finite steps in a row before the run stops; 0 = never stop [steps]
+    on_bad:Literal['skip','stop','rollback'] = 'skip' # What a bad step leads to: it is left out; the run ends; the run goes back to its last checkpoint and passes over the data since
+    max_bad:NatInt = 5          # Bad steps in a row before a run that skips them stops; 0 = never stop [steps]
+    max_rollbacks:NatInt = 3    # How often a run goes back before it stops instead
+    spike:NatFloat = 0.         # A finite step is bad too if its loss or gradient norm is this far above the mean of the last good ones; 0 = never [standard deviations]
+    spike_window:PosInt = 128   # Good steps that it is compared with; none is judged before there are as many [steps]
 
     def problems(self)->list[tuple[str,str]]:
         "What bounds on single fields can't say"
@@ -211,33 +216,53 @@ def clip_grads(
 
 # %% ../nbs/07_optim.ipynb #cell80
 class Guard:
-    "Lets finite steps pass, counts the others, stops after too many in a row"
+    "Lets good steps pass, and says what the others lead to"
     def __init__(self,
-        max_bad:int, # Non-finite steps in a row that end the run; 0 = never
-    ):
-        self.max_bad,self.row,self.total = max_bad,0,0
+        cfg:OptimConfig=OptimConfig(), # `on_bad`, `max_bad`, `max_rollbacks`, `spike`, `spike_window`
+    ): self.cfg,self.row,self.total,self.rollbacks,self.past = cfg,0,0,0,[]
 
-    def ok(self,
+    def judge(self,
         step:int,                # Named in the message
         loss:float|torch.Tensor, # Of the whole step
         norm:float|torch.Tensor, # Of the whole gradient, before clipping
-    )->bool:                     # May the optimizer step?
-        "True when both are finite; FloatingPointError after `max_bad` bad steps in a row"
+    )->str:                      # `go`, `skip` or `rollback`
+        "May the optimizer step? FloatingPointError when the run must end"
         loss,norm = [float(x.detach() if isinstance(x, torch.Tensor) else x) for x in (loss,norm)]
-        if math.isfinite(loss) and math.isfinite(norm): self.row = 0; return True
-        self.row += 1
-        self.total += 1
-        if self.max_bad and self.row>=self.max_bad:
-            raise FloatingPointError(f'step {step}: loss {loss:g}, gradient norm {norm:g}; {self.row} non-finite steps in a row, as many as optim.max_bad allows; '
-                                     'weights and moments are those of the last finite step; a lower optim.lr, a longer schedule.warmup or optim.clip = 1 may help')
-        return False
+        c,why = self.cfg,self.why(loss, norm)
+        if not why:
+            self.row = 0
+            if c.spike: self.past = (self.past+[[loss,norm]])[-c.spike_window:]
+            return 'go'
+        self.row += 1; self.total += 1
+        says = f'step {step}: loss {loss:g}, gradient norm {norm:g}, {why}; '
+        hint = 'weights and moments are those of the last good step; a lower optim.lr, a longer schedule.warmup or optim.clip = 1 may help'
+        if c.on_bad=='stop': raise FloatingPointError(f'{says}optim.on_bad = stop; {hint}')
+        if c.on_bad=='rollback':
+            if self.rollbacks>=c.max_rollbacks: raise FloatingPointError(f'{says}rolled back {self.rollbacks} times before, as often as optim.max_rollbacks allows; {hint}')
+            self.rollbacks += 1
+            return 'rollback'
+        if c.max_bad and self.row>=c.max_bad: raise FloatingPointError(f'{says}{self.row} bad steps in a row, as many as optim.max_bad allows; {hint}')
+        return 'skip'
 
-    def state_dict(self)->dict[str,int]:
-        "Counts, for the checkpoint"
-        return dict(row=self.row, total=self.total)
+    def why(self,
+        loss:float, # Of the whole step
+        norm:float, # Of the whole gradient
+    )->str:         # Empty for a good step
+        "What is wrong with a step"
+        if not (math.isfinite(loss) and math.isfinite(norm)): return 'not finite'
+        c = self.cfg
+        if not c.spike or len(self.past)<c.spike_window: return ''
+        for name,x,xs in zip(('loss','gradient norm'), (loss,norm), zip(*self.past)):
+            mean,sd = statistics.fmean(xs),statistics.pstdev(xs)
+            if x-mean>c.spike*sd>0: return f'{name} {(x-mean)/sd:.1f} standard deviations above the mean of the last {len(xs)} good steps'
+        return ''
+
+    def state_dict(self)->dict:
+        "Counts and memory, for the checkpoint"
+        return dict(row=self.row, total=self.total, rollbacks=self.rollbacks, past=[*self.past])
 
     def load_state_dict(self,
-        state:dict[str,int], # From `state_dict`
+        state:dict, # From `state_dict`
     ):
         "Go on counting"
-        self.row,self.total = state['row'],state['total']
+        for k in ('row','total','rollbacks','past'): setattr(self, k, state[k])
