@@ -1,0 +1,58 @@
+"The log after a crash at any byte, and what a long run leaves behind in memory, descriptors and threads"
+import gc, json, os, random, threading
+from common import Row, fault
+from helpers import SMALL, write_texts
+from pretrain.config import load_config
+from pretrain.track import MetricsLog, read_metrics
+from pretrain.train import Config, Run
+
+def torn(tmp, rng, i):
+    "A log cut at a random byte, taken up at a random step: every record that is to stay is there once, and no byte is lost"
+    n = rng.randrange(1, 40)
+    lines = [json.dumps(dict(step=s, loss=rng.random(), note='é'*rng.randrange(4)), ensure_ascii=False).encode()+b'\n' for s in range(n)]
+    whole = b''.join(lines); cut = whole[:rng.randrange(len(whole))]
+    path = tmp/f'{i}'/'metrics.jsonl'; path.parent.mkdir(); path.write_bytes(cut)
+    full = cut.count(b'\n')
+    back = rng.randrange(-1, n)
+    with MetricsLog(path) as log:
+        repaired = [r['step'] for r in read_metrics(path)]
+        log.truncate(back); log.append(dict(step=n, loss=1.))
+    got = [r['step'] for r in read_metrics(path)]
+    side = log.side.read_text().splitlines() if log.side.exists() else []
+    rest = cut[len(b''.join(lines[:full])):]
+    whole_line = rest and rest+b'\n'==lines[full]          # only the line's end is missing: the record is there
+    n_kept = full+bool(whole_line)
+    kept = [s for s in range(n_kept) if s<=back]
+    aside = [json.loads(l) for l in side]
+    torn = [rest.decode('utf-8', 'backslashreplace')] if rest and not whole_line else []
+    return (repaired==list(range(n_kept)) and got==[*kept, n] and [r['step'] for r in aside if 'step' in r]==list(range(len(kept), n_kept))
+            and [r['torn'] for r in aside if 'torn' in r]==torn)
+
+@fault
+def log(full, seed, tmp):
+    "Truncations of the log at any byte"
+    rng = random.Random(seed)
+    res = [torn(tmp, rng, i) for i in range(500 if full else 100)]
+    return [Row('a log cut at any byte and taken up at any step has each step once; what was cut is in the side file', len(res), sum(res))]
+
+def used():
+    "Memory [bytes], descriptors, threads of this process"
+    gc.collect()
+    with open('/proc/self/statm') as f: rss = int(f.read().split()[1])*os.sysconf('SC_PAGE_SIZE')
+    return rss,len(os.listdir('/proc/self/fd')),threading.active_count()
+
+@fault
+def leak(full, seed, tmp):
+    "A long run with saves, validations and samples"
+    steps,warm = (20_000,2_000) if full else (1200,400)
+    write_texts(tmp/'text')
+    over = ['model.seq_len=16', 'model.width=16', 'loader.batch_rows=2', 'train.micro_rows=0', f'train.steps={steps}', f'train.save_every={warm//4}', f'eval.every={warm//4}',
+            'eval.tokens=200', f'sample.every={warm//4}', 'optim.spike=50', 'preflight.at_start=false', f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/run']
+    run = Run(load_config(Config, overrides=[*SMALL, *over]), say=None)
+    while run.n_step<warm: run.step()
+    run.saver.join(); rss,fds,threads = used()
+    while run.n_step<steps-1: run.step()
+    run.saver.join(); more,fds2,threads2 = used()
+    mb = (more-rss)/2**20
+    note = f'{mb:+.1f} MB from step {warm:,} to {steps:,}, descriptors {fds} to {fds2}, threads {threads} to {threads2}'
+    return [Row('a long run grows by less than 10 MB, with constant descriptors and threads', 1, int(mb<10 and fds==fds2 and threads==threads2), note)]
