@@ -4,7 +4,7 @@ A fork server imports torch once; each child is a fork of it, so that a start co
 lines, written at once: which step was taken, with the SHA-256 of everything the future depends on and of the sample ids; what was resumed; which save
 began and ended. Events that a killer waits for also go through a pipe."""
 import hashlib, json, os, random, signal, sys, time
-import matplotlib.pyplot, numpy as np, torch, torch._dynamo  # the optimizer and the plot at the end would import them in each child
+import numpy as np, torch, torch._dynamo  # the optimizer would import it in each child
 from pretrain import checkpoint, cli, metrics, train
 from pretrain.checkpoint import rng_state
 
@@ -17,7 +17,7 @@ def sha(*parts):
 
 def state(run, at):
     "SHA-256 of parameters, moments, generators, counters and position"
-    counts = json.dumps([at, run.ema.state_dict(), run.guard.state_dict()], sort_keys=True)
+    counts = json.dumps([at, run.passed, run.ema.state_dict(), run.guard.state_dict()], sort_keys=True)
     return hashlib.sha256((sha(run.model.state_dict(), run.opt.state_tensors(), rng_state())+counts).encode()).hexdigest()
 
 class Watch:
@@ -55,11 +55,12 @@ class Watch:
         def batch(old, loader, step):
             loader.given = old(loader, step)
             return loader.given
-        def save(old, root, step, *a, **kw):
-            self('saving', at=step); t = time.monotonic()
-            r = old(root, step, *a, **kw)
+        def save(old, saver, step, *a, **kw):
+            old(saver, step, *a, **kw)
+            self('saving', at=step)
+        def write(old, root, step, *a, **kw):
+            t = time.monotonic(); old(root, step, *a, **kw)
             self('saved', at=step, s=time.monotonic()-t)
-            return r
         def phase(old, clock, name):
             self(f'phase {name}')
             return old(clock, name)
@@ -71,8 +72,8 @@ class Watch:
         self.around(train.Loader, 'batch', batch)
         self.around(train.Run, '_finish', finish)
         self.around(metrics.Clock, '__call__', phase)
-        self.around(checkpoint, 'save_checkpoint', save)
-        if hasattr(train, 'save_checkpoint'): train.save_checkpoint = checkpoint.save_checkpoint
+        self.around(checkpoint.Saver, 'save', save)
+        self.around(checkpoint, 'save_checkpoint', write)
 
 def go(cwd, argv, plant=None, **kw):
     "The body of a child: `pretrain ARGV` in `cwd`, output to a file beside the ledger, exit code as the shell would see it"

@@ -1,9 +1,7 @@
 "A place for runs that get broken: a small corpus, one uninterrupted run as the truth, and processes that are started by the hundred"
-import json, multiprocessing as mp, os, random, shutil, sys, time
+import json, multiprocessing as mp, os, time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from common import Row
 from helpers import SMALL, write_texts
 from pretrain.checkpoint import CheckpointError, list_checkpoints, load_checkpoint, newest_checkpoint, verify_checkpoint
 

@@ -24,7 +24,7 @@ class Chain:
             if not any(e['event']=='resume' for e in new): return
             self.same += pending*(not self.lab.wrong(new)); pending = 0
         while self.kills<self.n:
-            p = self.lab.start(out, f'train.save_every={EVERY}', f'checkpoint.keep={KEEP}', tell=['saving'] if self.aimed else [])
+            p = self.lab.start(out, f'train.save_every={EVERY}', f'checkpoint.keep={KEEP}', tell=['phase save'] if self.aimed else [])
             if self.aimed:
                 for _ in range(self.rng.randint(1, 3)): p.hears()
                 time.sleep(self.rng.uniform(0, 1.2*self.save_s))
