@@ -333,7 +333,7 @@ def newest_checkpoint(
     if problems: raise CheckpointError(f'{root}: no intact checkpoint: {"; ".join(problems)}; move {root} away to start from the beginning')
     return None,[]
 
-# %% ../nbs/11_checkpoint.ipynb #cell78
+# %% ../nbs/11_checkpoint.ipynb #cell80
 class Saver:
     "Writes checkpoints in a thread, from a copy, one at a time"
     def __init__(self,
@@ -399,7 +399,7 @@ class Saver:
             self.news.append(f'warning: {self.error}; ' + (f'next attempt in {self.cfg.retry_s:g} s' if again else 'given up until the next save'))
             if not again or self.hurry.wait(self.cfg.retry_s): return
 
-# %% ../nbs/11_checkpoint.ipynb #cell89
+# %% ../nbs/11_checkpoint.ipynb #cell91
 def rng_state()->dict[str,Tensor]: # A part for `save_checkpoint`
     "The states of the global generators of torch, NumPy and Python, as tensors"
     s = np.random.get_state(legacy=False)

@@ -545,7 +545,7 @@ def plot(self:Run):
     "Loss, bits per byte, learning rate, gradient norm so far"
     return plot_run(self.out)
 
-# %% ../nbs/16_train.ipynb #cell100
+# %% ../nbs/16_train.ipynb #cell102
 def load_model(
     out,           # Run directory
     device='auto', # As `train.device`
