@@ -9,7 +9,7 @@ __all__ = ['LIST', 'TABLE', 'TABLE_V2', 'DATA', 'LABEL', 'BASELINE', 'SHOTS', 'D
            'write_bundle', 'BundleError', 'Task', 'row_problem', 'read_rows', 'read_baselines', 'read_task',
            'read_bundle', 'shots_of', 'solved', 'prompts', 'Option', 'common', 'spans', 'opens_blank', 'encode_example',
            'show_example', 'decide', 'Reading', 'plan', 'batches', 'LastBlock', 'with_last', 'Scorer', 'Branches',
-           'side_by_side', 'centre', 'Example', 'from_json', 'judge', 'TaskResult', 'CoreResult', 'task_result',
+           'side_by_side', 'Tree', 'centre', 'Example', 'from_json', 'judge', 'TaskResult', 'CoreResult', 'task_result',
            'gather', 'evaluate_task', 'write_file', 'identity', 'difference', 'Store', 'read_summary', 'read_examples',
            'to_csv', 'evaluate_core', 'take_up', 'load_core', 'coin_p', 'Comparison', 'paired', 'compare_core',
            'CoreConfig', 'core_dir', 'core_eval', 'core_of_run']
@@ -391,7 +391,7 @@ ON_CPU,ELSEWHERE = 2048,16384  # Tokens of a forward pass that fit into a CPU's 
 class Scorer:
     "Reads prompts with a model, many at a time, and keeps only the scores that count"
     def __init__(self,
-        model,               # Callable from ids int64 [B,T] to logits [B,T,V]; may have `hidden` and `logits`
+        model,               # Callable from ids int64 [B,T] to logits [B,T,V]; may have `hidden` and `logits`, and `trees` where `hidden` takes a `Tree`
         batch_tokens:int=0,  # Most tokens of one forward pass, padding and cache included; 0 = 2048 on CPUs, 16384 elsewhere [tokens]
         share:bool=True,     # Read common beginnings once, where the model can
     ):
@@ -399,8 +399,9 @@ class Scorer:
         self.device = torch.device('cpu') if p is None else p.device
         self.batch_tokens = batch_tokens or (ON_CPU if self.device.type=='cpu' else ELSEWHERE)
         self.parts = hasattr(model, 'hidden') and hasattr(model, 'logits')
-        self.share = share and isinstance(model, GPT)
-        self.model,self.last = with_last(model) if self.share else (model,None)
+        ours = isinstance(model, GPT)
+        self.share = share and (ours or getattr(model, 'trees', False))
+        self.model,self.last = with_last(model) if self.share and ours else (model,None)
         self.n_tok = 0   # tokens read so far, padding included
 
     def forward(self,
@@ -490,6 +491,21 @@ def side_by_side(
     return row
 
 # %% ../nbs/14_core.ipynb #cell72
+class Tree:
+    "Rows that hold a beginning and, side by side, what may follow it: the position of each token, and what it sees"
+    def __init__(self,
+        sizes:list,    # For each row, the lengths of the beginning and of each continuation [tokens]
+        device='cpu',  # Where positions and mask are wanted
+    ):
+        T = max(map(sum, sizes))
+        at,who = torch.zeros(len(sizes), T, dtype=torch.int64),torch.full((len(sizes), T), -1)   # -1: padding, which sees padding
+        for b,row in enumerate(sizes):
+            at[b,:sum(row)] = torch.cat([torch.arange(k)+(row[0] if j else 0) for j,k in enumerate(row)])
+            who[b,:sum(row)] = torch.arange(len(row)).repeat_interleave(torch.tensor(row))
+        see = (who[:,:,None]==who[:,None]) | (who[:,:,None]>0) & (who[:,None]==0)
+        self.at,self.see = at.to(device),(see & (at[:,None]<=at[:,:,None]))[:,None].to(device)   # [B,T] and [B,1,T,T]
+
+# %% ../nbs/14_core.ipynb #cell76
 @patch
 def continue_from(self:Scorer,
     heads:list,  # `(head, readings that continue it)`, of similar length
@@ -504,6 +520,13 @@ def continue_from(self:Scorer,
     self.forward([side_by_side(rs) for _,rs in heads], Branches(cache, [list(map(len, rs)) for _,rs in heads]))
 
 @patch
+def read_trees(self:Scorer,
+    heads:list,  # `(head, readings that continue it)`, of similar length
+):
+    "Read common beginnings and all that follows them in one go"
+    self.forward([side_by_side([h, *rs]) for h,rs in heads], Tree([[len(h), *map(len, rs)] for h,rs in heads], self.device))
+
+@patch
 @torch.no_grad()
 def score(self:Scorer,
     questions:list,  # For each question its `Option`s, which get their scores
@@ -512,13 +535,13 @@ def score(self:Scorer,
     "Score all options of some questions"
     plans = [plan(q, self.share) for q in questions]
     alone,heads = [r for h,rs in plans if h is None for r in rs],[p for p in plans if p[0] is not None]
-    jobs = [(self.continue_from, b) for b in batches(heads, lambda p: len(p[0])+sum(map(len, p[1])), self.batch_tokens)]
+    jobs = [(self.continue_from if self.last else self.read_trees, b) for b in batches(heads, lambda p: len(p[0])+sum(map(len, p[1])), self.batch_tokens)]
     jobs += [(self.forward, b) for b in batches(alone, len, self.batch_tokens)]
     for n,(fn,b) in enumerate(jobs, 1):
         fn(b)
         if tick: tick(n/len(jobs))
 
-# %% ../nbs/14_core.ipynb #cell86
+# %% ../nbs/14_core.ipynb #cell91
 PERCENT = 100
 
 def centre(
@@ -529,10 +552,10 @@ def centre(
     b = baseline/PERCENT
     return (accuracy-b)/(1-b)
 
-# %% ../nbs/14_core.ipynb #cell90
+# %% ../nbs/14_core.ipynb #cell95
 PUBLISHED = {'GPT-2 124M': 0.113891, 'GPT-2 355M': 0.184903, 'GPT-2 774M': 0.214641, 'GPT-2 1.6B': 0.256525}  # CSV files in nanochat's eval_bundle; first table
 
-# %% ../nbs/14_core.ipynb #cell93
+# %% ../nbs/14_core.ipynb #cell98
 @dataclass(kw_only=True)
 class Example:
     "What was asked and what the model preferred"
@@ -585,7 +608,7 @@ def judge(
     return Example(task=task.label, idx=i, row=task.order[i], shots=[task.order[j] for j in shots_of(task, i)],
                    spans=[(o.start,o.end) for o in options], losses=losses, predicted=predicted, gold=gold, correct=predicted==gold, encode=encode)
 
-# %% ../nbs/14_core.ipynb #cell97
+# %% ../nbs/14_core.ipynb #cell102
 @dataclass(kw_only=True)
 class TaskResult:
     "How a model did in one task"
@@ -609,7 +632,7 @@ class TaskResult:
     @property
     def centred_se(self): return self.se/(1-self.baseline/PERCENT)
 
-# %% ../nbs/14_core.ipynb #cell98
+# %% ../nbs/14_core.ipynb #cell103
 N_BOOT,BOOT_SEED,CONFIDENCE = 10_000,0,.95  # Replicates and seed of bootstrap and paired test; share of replicates inside an interval
 
 class CoreResult:
@@ -638,7 +661,7 @@ def task_result(
     keep = {k: getattr(task, k) for k in ('label','kind','shots','baseline','baseline_v2')}
     return TaskResult(n=len(examples), n_correct=sum(e.correct for e in examples), n_nan=sum(e.nan for e in examples), **keep)
 
-# %% ../nbs/14_core.ipynb #cell102
+# %% ../nbs/14_core.ipynb #cell107
 @patch
 def bootstrap(self:CoreResult,
     n:int=N_BOOT,        # Replicates
@@ -657,7 +680,7 @@ def interval(self:CoreResult,
     lo,hi = np.quantile(self.bootstrap(**kw), [(1-level)/2, (1+level)/2])
     return float(lo),float(hi)
 
-# %% ../nbs/14_core.ipynb #cell109
+# %% ../nbs/14_core.ipynb #cell114
 def gather(
     obj,         # JSON-able value of this rank
     rank:int,    # This rank
@@ -674,7 +697,7 @@ def gather(
     raw = all_sum(buf).numpy().tobytes()
     return [json.loads(raw[a:b]) for a,b in zip([0,*ends], ends) if b>a]
 
-# %% ../nbs/14_core.ipynb #cell111
+# %% ../nbs/14_core.ipynb #cell116
 def evaluate_task(
     task:Task,             # What to ask
     scorer:Scorer,         # Whom
@@ -701,7 +724,7 @@ def evaluate_task(
     found = sorted((e for o in all_found for e in o['found']), key=lambda e: e['idx'])
     return [from_json(e, partial(encode_example, task, e['idx'], tok, max_seq_len)) for e in found]
 
-# %% ../nbs/14_core.ipynb #cell114
+# %% ../nbs/14_core.ipynb #cell119
 SUMMARY,TABLE_OUT = 'core.json','core.csv'
 PROBE_TOL = 1e-4  # Difference of a mean loss above which a model counts as another one [nats]
 
@@ -736,7 +759,7 @@ def difference(
     def far(a, b): return a!=b and not (isinstance(a, float) and isinstance(b, float) and abs(a-b)<=PROBE_TOL)
     return 'the model is another one' if any(map(far, old['probe'], new['probe'])) else ''
 
-# %% ../nbs/14_core.ipynb #cell115
+# %% ../nbs/14_core.ipynb #cell120
 class Store:
     "A directory that keeps the examples of each finished task"
     def __init__(self,
@@ -789,7 +812,7 @@ def read_examples(
     except OSError: return None
     return [json.loads(l) for l in raw.decode().split('\n') if l] if hashlib.sha256(raw).hexdigest()==sha256 else None
 
-# %% ../nbs/14_core.ipynb #cell117
+# %% ../nbs/14_core.ipynb #cell122
 WIDE,NARROW = 35,10  # columns of the published files
 
 def to_csv(
@@ -800,7 +823,7 @@ def to_csv(
     rows = [line(t.label, f'{t.accuracy:.6f}', f'{t.centred:.6f}') for t in res.tasks.values()]
     return ''.join([line('Task', 'Accuracy', 'Centered'), *rows, line('CORE', '', f'{res.core:.6f}')])
 
-# %% ../nbs/14_core.ipynb #cell120
+# %% ../nbs/14_core.ipynb #cell125
 @patch
 def __repr__(self:CoreResult):
     w = max(map(len, ['task', *self.tasks]))
@@ -812,7 +835,7 @@ def __repr__(self:CoreResult):
     if self.n_nan: lines.append(f'{self.n_nan} examples have an option without tokens of its own (Example.nan)')
     return '\n'.join(lines)
 
-# %% ../nbs/14_core.ipynb #cell123
+# %% ../nbs/14_core.ipynb #cell128
 def evaluate_core(
     model,                  # Callable from ids int64 [B,T] to logits [B,T,V]
     tok,                    # Has `encode(text)->list[int]` and `bos`
@@ -874,7 +897,7 @@ def take_up(
     if error: raise ValueError(error)
     return found
 
-# %% ../nbs/14_core.ipynb #cell141
+# %% ../nbs/14_core.ipynb #cell146
 def load_core(
     path,          # Directory that `evaluate_core` kept results in
 )->CoreResult:     # Without token ids
@@ -887,7 +910,7 @@ def load_core(
         results.append(TaskResult(**{k: t[k] for k in t if k not in ('identity','sha256')}))
     return CoreResult(results, examples)
 
-# %% ../nbs/14_core.ipynb #cell148
+# %% ../nbs/14_core.ipynb #cell153
 def coin_p(
     a:int,    # Heads
     b:int,    # Tails
@@ -948,7 +971,7 @@ def compare_core(
     "Is one model better than another?"
     return Comparison(*(r if isinstance(r, CoreResult) else load_core(r) for r in (a,b)), **kw)
 
-# %% ../nbs/14_core.ipynb #cell155
+# %% ../nbs/14_core.ipynb #cell160
 @dataclass(frozen=True, kw_only=True)
 class CoreConfig:
     "CORE, the mean of 22 tasks"
@@ -983,7 +1006,7 @@ def core_eval(
         return dict(core=res.core, core_se=res.se)
     return core
 
-# %% ../nbs/14_core.ipynb #cell159
+# %% ../nbs/14_core.ipynb #cell164
 def core_of_run(
     out,                    # Run directory
     model:GPT,              # The run's model
