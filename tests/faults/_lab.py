@@ -1,5 +1,5 @@
 "A place for runs that get broken: a small corpus, one uninterrupted run as the truth, and processes that are started by the hundred"
-import json, multiprocessing as mp, os, time
+import json, multiprocessing as mp, os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from helpers import SMALL, write_texts
@@ -56,16 +56,17 @@ class Lab:
         write_texts(self.dir/'text', docs)
         (self.dir/'c.toml').write_text('[data]\ntrain = "text"\n')
         self.over = [*SMALL, 'sample.every=0', 'eval.tokens=500', 'preflight.at_start=false', *over]
+        assert self.start('ready', command='config').end()==0, self.said('ready')  # the server has imported everything now
         if not whole: return
-        t = time.monotonic(); self.start('whole', 'train.save_every=0', wait='').end(); self.first_s = time.monotonic()-t
+        self.start('whole', 'train.save_every=0').end()
         self.golden = {e['at']: e for e in self.events('whole') if e['event']=='step'}
         self.golden[0] = next(e for e in self.events('whole') if e['event']=='resume')
         assert self.ended('whole'), self.said('whole')
         self.true_log,self.true_sums = self.log('whole'),self.sums('whole')
 
-    def start(self, out, *more, command='train', tell=(), **kw):
+    def start(self, out, *more, command='train', ledger='', tell=(), **kw):
         "A process that trains in `out`"
-        return Child(self.ctx, self.dir, [command, 'c.toml', *self.over, *more, f'out={out}'], self.dir/f'{out}.ledger', tell, **kw)
+        return Child(self.ctx, self.dir, [command, 'c.toml', *self.over, *more, f'out={out}'], self.dir/(ledger or f'{out}.ledger'), tell, **kw)
 
     def events(self, out, skip=0):
         p = self.dir/f'{out}.ledger'
