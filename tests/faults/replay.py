@@ -78,7 +78,7 @@ def power_cuts(full, seed, tmp):
         shutil.copytree(base, work)
         ops = record(lambda: save_checkpoint(work, step, parts(step), dict(step=step), keep=1), work)
         held = tried = 0
-        for n in range(0, len(ops)+1, 1 if full else 3):
+        for n in sorted({len(ops), *range(0, len(ops), 1 if full else 4)}):
             for names in range(synced(ops, n), n+1):
                 if names<n and ops[names][0] not in NAMES: continue   # the same state as the next
                 for share in (0., .5, 1.):

@@ -1,0 +1,71 @@
+"In a child: file operations are counted, and the process ends at one of them, or the disk is full"
+import builtins, errno, io, os, threading
+import _child  # noqa: F401  what it imports is there before the first child
+
+class Shim:
+    "Wraps every operation that changes files; `at` is called before and after each with its number"
+    def __init__(self, at): self.n,self.at = 0,at
+    def wrap(self, fn):
+        def do(*a, **kw):
+            self.n += 1; k = self.n
+            self.at(k, 'before'); r = fn(*a, **kw); self.at(k, 'after')
+            return r
+        return do
+    def install(self):
+        for n in ('write','fsync','rename','replace','mkdir','unlink','rmdir','truncate','ftruncate'): setattr(os, n, self.wrap(getattr(os, n)))
+        make,real = self.wrap(open),open
+        class File:
+            def __init__(f, inner): f.inner = inner
+            def __getattr__(f, k): return self.wrap(getattr(f.inner, k)) if k in ('write','truncate','flush') else getattr(f.inner, k)
+            def __enter__(f): return f
+            def __exit__(f, *a): f.inner.close()
+            def __iter__(f): return iter(f.inner)
+        builtins.open = lambda p, mode='r', *a, **kw: File(make(p, mode, *a, **kw)) if set(mode) & set('wxa+') and 'b' in mode else real(p, mode, *a, **kw)
+        io.open = builtins.open
+
+def quiet(): fd = os.open(os.devnull, os.O_WRONLY); os.dup2(fd, 1); os.dup2(fd, 2)
+
+def body(what, tmp):
+    "One of the things that write files"
+    import operations
+    return operations.BODIES[what](tmp)
+
+def dies(what, tmp, k, when, count=None):
+    "Do `what`, and end at operation `k`; without `k`, count the operations"
+    quiet()
+    shim = Shim(lambda i, w: os._exit(9) if (i, w)==(k, when) else None); shim.install()
+    body(what, tmp)
+    if count: count.send(shim.n)
+    os._exit(0)
+
+def does(what, tmp): quiet(); body(what, tmp); os._exit(0)
+
+def full_disk(watch, after, error=errno.ENOSPC, op='write'):
+    "Plant for a training child: from now on, saves find a disk that takes `after` more bytes"
+    from pretrain import checkpoint
+    real,left = checkpoint.save_checkpoint,[after]
+    def mine(): return threading.current_thread().name.startswith('save ')  # the watching goes on writing
+    def write(fd, b, w=os.write):
+        if not mine(): return w(fd, b)
+        if left[0]<=0: raise OSError(error, os.strerror(error))
+        n = w(fd, b[:left[0]]); left[0] -= n
+        return n
+    def fails(*a, real=getattr(os, op), **kw):
+        if not mine(): return real(*a, **kw)
+        raise OSError(error, os.strerror(error))
+    def save(root, step, *a, **kw):
+        if step<8: return real(root, step, *a, **kw)
+        keep = getattr(os, op); setattr(os, op, write if op=='write' else fails)
+        try: return real(root, step, *a, **kw)
+        finally: setattr(os, op, keep)
+    checkpoint.save_checkpoint = save
+
+def vanish(watch, step):
+    "Plant: the run's directory is removed while it trains"
+    import shutil
+    from pretrain import train
+    real = train.Run.update
+    def update(run):
+        if run.n_step==step: shutil.rmtree(run.out)
+        return real(run)
+    train.Run.update = update

@@ -1,0 +1,95 @@
+"A process that ends before or after any single operation on files; disks that are full, read-only, or gone"
+import errno, hashlib, json, random, shutil
+from pathlib import Path
+from common import Row, fault
+from helpers import write_texts
+from _lab import Lab, both_cores, server
+from damage import parts
+from pretrain.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+from pretrain.corpus import CorpusConfig
+from pretrain.prepare import PrepareConfig, get_tokenizer, prepare
+from pretrain.tokenizer import TokenizerConfig
+from pretrain.track import MetricsLog, read_metrics
+
+def settings(tmp): return CorpusConfig(train=(f'{tmp}/text',)), TokenizerConfig(vocab_size=300), PrepareConfig(cache=f'{tmp}/cache', workers=1, shard_chars=20_000)
+def tokenizer(tmp): d,t,p = settings(tmp); return get_tokenizer(d, t, p, say=lambda s: None)
+def preparation(tmp):
+    d,t,p = settings(tmp)
+    return [prepare(d, tokenizer(tmp), p, split, say=lambda s: None) for split in ('train','valid')]
+def save(tmp): save_checkpoint(tmp/'checkpoints', 20, parts(20), dict(step=20), keep=1)
+def log(tmp):
+    with MetricsLog(tmp/'metrics.jsonl') as f:
+        f.truncate(2)
+        for s in range(f.step+1, 8): f.append(dict(step=s))
+        f.sync()
+BODIES = dict(save=save, retention=save, tokenizer=tokenizer, preparation=preparation, log=log)
+
+def begin(what, tmp):
+    "What is there before"
+    tmp.mkdir(parents=True)
+    if what in ('tokenizer','preparation'): write_texts(tmp/'text', 12)
+    if what=='retention': save_checkpoint(tmp/'checkpoints', 10, parts(10), dict(step=10), keep=1)
+    if what=='log': (tmp/'metrics.jsonl').write_text(''.join(json.dumps(dict(step=s))+'\n' for s in range(5))+'{"step": 5, "lo')
+
+def hashes(tmp):
+    "Content of what is to be the same as in a clean build; locks and the memory of file times aside"
+    return {p.relative_to(tmp).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(tmp.rglob('*')) if p.is_file() and p.suffix!='.lock' and not p.name.startswith('hashes.json')}
+
+def run(ctx, fn, *a, **kw):
+    p = ctx.Process(target=fn, args=a, kwargs=kw); p.start(); p.join(); return p.exitcode
+
+def recovered(what, ctx, tmp, clean):
+    "Does the next process find the old or the new, and does the same command end where it would have?"
+    from _ops import does
+    if what in ('save','retention'):
+        path,problems = newest_checkpoint(tmp/'checkpoints')
+        old = path is None and what=='save' or path is not None and load_checkpoint(path)[1]['step'] in (10,20)
+        if problems or not old: return False
+    if what=='log':
+        steps = [r['step'] for r in read_metrics(tmp/'metrics.jsonl')]
+        if steps!=list(range(len(steps))) or len(steps)<3: return False
+    if run(ctx, does, what, tmp): return False
+    if what in ('save','retention'): return [s for s,_ in list_checkpoints(tmp/'checkpoints')]==[20] and len(list((tmp/'checkpoints').iterdir()))==1
+    if what=='log': return [r['step'] for r in read_metrics(tmp/'metrics.jsonl')]==list(range(8))
+    return hashes(tmp)==clean
+
+@fault
+def operations(full, seed, tmp):
+    "The process ends before and after every operation on files"
+    from _ops import dies, does
+    ctx,rows,rng = server(),[],random.Random(seed)
+    for what in BODIES:
+        begin(what, tmp/what/'clean'); assert run(ctx, does, what, tmp/what/'clean')==0
+        begin(what, tmp/what/'count'); r,w = ctx.Pipe(False)
+        assert run(ctx, dies, what, tmp/what/'count', 0, '', count=w)==0
+        n,clean = r.recv(),hashes(tmp/what/'clean')
+        todo = [(k, when) for k in range(1, n+1) for when in ('before','after')]
+        if not full: todo = rng.sample(todo, min(6, len(todo)))
+        def one(o):
+            d = tmp/what/f'{o[0]}{o[1]}'; begin(what, d)
+            ok = run(ctx, dies, what, d, *o)==9 and recovered(what, ctx, d, clean)
+            shutil.rmtree(d); return ok
+        res = both_cores(one, todo)
+        rows.append(Row(f'{what}: ended at any operation, the old or the new is there, and the same call completes it', len(res), sum(res), f'{n} operations, before and after'))
+    return rows
+
+@fault
+def full_disk(full, seed, tmp):
+    "No room at 30 places of a save; read-only and vanished directories"
+    from _ops import full_disk as plant, vanish
+    rng,over = random.Random(seed),('train.save_every=4','checkpoint.retries=0')
+    lab = Lab(tmp, 'train.steps=14', 'eval.every=0')
+    size = sum(p.stat().st_size for p in newest_checkpoint(tmp/'whole'/'checkpoints')[0].iterdir())
+    cases = [(plant, int(size*rng.random())) for _ in range(30 if full else 4)]+[(plant, 0, errno.EROFS, 'mkdir'), (plant, 0, errno.EACCES, 'mkdir')]
+    def one(i):
+        out = f'full{i}'
+        code = lab.start(out, *over, plant=cases[i]).end()
+        said = [l for l in lab.said(out).splitlines() if l.startswith('pretrain: ')]
+        path,problems = newest_checkpoint(tmp/out/'checkpoints')
+        ok = code==2 and len(said)==1 and 'not saved' in said[0] and 'Traceback' not in lab.said(out) and path.name=='step_00000004' and not problems
+        return ok and lab.start(out, *over).end()==0 and lab.same_end(out)
+    res = both_cores(one, range(len(cases)))
+    code = lab.start('gone', *over, plant=(vanish, 6)).end()
+    gone = code in (0,2) and 'Traceback' not in lab.said('gone') and sum(l.startswith('pretrain: ') for l in lab.said('gone').splitlines())==(code==2)
+    return [Row('no room, read-only, no permission: one line, exit 2, the previous checkpoint is used, and with room again the run ends as it would have', len(res), sum(res), f'checkpoints of {size:,} bytes'),
+            Row('the run directory vanishes: a defined exit without a traceback', 1, int(gone), f'exit {code}')]
