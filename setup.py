@@ -11,7 +11,7 @@ config.read(here/"settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 
 def reqs(key): return shlex.split(cfg.get(key, ""))
-extras = {k: reqs(f"{k}_requirements") for k in ("dev", "lab")}
+extras = {k.removesuffix("_requirements"): reqs(k) for k in cfg if k.endswith("_requirements")}
 spdx = {"apache2": "Apache-2.0", "mit": "MIT", "bsd3": "BSD-3-Clause"}
 
 setup(

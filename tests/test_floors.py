@@ -5,7 +5,7 @@ import pytest
 
 FLOORS = [['config', 'dist'],
           ['tokenizer', 'corpus', 'model', 'optim', 'schedule', 'metrics', 'track', 'checkpoint'],
-          ['prepare', 'loader', 'preflight', 'bpb', 'core', 'generate', 'report'],
+          ['prepare', 'loader', 'preflight', 'bpb', 'core', 'generate', 'report', 'hf'],
           ['train'],
           ['cli']]
 FLOOR = {m: i for i,ms in enumerate(FLOORS) for m in ms}
