@@ -1,6 +1,5 @@
 "A process that ends before or after any single operation on files; disks that are full, read-only, or gone"
 import errno, hashlib, json, random, shutil
-from pathlib import Path
 from common import Row, fault
 from helpers import write_texts
 from _lab import Lab, both_cores, server
