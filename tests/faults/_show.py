@@ -1,0 +1,46 @@
+"The results of the battery as a reader sees them"
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent/'results.json'
+TIERS = {True: 'full', False: 'short'}
+
+class Md(str):
+    "Markdown that a notebook shows as such"
+    def _repr_markdown_(self): return str(self)
+
+def read(path=RESULTS):
+    "Results by experiment; none where nothing has been recorded"
+    return json.loads(Path(path).read_text(encoding='utf-8')) if Path(path).exists() else {}
+
+def cell(s): return str(s).replace('|', '\\|')
+
+def promises(res):
+    "Every promise with how often it was tried and how often it held"
+    if not res: return Md('')
+    rows = ['| Promise | Held | Tried | Tier | What was done |','|----|-:|-:|--|----|']
+    for name,e in res.items():
+        for r in e['rows']:
+            held = f"{r['held']:,}" if r['held']==r['tried'] else f"**{r['held']:,}**"
+            rows.append(f"| {cell(r['promise'])} | {held} | {r['tried']:,} | {TIERS[e['full']]} | `{name}`{': ' if r['note'] else ''}{cell(r['note'])} |")
+    return Md('\n'.join(rows))
+
+def circumstances(res):
+    "When, where, how long and with which seed each experiment ran"
+    if not res: return Md('')
+    rows = ['| Experiment | Date | Tier | Seed | Time [s] | Machine |','|--|--|--|-:|-:|----|']
+    rows += [f"| `{n}` | {e['date']} | {TIERS[e['full']]} | {e['seed']} | {e['seconds']:,.0f} | {cell(e['machine'])} |" for n,e in res.items()]
+    return Md('\n'.join(rows))
+
+def verdict(res, names):
+    "One line for all: what failed, and what has been tried in the short form only or not at all"
+    if not res: return Md('*No results have been recorded yet.*')
+    rows = [(n,r) for n,e in res.items() for r in e['rows']]
+    lost = [f"{r['promise']} (`{n}`: {r['held']} of {r['tried']})" for n,r in rows if r['held']!=r['tried']]
+    short = [f'`{n}`' for n,e in res.items() if not e['full']]
+    never = [f'`{n}`' for n in names if n not in res]
+    s = f"**{len(rows)-len(lost)} of {len(rows)} promises held every time they were tried, {sum(r['tried'] for _,r in rows):,} times in all.**"
+    if lost: s += '\n\nNot every time: '+'; '.join(lost)+'.'
+    if short: s += '\n\nOnly in the short form so far: '+', '.join(short)+'.'
+    if never: s += '\n\nNot recorded here: '+', '.join(never)+'.'
+    return Md(s)
