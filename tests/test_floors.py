@@ -6,7 +6,7 @@ import pytest
 FLOORS = [['config', 'dist'],
           ['tokenizer', 'corpus', 'model', 'optim', 'schedule', 'metrics', 'track', 'checkpoint'],
           ['prepare', 'loader', 'preflight', 'bpb', 'core', 'generate', 'report', 'hf'],
-          ['train'],
+          ['train', 'harness'],
           ['cli']]
 FLOOR = {m: i for i,ms in enumerate(FLOORS) for m in ms}
 ENTRY = {'__init__', '__main__', '_modidx'}   # made by tools or two lines long, outside the house
