@@ -8,8 +8,9 @@ class Shim:
     def wrap(self, fn):
         def do(*a, **kw):
             self.n += 1; k = self.n
-            self.at(k, 'before'); r = fn(*a, **kw); self.at(k, 'after')
-            return r
+            self.at(k, 'before')
+            try: return fn(*a, **kw)
+            finally: self.at(k, 'after')   # also when it was refused, like a folder that is there
         return do
     def install(self):
         for n in ('write','fsync','rename','replace','mkdir','unlink','rmdir','truncate','ftruncate'): setattr(os, n, self.wrap(getattr(os, n)))
