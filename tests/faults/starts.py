@@ -13,8 +13,9 @@ def starts(full, seed, tmp):
     one,named,n_refused = 0,0,0
     for r in range(rounds):
         go = lab.dir/f'go{r}'
-        ps = [lab.start('run', 'train.save_every=50', wait=str(go), ledger=f'run{r}-{i}.ledger') for i in range(n)]
-        time.sleep(.1); go.touch()
+        ps = [lab.start('run', 'train.save_every=50', wait=str(go), tell=['begin'], ledger=f'run{r}-{i}.ledger') for i in range(n)]
+        for p in ps: p.hears()
+        go.touch()
         end = time.monotonic()+60
         while time.monotonic()<end and sum(p.p.is_alive() for p in ps)>1: time.sleep(.02)
         trains = {e['pid'] for i in range(n) for e in lab.events(f'run{r}-{i}') if e['event']=='resume'}
@@ -34,13 +35,19 @@ def two_preparations(full, seed, tmp):
     lab = Lab(tmp, 'prepare.shard_chars=10000', whole=False)
     assert lab.start('clean', 'prepare.cache=clean', command='prepare').end()==0
     clean,_ = artefacts(lab.dir/'clean')
-    n,held = 10 if full else 2,0
-    for r in range(n):
+    n,held,tried,late,fails = 10 if full else 2,0,0,0,[]
+    while tried<n and late<=n:
+        r = tried+late
         go = lab.dir/f'go{r}'
-        ps = [lab.start(f'p{i}', f'prepare.cache=both{r}', command='prepare', wait=str(go), ledger=f'p{r}-{i}.ledger') for i in range(2)]
-        time.sleep(.1); go.touch()
+        ps = [lab.start(f'p{i}', f'prepare.cache=both{r}', command='prepare', wait=str(go), tell=['begin'], ledger=f'p{r}-{i}.ledger') for i in range(2)]
+        for p in ps: p.hears()
+        go.touch()
         codes = [p.end() for p in ps]
         said = [lab.said(f'p{r}-{i}') for i in range(2)]
         built = [sum(s.count(k) for s in said) for k in ('tokenizer: learning','train tokens: encoding','valid tokens: encoding')]
-        held += codes==[0,0] and built==[1,1,1] and any('waiting' in s for s in said) and artefacts(lab.dir/f'both{r}')[0]==clean
-    return [Row('two preparations at once: one builds, the other waits, both end with the files of an undisturbed one', n, held)]
+        ok = codes==[0,0] and built==[1,1,1] and artefacts(lab.dir/f'both{r}')[0]==clean
+        if ok and not any('waiting' in s for s in said): late += 1; continue  # the second began when all was there: nobody had to wait, nothing was tried
+        tried += 1; held += ok
+        if not ok: fails.append(f'exit codes {codes}, built {built} times')
+    note = '; '.join(fails)+f'{late} more pairs did not meet'*bool(late)
+    return [Row('two preparations at once: one builds, the other waits, both end with the files of an undisturbed one', tried, held, note)]
