@@ -12,7 +12,7 @@ DOCS,ROWS,WARMUP,WARMDOWN,EVAL = 2,8,5,.4,4  # documents of the corpus, rows of 
 def places(lab, steps, epoch):
     "Name of a place in a run: step at which it is taken up"
     fall = steps-n_warmdown(steps, ScheduleConfig(warmdown=WARMDOWN))
-    return {'mid warm-up': WARMUP//2, 'last warm-up step': WARMUP-1, 'after the warm-up': WARMUP, 'warm-down start': fall, 'first warm-down step': fall+1, 'mid-epoch': epoch//2,
+    return {'mid warm-up': WARMUP//2, 'last warm-up step': WARMUP-1, 'after the warm-up': WARMUP, 'warm-down start': fall, 'first warm-down step': fall+1, 'mid-epoch': 2*epoch//3,
             'exact epoch end': epoch, 'second epoch': epoch+2, 'right after validation': 2*EVAL, 'last step': steps-1, 'finished': steps}
 
 def length_that_fits(lab, seed):
@@ -40,7 +40,7 @@ def resume_matrix(full, seed, tmp):
         assert code==0 and not lab.wrong(lab.events('all')), lab.said('all')
         def one(place):
             name,step = place
-            out = f'from{step}'
+            out = name.replace(' ', '_')
             shutil.copytree(lab.dir/'all', lab.dir/out, ignore=lambda d,fs: [f for f in fs if f.startswith('step_') and f!=f'step_{step:08}'])
             code = lab.start(out).end(); ev = lab.events(out)
             return code==0 and next(e['at'] for e in ev if e['event']=='resume')==step and not lab.wrong(ev) and lab.same_end(out)
