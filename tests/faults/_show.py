@@ -1,5 +1,5 @@
 "The results of the battery as a reader sees them"
-import json
+import json, re
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent/'results.json'
@@ -12,6 +12,10 @@ class Md(str):
 def read(path=RESULTS):
     "Results by experiment; none where nothing has been recorded"
     return json.loads(Path(path).read_text(encoding='utf-8')) if Path(path).exists() else {}
+
+def names():
+    "Every experiment there is, by file and order"
+    return [n for f in sorted(RESULTS.parent.glob('[!_]*.py')) for n in re.findall(r'^@fault\ndef (\w+)', f.read_text(encoding='utf-8'), re.M)]
 
 def cell(s): return str(s).replace('|', '\\|')
 
