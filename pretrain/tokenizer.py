@@ -332,7 +332,7 @@ def _read_ranks(file:Path):
 def _read_meta(file:Path):
     "The checked contents of the JSON file"
     try: meta = json.loads(file.read_bytes())
-    except ValueError as e: raise ValueError(f'{file}: not JSON ({e})') from None
+    except (ValueError, RecursionError) as e: raise ValueError(f'{file}: not JSON ({e})') from None
     want = dict(format=int, pattern=str, specials=list, fingerprint=str)
     if not isinstance(meta, dict) or any(not isinstance(meta.get(k), t) for k,t in want.items()) or any(not isinstance(s, str) for s in meta['specials']):
         raise ValueError(f"{file}: expected an object with {', '.join(want)}")
