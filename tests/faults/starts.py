@@ -7,8 +7,8 @@ from stops import artefacts
 @fault
 def starts(full, seed, tmp):
     "50 processes that start in one run directory at the same moment, again and again"
-    lab = Lab(tmp, 'train.steps=100000', whole=False)
-    n,rounds = (50,20) if full else (20,1)
+    lab = Lab(tmp, 'train.steps=20000', whole=False)
+    n,rounds = (50,8) if full else (20,1)
     assert lab.start('prepared', command='prepare').end()==0
     one,named,n_refused = 0,0,0
     for r in range(rounds):
