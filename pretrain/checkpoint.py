@@ -107,7 +107,7 @@ def check_state(
 def _json(o): return json.dumps(o, indent=1, allow_nan=False).encode()+b'\n'
 
 # %% ../nbs/11_checkpoint.ipynb #cell27
-CHUNK = 2**24  # bytes that are written and hashed at the same time
+CHUNK = 2**24  # bytes that are handed to the system, or hashed, at a time
 
 def write_file(
     path,                  # A file that isn't there yet
@@ -115,13 +115,12 @@ def write_file(
 )->dict:                   # `size` [bytes] and `sha256`, as the manifest has them
     "Write, hash on the way, and wait until it is on the disk"
     sha,size = hashlib.sha256(),0
-    with open(path, 'xb', buffering=0) as f, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, open(path, 'xb', buffering=0) as f:
         for c in map(memoryview, chunks):
             for i in range(0, len(c), CHUNK):
                 part = c[i:i+CHUNK]; size += len(part)
-                hashed = pool.submit(sha.update, part)
+                pool.submit(sha.update, part)
                 while len(part): part = part[os.write(f.fileno(), part):]
-                hashed.result()
         os.fsync(f.fileno())
         if hasattr(os, 'posix_fadvise'): os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return dict(size=size, sha256=sha.hexdigest())
