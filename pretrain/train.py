@@ -209,6 +209,7 @@ class Run:
         self.clock = Clock(sync_of(self.device))
         self.ema,self.guard,self.best = Ema(cfg.metrics.ema_beta),Guard(cfg.optim),None
         self.passed = 0  # steps whose data was passed over: step `i` reads the batch `i+passed`
+        self.changed = {} # since the checkpoint: name to values before and now; told in the next record
         self.saver,self.saved = Saver(self.out/'checkpoints', cfg.checkpoint),-1
         self._resume()
 
@@ -296,12 +297,12 @@ def _check_same(self:Run, path, saved):
         raise ValueError(f'{path}: was trained with {key} = {old!r}, the config says {new!r}; {leave}')
     for name,new in self._identity().items():
         if (old := saved['identity'][name])==new: continue
-        if name in allow: self.say(f'changed: {name} was {old[:SHOWN]}, is now {new[:SHOWN]}'); continue
+        if name in allow: self.say(f'changed: {name} was {old[:SHOWN]}, is now {new[:SHOWN]}'); self.changed[name] = [old,new]; continue
         leave = f', or accept the difference with train.allow={name}' if name in CONTENT else ''
         raise ValueError(f'{path}: {name} was {old[:SHOWN]}, is now {new[:SHOWN]}; the run would not be the same: restore it, {own}{leave}')
-    for key,old,new in changed: self.say(f'changed: {key} = {old!r} before, {new!r} now')
+    for key,old,new in changed: self.say(f'changed: {key} = {old!r} before, {new!r} now'); self.changed[key] = [old,new]
     for name,new in self._place().items():
-        if (old := saved['place'][name])!=new: self.say(f'changed: {name} {old} before, {new} now; results may differ in rounding')
+        if (old := saved['place'][name])!=new: self.say(f'changed: {name} {old} before, {new} now; results may differ in rounding'); self.changed[name] = [old,new]
 
 # %% ../nbs/16_train.ipynb #cell47
 @patch
@@ -462,6 +463,7 @@ def _follow_up(self:Run, rec):
     self.n_step += 1
     if self._due(c.eval.every): rec |= self.validate()
     rec['train_s'] = self.clock.seconds('train')+self.clock.seconds('data')
+    if self.changed: rec['changed'],self.changed = self.changed,{}
     if is_main(): self.log.append(rec)
     if self._due(c.sample.every): self._sample_all()
     better = c.checkpoint.best and self.best!=best
