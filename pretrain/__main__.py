@@ -3,7 +3,7 @@ import os, signal
 
 # While torch is being loaded there is nothing to tidy up: a signal to stop ends the process at once, without a traceback.
 for s in ('SIGINT', 'SIGTERM', 'SIGHUP'):
-    if hasattr(signal, s): signal.signal(getattr(signal, s), lambda sig, frame: os._exit(128+sig))
+    if hasattr(signal, s) and signal.getsignal(getattr(signal, s))!=signal.SIG_IGN: signal.signal(getattr(signal, s), lambda sig, frame: os._exit(128+sig))
 
 # Read by OpenMP when torch is loaded. Threads that wait actively burn the core that the thread they wait for needs: on two cores
 # shared with anything else that made training several times slower; waiting passively costs little when the cores are free.

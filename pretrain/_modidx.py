@@ -727,4 +727,5 @@ d = { 'settings': { 'branch': 'main',
                                 'pretrain.train.lock_run': ('train.html#lock_run', 'pretrain/train.py'),
                                 'pretrain.train.pick_device': ('train.html#pick_device', 'pretrain/train.py'),
                                 'pretrain.train.pick_precision': ('train.html#pick_precision', 'pretrain/train.py'),
-                                'pretrain.train.seed_all': ('train.html#seed_all', 'pretrain/train.py')}}}
+                                'pretrain.train.seed_all': ('train.html#seed_all', 'pretrain/train.py'),
+                                'pretrain.train.stop_signals': ('train.html#stop_signals', 'pretrain/train.py')}}}

@@ -23,7 +23,7 @@ from .hf import load_hf
 from .track import Progress
 from .report import compare, save_plot, summary
 from .generate import sample as write_samples
-from .train import SAVES, STOPS, Config, Run, load_model, pick_device
+from .train import SAVES, Config, Run, load_model, pick_device, stop_signals
 
 # %% ../nbs/18_cli.ipynb #cell6
 def config_dir()->Path:
@@ -199,7 +199,7 @@ def stoppable():
     "Inside, SIGTERM and SIGHUP stop as Ctrl-C does; SIGUSR1, which asks for a checkpoint, finds nothing to save"
     def stop(sig, frame): raise Stopped(sig)
     main = threading.current_thread() is threading.main_thread()
-    old = {s: signal.signal(s, stop if s in STOPS else signal.SIG_IGN) for s in STOPS+SAVES} if main else {}
+    old = {s: signal.signal(s, signal.SIG_IGN if s in SAVES else stop) for s in stop_signals()+SAVES} if main else {}
     try: yield
     finally:
         for s,h in old.items(): signal.signal(s, h or signal.SIG_DFL)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SAME', 'CONTENT', 'MOST_ROWS', 'BF16_CAPABILITY', 'STOPS', 'SAVES', 'OWNER_S', 'LOOKS', 'SHOWN', 'FREE', 'accumulate',
-           'TrainConfig', 'Config', 'pick_device', 'pick_precision', 'HoldSignals', 'lock_run', 'Run', 'seed_all',
-           'load_model']
+           'TrainConfig', 'Config', 'pick_device', 'pick_precision', 'stop_signals', 'HoldSignals', 'lock_run', 'Run',
+           'seed_all', 'load_model']
 
 # %% ../nbs/16_train.ipynb #cell3
 import fcntl, importlib.metadata, json, math, os, platform, random, re, signal, threading, time
@@ -138,13 +138,17 @@ BF16_CAPABILITY = (8,0)  # NVIDIA Ampere, CUDA C++ programming guide, table of f
 STOPS = tuple(getattr(signal, n) for n in ('SIGINT','SIGTERM','SIGHUP') if hasattr(signal, n))
 SAVES = tuple(getattr(signal, n) for n in ('SIGUSR1',) if hasattr(signal, n))
 
+def stop_signals()->tuple: # Numbers
+    "Signals that stop this process; a terminal that closes doesn't, where the process was told to outlive it (`nohup`)"
+    return tuple(s for s in STOPS if s!=getattr(signal, 'SIGHUP', None) or signal.getsignal(s)!=signal.SIG_IGN)
+
 class HoldSignals:
     "Inside `with`, a signal to stop only sets `.hit` to its number, SIGUSR1 sets `.save`; a second SIGINT raises KeyboardInterrupt"
     def __init__(self): self.hit,self.save,self.depth,self.old = 0,False,0,{}
     def __enter__(self):
         self.depth += 1
         if self.depth==1 and threading.current_thread() is threading.main_thread():
-            self.hit,self.old = 0,{s: signal.signal(s, self._mark) for s in STOPS+SAVES}
+            self.hit,self.old = 0,{s: signal.signal(s, self._mark) for s in stop_signals()+SAVES}
         return self
     def _mark(self, sig, frame):
         if sig in SAVES: self.save = True; return

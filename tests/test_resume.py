@@ -30,9 +30,9 @@ def assert_same(d, a, b):
     assert all(sa[k]==sb[k] for k in ('step','best','ema','guard','identity'))
     assert curve(d, a)==curve(d, b)
 
-def interrupt_at(d, out, step, sig=signal.SIGINT):
+def interrupt_at(d, out, step, sig=signal.SIGINT, under=()):
     "Start a run, send it a signal once the log has reached `step`"
-    p = subprocess.Popen([sys.executable, '-m', 'pretrain', *ARGS, f'out={out}'], cwd=d, env=env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    p = subprocess.Popen([*under, sys.executable, '-m', 'pretrain', *ARGS, f'out={out}'], cwd=d, env=env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     path,end = d/out/'metrics.jsonl',time.monotonic()+120
     while time.monotonic()<end and p.poll() is None and (not path.exists() or path.read_bytes().count(b'\n')<=step): time.sleep(0.002)
     p.send_signal(sig)
@@ -55,6 +55,14 @@ def test_sigterm_saves_and_continues(here):
     assert code==143, text
     assert pretrain(*ARGS, 'out=term', cwd=here).returncode==0
     assert_same(here, 'whole', 'term')
+
+def test_hang_up(here):
+    "A terminal that closes: the run saves and stops, but not where `nohup` says that it shall go on"
+    assert interrupt_at(here, 'hup', 8, signal.SIGHUP)[0]==129
+    assert log(here, 'hup')[-1]['step']<40
+    code,text = interrupt_at(here, 'nohup', 8, signal.SIGHUP, under=['nohup'])
+    assert code==0, text
+    assert_same(here, 'whole', 'nohup')
 
 def test_second_process_is_refused(here):
     "While one process trains in a directory, another one is told who it is"
