@@ -29,7 +29,7 @@ def orthogonalize(
 )->torch.Tensor:                      # `[...,R,C]` in the dtype of `G`
     "The same singular vectors, with all singular values near 1"
     tall = G.shape[-2]>G.shape[-1]
-    X = (G/torch.linalg.matrix_norm(G, keepdim=True, dtype=torch.float32).clamp(min=eps)).to(dtype)
+    X = (G/torch.linalg.matrix_norm(G.float(), keepdim=True).clamp(min=eps)).to(dtype)
     if tall: X = X.mT
     for a,b,c in coeffs:
         A = X @ X.mT
