@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NAME_WIDTH', 'BLOCK', 'HEAD', 'SHIFTS', 'SUM_TOL', 'HASH_BYTES', 'READ_DOCS', 'STRETCH', 'FACTOR', 'ROUNDING',
-           'SHOWN', 'MOMENTS', 'MEMINFO', 'CGROUPS', 'Check', 'look', 'CheckFailed', 'Report', 'PreflightConfig',
-           'spread', 'largest_id', 'check_vocabulary', 'round_trip', 'check_round_trip', 'planned', 'check_shift',
-           'short_step', 'check_padding', 'check_mask', 'doc_hash', 'same_lengths', 'check_disjoint', 'stretch_hashes',
+           'SHOWN', 'MEMINFO', 'CGROUPS', 'Check', 'look', 'CheckFailed', 'Report', 'PreflightConfig', 'spread',
+           'largest_id', 'check_vocabulary', 'round_trip', 'check_round_trip', 'planned', 'check_shift', 'short_step',
+           'check_padding', 'check_mask', 'doc_hash', 'same_lengths', 'check_disjoint', 'stretch_hashes',
            'check_copied', 'check_loss', 'stirred', 'undisturbed', 'check_causal', 'check_grads', 'param_bytes',
            'kept_bytes', 'memory_need', 'free_memory', 'readable', 'check_memory', 'disk_room', 'check_disk',
            'check_overfit', 'probe_at', 'preflight']
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
 from .config import Frac, PosFloat, PosInt, one_line
-from .optim import OptimConfig, build_optim
+from .optim import OptimConfig, build_optim, moment_bytes
 
 # %% ../nbs/15_preflight.ipynb #cell9
 @dataclass(frozen=True, kw_only=True)
@@ -405,8 +405,6 @@ def check_grads(
                f', the smallest {size[least]:.1g} at {least}' if least else ''), 'all of them')
 
 # %% ../nbs/15_preflight.ipynb #cell96
-MOMENTS = 2  # Numbers that AdamW keeps for each parameter
-
 def param_bytes(
     model:torch.nn.Module,  # Any
 )->int:
@@ -435,11 +433,12 @@ def memory_need(
     y:Tensor,               # Targets `[B,T]`
     micro_rows:int,         # Rows of one forward and backward [rows]
     step:int=0,             # Steps already taken: then the moments are there
+    optim:OptimConfig=OptimConfig(), # The run's optimizer
 )->dict:                    # Part to size [bytes]
     "What training will take beyond what is there"
     P,one = param_bytes(model),kept_bytes(model, loss, x[:1], y[:1])
     row = kept_bytes(model, loss, x[:2], y[:2])-one if len(x)>1 else one
-    return dict(gradients=P, moments=0 if step else MOMENTS*P, activations=one+(micro_rows-1)*row)
+    return dict(gradients=P, moments=0 if step else moment_bytes(model, optim), activations=one+(micro_rows-1)*row)
 
 # %% ../nbs/15_preflight.ipynb #cell100
 MEMINFO = '/proc/meminfo'
@@ -540,7 +539,7 @@ def preflight(
     short:bool=True,         # The quick form: samples of documents
     overfit:bool=False,      # Also learn one batch by heart
     cfg:PreflightConfig=PreflightConfig(), # Tolerances and sample sizes
-    optim:OptimConfig=OptimConfig(),       # The run's optimizer, for `overfit`
+    optim:OptimConfig=OptimConfig(),       # The run's optimizer, for its moments and `overfit`
     dtype:torch.dtype=torch.float32,       # Precision of the matrix products
     micro_rows:int=0,        # Rows of one forward and backward, 0 = this rank's batch [rows]
     step:int=0,              # Steps already taken: a trained model has no first loss
@@ -555,7 +554,7 @@ def preflight(
         done.append(look(name, fn))
         if say: say(str(done[-1]))
         return done[-1].ok
-    docs,size = cfg.docs if short else cfg.full_docs,param_bytes(model)*(1+MOMENTS)
+    docs,size = cfg.docs if short else cfg.full_docs,param_bytes(model)+moment_bytes(model, optim)
     fits = run('vocabulary', lambda: check_vocabulary(V, tok, train, valid, docs if short else 0))
     run('round trip', lambda: check_round_trip(tok, train, valid, docs))
     run('shift', lambda: check_shift(loader, train, [step] if short else range(step, step+cfg.rows)))
@@ -569,7 +568,7 @@ def preflight(
     look_at = probe_at(x.shape[1], getattr(getattr(model, 'cfg', None), 'window', 0), short)
     asked = dict(loss=lambda: check_loss(loss, x, y, V, cfg.init_tol)) if not step else {}
     asked |= dict(mask=lambda: check_mask(loss, x, y), causal=lambda: check_causal(model, loss, x, y, V, look_at, dtype),
-                  gradients=lambda: check_grads(model, loss, x, y), memory=lambda: check_memory(memory_need(model, loss, x, y, micro, step), size, device))
+                  gradients=lambda: check_grads(model, loss, x, y), memory=lambda: check_memory(memory_need(model, loss, x, y, micro, step, optim), size, device))
     if overfit: asked['overfit'] = lambda: check_overfit(model, x, y, cfg, optim, context)
     for name,fn in asked.items():
         if not fits: left.append(name); continue

@@ -107,7 +107,7 @@ def agree(rng, cfg):
     cfg['tokenizer']['vocab_size'] = rng.randint(512, 50_000)
     for section,key in BELOW_ONE: cfg[section][key] = rng.uniform(0, .99)
 
-BELOW_ONE = [('optim', 'beta1'), ('optim', 'beta2'), ('metrics', 'ema_beta')]
+BELOW_ONE = [('optim', 'beta1'), ('optim', 'beta2'), ('optim', 'muon_momentum'), ('metrics', 'ema_beta')]
 
 def good_rows(rng):
     "Every key of a valid config, in random order"
@@ -187,7 +187,7 @@ def contradiction(rng, rows, fmt):
         (('model.n_head', 3*n), ('model.width', 3*n+1), 'width'), (('model.n_head', n), ('model.width', 2*n), ('model.n_kv_head', n+1), 'n_kv_head'),
         (('loader.batch_rows', 4*n), ('train.micro_rows', 4*n-1), 'micro_rows'), (('train.steps', n), ('schedule.warmup', n+1), 'warmup'),
         (('core.bundle', 'tasks'), ('eval.every', n+1), ('core.every', n+2), 'every'),
-        (('optim.beta1', 1.), 'beta1'), (('optim.beta2', 1), 'beta2'), (('metrics.ema_beta', 1), 'ema_beta'), (('data.train', []), 'train'),
+        (('optim.beta1', 1.), 'beta1'), (('optim.beta2', 1), 'beta2'), (('optim.muon_momentum', 1.), 'muon_momentum'), (('metrics.ema_beta', 1), 'ema_beta'), (('data.train', []), 'train'),
         (('data.train', ['a', 'b']), ('data.valid', ['b']), 'valid'), (('data.valid', []), ('data.valid_frac', rng.choice([0, 1])), 'valid_frac'),
         (('tokenizer.vocab_size', rng.randint(1, 256)), 'vocab_size'), (('out', rng.choice(['', ' '])), 'out')])
     for k,v in change: rows,p,_ = instead(rows, tuple(k.split('.')), v)

@@ -1,6 +1,6 @@
 """`pretrain.dist` in two real processes started by torchrun, which a notebook kernel cannot be."""
 import json, os, subprocess, sys, time
-import pytest
+import pytest, torch
 
 COMMON = '''
 import json, sys, time, torch
@@ -68,6 +68,31 @@ def test_two_ranks_equal_one_process(tmp_path, bucket_mb):
 
     def flat(o): return [o] if isinstance(o, float) else [v for e in o for v in flat(e)]
     assert flat(a['params']) == pytest.approx(flat(one['params']), abs=1e-12)
+
+
+MUON = '''
+from pretrain.optim import OptimConfig, build_optim, clip_grads
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(12, 24), torch.nn.Tanh(), torch.nn.Linear(24, 24), torch.nn.Tanh(), torch.nn.Linear(24, 12))
+opt = build_optim(net, OptimConfig(matrix='muon'))
+x,goal = torch.randn(64, 12),torch.randn(64, 12)
+for step in range(8):
+    opt.zero_grad()
+    mine = slice_rows(64, rank(), world())
+    ((net(x[mine])-goal[mine]).square().sum()/64).backward()
+    reduce_grads(opt.params)
+    clip_grads(opt.params, 1.)
+    opt.step()
+out = {n: v.tolist() for n,v in [*net.named_parameters(), *opt.state_tensors().items()]}
+(dir/f'{world()}_{rank()}.json').write_text(json.dumps(out))
+'''
+
+def test_muon_on_two_ranks_equals_one_process(tmp_path):
+    "Every rank orthogonalises the same sum: parameters and moments the same on both bit for bit, and as in one process to rounding"
+    for n in (1, 2): ok(tmp_path, MUON, n)
+    one,a,b = [json.loads((tmp_path/f'{f}.json').read_text()) for f in ('1_0', '2_0', '2_1')]
+    assert a==b and sum(k.startswith('muon/') for k in a)==3
+    for k in one: torch.testing.assert_close(torch.tensor(a[k]), torch.tensor(one[k]), atol=1e-5, rtol=0, msg=k)
 
 
 def test_first_builds_once(tmp_path):

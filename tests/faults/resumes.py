@@ -22,7 +22,7 @@ def length_that_fits(lab, seed):
 
 def kinds():
     "Overrides of each optimizer"
-    return {'adamw': []}
+    return {'adamw': [], 'muon': ['optim.matrix=muon']}
 
 SHORT = 'last warm-up step','exact epoch end','second epoch','right after validation','last step'  # places that are tried in the short form
 
@@ -34,7 +34,7 @@ def resume_matrix(full, seed, tmp):
     T,epoch = length_that_fits(first, seed)
     steps = 2*epoch+epoch//2
     combos = [(k,o,p) for k,o in kinds().items() for p in ('float32','bfloat16')]
-    for k,over,precision in combos if full else combos[-1:]:
+    for k,over,precision in combos if full else combos[::3]:
         lab = Lab(tmp/f'{k}-{precision}', *base, *over, f'train.steps={steps}', f'train.precision={precision}', f'seed={seed}', f'model.seq_len={T}', docs=DOCS)
         code = lab.start('all', 'train.save_every=1', 'checkpoint.keep=10000').end()
         assert code==0 and not lab.wrong(lab.events('all')), lab.said('all')
