@@ -222,12 +222,10 @@ def good_shard(
 )->Shard|None:      # What is said of it, if it is complete and right
     "Read an existing shard critically"
     try:
-        said = read_as(Shard, base.with_suffix('.json'), SHARD_MAX)
-        if said.text!=known['text']: return None
-        paths = {k: base.with_suffix(f'.{k}') for k in ('bin','lens')}
-        n_tok = size_of(paths['bin'])//dtype.itemsize
-        size_of(paths['lens'])
-        return said if said==Shard(n_tok=n_tok, **known, **{k: content_hash(p) for k,p in paths.items()}) else None
+        said,paths = read_as(Shard, base.with_suffix('.json'), SHARD_MAX),{k: base.with_suffix(f'.{k}') for k in ('bin','lens')}
+        sizes = dict(bin=said.n_tok*dtype.itemsize, lens=said.n_doc*LENS.itemsize)
+        if any(getattr(said, k)!=v for k,v in known.items()) or any(size_of(p)!=sizes[k] for k,p in paths.items()): return None
+        return said if all(content_hash(p)==getattr(said, k) for k,p in paths.items()) else None
     except (OSError,ValueError): return None
 
 # %% ../nbs/04_prepare.ipynb #cell43
