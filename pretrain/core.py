@@ -25,7 +25,7 @@ import numpy as np, torch, torch.nn.functional as F, yaml
 from torch import nn
 from fastcore.basics import patch
 
-from .config import NatInt
+from .config import NatInt, found, one_line
 from .dist import all_sum, rank as my_rank, world as n_ranks
 from .model import GPT, KVCache, rms_norm, rotate, visible
 
@@ -116,9 +116,11 @@ def read_baselines(
     "What guessing scores"
     with open(path, newline='', encoding='utf-8') as f:
         r = csv.DictReader(f)
+        try: r.fieldnames
+        except (csv.Error, UnicodeDecodeError) as e: raise BundleError(f'{path}: not a table ({e})') from None
         if not {LABEL,BASELINE} <= set(r.fieldnames or ()): raise BundleError(f'{path}: columns {LABEL!r} and {BASELINE!r} are needed')
         try: return {row[LABEL]: float(row[BASELINE] or 'nan') for row in r}
-        except (TypeError, ValueError): raise BundleError(f'{path}, line {r.line_num}: {BASELINE!r} is not a number') from None
+        except (TypeError, ValueError, csv.Error): raise BundleError(f'{path}, line {r.line_num}: {BASELINE!r} is not a number') from None
 
 # %% ../nbs/14_core.ipynb #cell13
 LAYOUT = (f'expected is a directory with {LIST}, {TABLE} and {DATA}/<category>/<file>.jsonl, as in nanochat\'s eval_bundle.zip '
@@ -133,14 +135,14 @@ def read_task(
 )->Task:
     "One task of a bundle"
     label = spec.get('label') if isinstance(spec, dict) else None
-    if not isinstance(label, str) or not re.fullmatch(r'\w[\w.-]*', label): raise BundleError(f'{path/LIST}: label {label!r}; letters, digits, _, - and . would work')
+    if not isinstance(label, str) or not re.fullmatch(r'\w[\w.-]*', label): raise BundleError(f'{path/LIST}: label {one_line(found(label))}; letters, digits, _, - and . would work')
     kind,uri,shots,delimiter = (spec.get(k, v) for k,v in dict(icl_task_type=None, dataset_uri='', num_fewshot=[SHOTS], continuation_delimiter=DELIMITER).items())
-    def bad(k, v, hint): raise BundleError(f'{path/LIST}: {label}: {k} is {v!r}; {hint}')
+    def bad(k, v, hint): raise BundleError(f'{path/LIST}: {label}: {k} is {one_line(found(v))}; {hint}')
     if kind not in KINDS: bad('icl_task_type', kind, f'one of {", ".join(KINDS)} would work')
     if not isinstance(shots, list) or not shots or type(shots[0]) is not int or shots[0]<0: bad('num_fewshot', shots, 'a list with a whole number would work')
     if not isinstance(delimiter, str): bad('continuation_delimiter', delimiter, 'a string would work')
     inside = (path/DATA).resolve()
-    if not isinstance(uri, str) or not (inside/uri).resolve().is_relative_to(inside) or not uri: bad('dataset_uri', uri, f'a file below {DATA} would work')
+    if not isinstance(uri, str) or '\0' in uri or not (inside/uri).resolve().is_relative_to(inside) or not uri: bad('dataset_uri', uri, f'a file below {DATA} would work')
     if not math.isfinite(base.get(label, math.nan)): raise BundleError(f'{path/TABLE}: {label}: no baseline; a row with {LABEL!r} and {BASELINE!r} is needed')
     rows,lines,sha256 = read_rows(path/DATA/uri, kind, label)
     order = list(range(len(rows)))
@@ -161,7 +163,7 @@ def read_bundle(
     path = Path(path)
     if lacking := [f for f in (LIST,TABLE,DATA) if not (path/f).exists()]: raise BundleError(f'{path}: no CORE bundle ({lacking[0]} is missing); {LAYOUT}')
     try: specs = yaml.safe_load((path/LIST).read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e: raise BundleError(f"{path/LIST}: not YAML ({' '.join(str(e).split())})") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e: raise BundleError(f"{path/LIST}: not YAML ({' '.join(str(e).split())})") from None
     specs = specs.get('icl_tasks') if isinstance(specs, dict) else None
     if not isinstance(specs, list) or not specs: raise BundleError(f"{path/LIST}: a list 'icl_tasks' is needed")
     base = read_baselines(path/TABLE)
@@ -797,10 +799,10 @@ def read_summary(
     "What a directory says it holds"
     try:
         res = json.loads((path/SUMMARY).read_text(encoding='utf-8'))
-        for t in res['tasks'].values(): t['identity']['probe'],t['sha256'],t['baseline']
+        for t in res['tasks'].values(): list(t['identity']['probe']),t['sha256'],float(t['baseline'])
         return res
     except OSError as e: raise ValueError(f'{path/SUMMARY}: {e.strerror}; a directory that evaluate_core wrote would work') from None
-    except (ValueError, KeyError, TypeError, AttributeError): raise ValueError(f'{path/SUMMARY}: damaged; move it away to evaluate anew') from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError): raise ValueError(f'{path/SUMMARY}: damaged; move it away to evaluate anew') from None
 
 def read_examples(
     path:Path,   # A directory of results
@@ -808,9 +810,10 @@ def read_examples(
     sha256:str,  # Of its file
 )->list:         # Dicts, or None if the file is damaged or gone
     "The examples of a task, if they are as they were written"
-    try: raw = (path/f'{label}.jsonl').read_bytes()
-    except OSError: return None
-    return [json.loads(l) for l in raw.decode().split('\n') if l] if hashlib.sha256(raw).hexdigest()==sha256 else None
+    try:
+        raw = (path/f'{label}.jsonl').read_bytes()
+        return [json.loads(l) for l in raw.decode().split('\n') if l] if hashlib.sha256(raw).hexdigest()==sha256 else None
+    except (OSError, ValueError, RecursionError): return None
 
 # %% ../nbs/14_core.ipynb #cell122
 WIDE,NARROW = 35,10  # columns of the published files

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SPLIT', 'N_BYTE', 'PROBE', 'HASH_BYTES', 'BOS', 'SPECIALS', 'MAX_CHARS', 'MAX_PIECE', 'MAX_VOCAB', 'FEED_CHARS',
-           'STRETCH', 'FORMAT', 'RANKS_FILE', 'JSON_FILE', 'VISIBLE', 'MASK', 'HUE', 'CIRCLE', 'matched',
-           'pattern_problem', 'utf8', 'piece_hash', 'cut_pieces', 'sample_pieces', 'TokenizerConfig', 'no_panic',
-           'learn_ranks', 'sure_cut', 'cut_stretches', 'rank_lines', 'fingerprint', 'Tokenizer', 'train_tokenizer',
-           'Shift']
+           'STRETCH', 'FORMAT', 'RANKS_FILE', 'JSON_FILE', 'LINE_SHOWN', 'SIZES', 'VISIBLE', 'MASK', 'HUE', 'CIRCLE',
+           'matched', 'pattern_problem', 'utf8', 'piece_hash', 'cut_pieces', 'sample_pieces', 'TokenizerConfig',
+           'no_panic', 'learn_ranks', 'sure_cut', 'cut_stretches', 'rank_lines', 'fingerprint', 'Tokenizer',
+           'train_tokenizer', 'Shift']
 
 # %% ../nbs/02_tokenizer.ipynb #cell3
 import base64, binascii, hashlib, html, json, os, warnings
@@ -24,7 +24,7 @@ import rustbpe
 import tiktoken
 from fastcore.basics import patch
 
-from .config import PosInt
+from .config import PosInt, found, one_line
 
 # %% ../nbs/02_tokenizer.ipynb #cell30
 SPLIT = (  # nanochat/tokenizer.py of https://github.com/karpathy/nanochat: GPT-4's pattern (cl100k_base) with \p{N}{1,2} in place of {1,3}
@@ -319,14 +319,18 @@ def save(self:Tokenizer,
     return path
 
 # %% ../nbs/02_tokenizer.ipynb #cell120
+LINE_SHOWN = 60 # Bytes of a bad line that a message shows
+SIZES = {JSON_FILE: 2**20, RANKS_FILE: 2**28} # Larger files aren't read: room for long patterns, and for ten million tokens [bytes]
+
 def _read_ranks(file:Path):
     "Ranks from lines of base64 and number"
     ranks = {}
-    for i,line in enumerate(file.read_bytes().splitlines(), 1):
-        try:
-            b,r = line.split()
-            ranks[base64.b64decode(b, validate=True)] = int(r)
-        except (ValueError, binascii.Error): raise ValueError(f'{file}, line {i}: expected a token in base64 and its rank, found {line!r}') from None
+    with file.open('rb') as f:
+        for i,line in enumerate(f, 1):
+            try:
+                b,r = line.split()
+                ranks[base64.b64decode(b, validate=True)] = int(r)
+            except (ValueError, binascii.Error): raise ValueError(f'{file}, line {i}: expected a token in base64 and its rank, found {line[:LINE_SHOWN]!r}') from None
     return ranks
 
 def _read_meta(file:Path):
@@ -336,7 +340,7 @@ def _read_meta(file:Path):
     want = dict(format=int, pattern=str, specials=list, fingerprint=str)
     if not isinstance(meta, dict) or any(not isinstance(meta.get(k), t) for k,t in want.items()) or any(not isinstance(s, str) for s in meta['specials']):
         raise ValueError(f"{file}: expected an object with {', '.join(want)}")
-    if meta['format']!=FORMAT: raise ValueError(f"{file}: format {meta['format']}, but this version reads format {FORMAT}")
+    if meta['format']!=FORMAT: raise ValueError(f"{file}: format {found(meta['format'])}, but this version reads format {FORMAT}")
     return meta
 
 @patch(cls_method=True)
@@ -345,13 +349,14 @@ def load(cls:Tokenizer,
 )->Tokenizer:
     "Read a tokenizer and verify its fingerprint"
     path = Path(path)
-    for name in (JSON_FILE, RANKS_FILE):
+    for name,most in SIZES.items():
         if not (path/name).is_file(): raise ValueError(f'{path}: no tokenizer here ({name} is missing); a directory written by Tokenizer.save has it')
+        if (size := (path/name).stat().st_size)>most: raise ValueError(f'{path/name}: {size:,} bytes, more than the {most:,} that it may have')
     meta,ranks = _read_meta(path/JSON_FILE),_read_ranks(path/RANKS_FILE)
-    found = fingerprint(ranks, meta['pattern'], meta['specials'])
-    if found!=meta['fingerprint']:
-        raise ValueError(f"{path}: damaged or edited: fingerprint {found[:8]} instead of {meta['fingerprint'][:8]}; copy or train it again")
-    return cls(ranks, meta['pattern'], tuple(meta['specials']))
+    got,want = fingerprint(ranks, meta['pattern'], meta['specials']),meta['fingerprint']
+    if got!=want: raise ValueError(one_line(f"{path}: damaged or edited: fingerprint {got[:8]} instead of {want[:8]}; copy or train it again"))
+    try: return cls(ranks, meta['pattern'], tuple(meta['specials']))
+    except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
 # %% ../nbs/02_tokenizer.ipynb #cell130
 VISIBLE = {' ':'·', '\n':'⏎', '\t':'⇥'}  # How white space looks in a table

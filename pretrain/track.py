@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal
 from fastcore.basics import patch
-from .config import PosFloat, PosInt
+from .config import MAX_INT, PosFloat, PosInt
 
 # %% ../nbs/10_track.ipynb #cell12
 def to_plain(
@@ -33,7 +33,7 @@ def _parse(line:bytes):
     "The record in `line`, or None"
     try: r = json.loads(line)
     except (ValueError, RecursionError): return None
-    return r if isinstance(r, dict) and type(r.get('step')) is int else None
+    return r if isinstance(r, dict) and type(r.get('step')) is int and 0<=r['step']<=MAX_INT else None
 
 def scan(
     path,                        # A `.jsonl` file of records

@@ -248,7 +248,8 @@ def _data(self:Run):
     if c.loader.batch_rows % world():
         raise ValueError(f'loader.batch_rows: {c.loader.batch_rows} rows do not divide over {world()} processes; a multiple of {world()} works')
     self.tok = first(lambda: get_tokenizer(c.data, c.tokenizer, c.prepare, say=self.say))
-    self.train_toks,self.valid_toks = (first(lambda: prepare(c.data, self.tok, c.prepare, split, say=self.say)) for split in ('train','valid'))
+    prep = replace(c.prepare, verify=c.prepare.verify and local_rank()==0)
+    self.train_toks,self.valid_toks = (first(lambda: prepare(c.data, self.tok, prep, split, say=self.say)) for split in ('train','valid'))
     self.say(f'split: {describe_split(c.data)}')
     self.loader = Loader(self.train_toks, c.model.seq_len, c.loader.batch_rows, c.seed, window=c.loader.window, rank=rank(), world=world())
     n = self.loader.report(c.train.steps)
