@@ -59,7 +59,7 @@ def speed(lab):
     rows = [Row('model of configs/d4.toml: as the plain oracle, example by example', len(seen['one']), held, f'{lab.asked_of(most)}; largest difference of a mean loss {worst:.1e} nats{first}')]
     for name,what in dict(one='one option at a time', together='one example at a time, its options padded to one batch').items():
         ratio = took[name]/took['fast']
-        note = (f'{took[name]:.1f} s against {took["fast"]:.1f} s with {n} thread{'s'*(n>1)}: {ratio:.1f} times as fast; tokens read {work[name]["tokens"]:,} against {work["fast"]["tokens"]:,}, '
+        note = (f'{took[name]:.1f} s against {took["fast"]:.1f} s with threads={n}: {ratio:.1f} times as fast; tokens read {work[name]["tokens"]:,} against {work["fast"]["tokens"]:,}, '
                 f'positions with logits {work[name]["logits"]:,} against {work["fast"]["logits"]:,}; vocabulary {tok.vocab_size:,}')
         if lab.real: rows.append(Row(f'at least {FACTOR} times as fast as {what}, with all logits', 1, int(ratio>=FACTOR), note))
         else: rows.append(Row(f'fewer tokens and logits than {what}', 2, sum(work['fast'][k]<work[name][k] for k in ('tokens','logits')), note))
