@@ -159,6 +159,7 @@ def read_bundle(
     max_per_task:int=-1, # Examples of each task; all if not positive
 )->list:                 # `Task`s, in order
     "All tasks of a bundle, checked"
+    if path=='': raise BundleError(f'no CORE bundle is named (core.bundle, or --bundle DIR); {LAYOUT}')
     path = Path(path)
     if lacking := [f for f in (LIST,TABLE,DATA) if not (path/f).exists()]: raise BundleError(f'{path}: no CORE bundle ({lacking[0]} is missing); {LAYOUT}')
     try: specs = yaml.safe_load((path/LIST).read_text(encoding='utf-8'))

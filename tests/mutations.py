@@ -58,7 +58,7 @@ MUTATIONS = [
     Mutation('core: shots in another order', '14_core', '[j+(j>=i) for j in drawn]', 'sorted(j+(j>=i) for j in drawn)', 'nbs/14_core.ipynb#Examples before the question'),
     Mutation('core: ending looked for at the front', '14_core', 'common([o[::-1] for o in ids])', 'common(ids)', 'nbs/14_core.ipynb#Which tokens are scored'),
     Mutation('core: the end is cropped', '14_core', 'Option(o[cut:], start-cut', 'Option(o[:len(o)-cut], start-cut', 'nbs/14_core.ipynb#The limit'),
-    Mutation('core: spans stay when the prompt is cropped', '14_core', 'start-cut, end-cut)', 'start, end)', 'nbs/14_core.ipynb#The limit'),
+    Mutation('core: spans move one too far in a crop', '14_core', 'start-cut, end-cut)', 'start-cut-(cut>0), end-cut-(cut>0))', 'nbs/14_core.ipynb#The limit'),
     Mutation('core: a NaN never wins', '14_core', 'key=losses.__getitem__)', 'key=lambda k: (math.isnan(losses[k]), losses[k]))', 'nbs/14_core.ipynb#Decisions'),
     Mutation('core: loss of the token itself', '14_core', 'a,b = o.start-1,o.end-1', 'a,b = o.start,o.end', 'nbs/14_core.ipynb#Reading only what is needed'),
     Mutation('core: padding of the cache is seen', '14_core', 'torch.where(old<lens, old, self.hi)', 'old.expand(len(sizes), -1)', 'nbs/14_core.ipynb#Side by side'),
