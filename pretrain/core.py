@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['LIST', 'TABLE', 'TABLE_V2', 'DATA', 'LABEL', 'BASELINE', 'SHOTS', 'DELIMITER', 'KINDS', 'SHUFFLE_SEED', 'SHOT_SEED',
-           'CORRECTED', 'LAYOUT', 'STYLES', 'VISIBLE', 'LOGIT_ROWS', 'ON_CPU', 'ELSEWHERE', 'PERCENT', 'PUBLISHED',
-           'FIELDS', 'N_BOOT', 'BOOT_SEED', 'CONFIDENCE', 'SUMMARY', 'TABLE_OUT', 'PROBE_TOL', 'WIDE', 'NARROW',
-           'write_bundle', 'BundleError', 'Task', 'row_problem', 'read_rows', 'read_baselines', 'read_task',
+           'CORRECTED', 'BUNDLE_URL', 'LAYOUT', 'STYLES', 'VISIBLE', 'LOGIT_ROWS', 'ON_CPU', 'ELSEWHERE', 'PERCENT',
+           'PUBLISHED', 'FIELDS', 'N_BOOT', 'BOOT_SEED', 'CONFIDENCE', 'SUMMARY', 'TABLE_OUT', 'PROBE_TOL', 'WIDE',
+           'NARROW', 'write_bundle', 'BundleError', 'Task', 'row_problem', 'read_rows', 'read_baselines', 'read_task',
            'read_bundle', 'shots_of', 'solved', 'prompts', 'Option', 'common', 'spans', 'opens_blank', 'encode_example',
            'show_example', 'decide', 'Reading', 'plan', 'batches', 'LastBlock', 'with_last', 'Scorer', 'Branches',
            'side_by_side', 'Tree', 'centre', 'Example', 'from_json', 'judge', 'TaskResult', 'CoreResult', 'task_result',
@@ -123,8 +123,9 @@ def read_baselines(
         except (TypeError, ValueError, csv.Error): raise BundleError(f'{path}, line {r.line_num}: {BASELINE!r} is not a number') from None
 
 # %% ../nbs/14_core.ipynb #cell13
+BUNDLE_URL = 'https://karpathy-public.s3.us-west-2.amazonaws.com/eval_bundle.zip'  # EVAL_BUNDLE_URL in scripts/base_eval.py of https://github.com/karpathy/nanochat
 LAYOUT = (f'expected is a directory with {LIST}, {TABLE} and {DATA}/<category>/<file>.jsonl, as in nanochat\'s eval_bundle.zip '
-          '(the data of the DCLM paper, arXiv 2406.11794); write_bundle makes one of your own tasks')
+          f'(the data of the DCLM paper, arXiv 2406.11794), to be had at {BUNDLE_URL}; write_bundle makes one of your own tasks')
 
 def read_task(
     path:Path,         # The bundle
@@ -160,6 +161,7 @@ def read_bundle(
     max_per_task:int=-1, # Examples of each task; all if not positive
 )->list:                 # `Task`s, in order
     "All tasks of a bundle, checked"
+    if path=='': raise BundleError(f'no CORE bundle is named (core.bundle, or --bundle DIR); {LAYOUT}')
     path = Path(path)
     if lacking := [f for f in (LIST,TABLE,DATA) if not (path/f).exists()]: raise BundleError(f'{path}: no CORE bundle ({lacking[0]} is missing); {LAYOUT}')
     try: specs = yaml.safe_load((path/LIST).read_text(encoding='utf-8'))
@@ -387,7 +389,7 @@ def with_last(
     return other,last
 
 # %% ../nbs/14_core.ipynb #cell65
-LOGIT_ROWS = 512            # Positions whose logits exist at the same time, when only some are computed
+LOGIT_ROWS = 128            # Positions whose logits exist at the same time, when only some are computed
 ON_CPU,ELSEWHERE = 2048,16384  # Tokens of a forward pass that fit into a CPU's cache, and that keep a GPU busy
 
 class Scorer:
@@ -978,7 +980,7 @@ def compare_core(
 @dataclass(frozen=True, kw_only=True)
 class CoreConfig:
     "CORE, the mean of 22 tasks"
-    bundle:str = ''             # Directory of the evaluation data; empty = no CORE
+    bundle:str = ''             # Directory of the evaluation data, such as nanochat's eval_bundle; empty = no CORE
     every:NatInt = 0            # Steps between evaluations; 0 = only at the end [steps]
     max_per_task:NatInt = 0     # Examples of each task; 0 = all
     batch_tokens:NatInt = 0     # Most tokens of one forward pass; 0 = 2048 on CPUs, 16384 elsewhere [tokens]

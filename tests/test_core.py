@@ -1,6 +1,7 @@
-"""`pretrain.core` spread over two real processes started by torchrun, which a notebook kernel cannot be."""
-import json, os, subprocess, sys
+"""`pretrain.core` spread over two real processes started by torchrun, and stopped by Ctrl-C, which a notebook kernel cannot be."""
+import json, os, signal, subprocess, sys, time
 import pytest
+from helpers import SMALL, env, pretrain, write_texts
 
 MODEL = '''
 import sys, torch
@@ -105,3 +106,28 @@ assert core_eval(CoreConfig(bundle=str(dir/'b')))(run)=={{}}
 assert notes[0].startswith('core       not evaluated: end: row 4'), notes''')
     said = [(tmp_path/f'err_{r}').read_text() for r in (0,1)]
     assert said[0]==said[1] and said[0].startswith('end: row 4 (end.jsonl, line 5): an empty context') and '\n' not in said[0]
+
+def test_ctrl_c_and_again(tmp_path):
+    "`pretrain core` stopped by SIGINT says one line, exits with 130, and the same command asks only the unfinished tasks"
+    write_texts(tmp_path/'text', 20)
+    (tmp_path/'c.toml').write_text('out = "run"\n[data]\ntrain = "text"\n')
+    p = pretrain('train', 'c.toml', *SMALL, 'train.steps=4', 'preflight.at_start=false', cwd=tmp_path)
+    assert p.returncode==0, p.stderr
+    bundle(tmp_path/'b', rows=[dict(context=f'{a} {b} {c}', continuation=a[0]) for a in NAMES for b in NAMES for c in 30*NAMES[:1]], shots=0)   # the third task takes longer than a signal
+    cmd = ['core', 'run', '--bundle', 'b']
+    p = subprocess.Popen([sys.executable, '-m', 'pretrain', *cmd], cwd=tmp_path, env=env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    kept = tmp_path/'run'/'core'/'step_00000004'
+    until = time.monotonic()+LIMIT_S
+    def finished(): return json.loads((kept/'core.json').read_text())['tasks'] if (kept/'core.json').exists() else {}
+    while 'who' not in finished() and p.poll() is None and time.monotonic()<until: time.sleep(.01)
+    p.send_signal(signal.SIGINT)
+    out,err = p.communicate(timeout=LIMIT_S)
+    assert p.returncode==130 and 'Traceback' not in err, (p.returncode, err)
+    assert [l for l in err.splitlines() if 'interrupted' in l]==[err.splitlines()[-1]], err
+    assert list(finished())==['ask','who'] and not (kept/'end.jsonl').exists()
+    before = {f: (kept/f).stat().st_mtime_ns for f in ('ask.jsonl','who.jsonl')}
+    p = pretrain(*cmd, cwd=tmp_path)
+    assert p.returncode==0 and 'CORE' in p.stdout, p.stderr
+    assert before=={f: (kept/f).stat().st_mtime_ns for f in before}, 'a finished task was asked again'
+    last = json.loads((kept/'end.jsonl').read_text().splitlines()[-1])
+    assert last['idx']==30*len(NAMES)**2-1
