@@ -7,7 +7,7 @@ __all__ = ['SIGNALLED', 'BYTES', 'PASS', 'SAMPLE_KEYS', 'config_dir', 'find_conf
            'stoppable', 'reader_left', 'main']
 
 # %% ../nbs/18_cli.ipynb #cell3
-import argparse, difflib, os, signal, sys, threading, traceback
+import argparse, difflib, io, os, select, signal, sys, threading, traceback
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -212,9 +212,14 @@ def stoppable():
 
 def reader_left()->bool:
     "Has whoever reads our output gone? Then it goes nowhere from now on, so that Python doesn't fail at its end"
-    try: sys.stdout.flush()
-    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()); return True
-    return False
+    try:
+        sys.stdout.flush()
+        ends = select.poll(); ends.register(sys.stdout, 0)
+        if not ends.poll(0): return False
+    except io.UnsupportedOperation: return False   # not a file
+    except BrokenPipeError: pass
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 def main(
     argv=None,  # Arguments; the process's own when left out

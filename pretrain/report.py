@@ -279,6 +279,7 @@ STYLE = '''
 .pretrain th{font-weight:normal;opacity:.65}
 .pretrain td.text{white-space:pre-wrap;overflow-wrap:anywhere;font-family:ui-monospace,monospace;font-size:.92em;width:100%;padding-right:0}
 .pretrain td.text b{font-weight:normal;opacity:.55}
+.pretrain td.figures{white-space:normal}
 .pretrain summary{cursor:pointer;opacity:.75}
 .pretrain h3{margin:1.2em 0 .3em;white-space:pre-wrap;overflow-wrap:anywhere}
 .pretrain pre{overflow-x:auto}
@@ -312,7 +313,7 @@ class RunReport:
     config:str       # Its config, as TOML
 
     def _repr_html_(self):
-        rows = '\n'.join(f'<tr><th>{escape(k)}</th><td>{_safe(v)}</td></tr>' for k,v in self.summary.rows())
+        rows = '\n'.join(f'<tr><th>{escape(k)}</th><td class="figures">{_safe(v)}</td></tr>' for k,v in self.summary.rows())
         wrote = '<h2>What it wrote</h2>'+'\n'.join(_texts(p, t) for (p,_),t in self.texts.items()) if self.texts else ''
         config = f'<details><summary>Configuration</summary><pre>{_safe(self.config)}</pre></details>' if self.config else ''
         return (f'<div class="pretrain"><style>{STYLE}</style>\n<table>{rows}</table>\n<img alt="curves of the run" src="data:image/png;base64,{b64encode(self.png).decode()}">'

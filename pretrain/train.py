@@ -340,7 +340,8 @@ def _open_dir(self:Run):
 
 @patch
 def _cut_logs(self:Run):
-    for log in (self.log, self.samples): log.truncate(self.n_step if self.n_step else -1)
+    "Keep what was logged up to this step; what was logged before the first step counts only where it isn't about to be done again"
+    for log in (self.log, self.samples): log.truncate(self.n_step if self.n_step or self.begun else -1)
 
 # %% ../nbs/16_train.ipynb #cell49
 @patch
