@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SIGNALLED', 'BYTES', 'PASS', 'SAMPLE_KEYS', 'config_dir', 'find_config', 'open_model', 'parser', 'Stopped',
-           'stoppable', 'main']
+           'stoppable', 'reader_left', 'main']
 
 # %% ../nbs/18_cli.ipynb #cell3
-import argparse, difflib, signal, sys, threading, traceback
+import argparse, difflib, io, os, select, signal, sys, threading, traceback
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -21,8 +21,8 @@ from .bpb import bits_per_byte, bits_per_text, bpb_table, head_of
 from .core import core_of_run, evaluate_core
 from .hf import load_hf
 from .track import Progress
-from .report import compare, save_plot, summary
-from .generate import sample as write_samples
+from .report import compare, save_plot, save_report, summary
+from .generate import write
 from .train import SAVES, Config, Run, load_model, pick_device, stop_signals
 
 # %% ../nbs/18_cli.ipynb #cell6
@@ -71,10 +71,15 @@ def _prepare(a):
     for split in ('train','valid'): print(f'{split:<6}', prepare(c.data, tok, c.prepare, split))
 
 def _sample(a):
-    "Let the model of a run write"
+    "Let the model of a run write, shown as it comes; the same options give the same text"
     model,tok,c,step = load_model(a.run, a.device)
     given = {k: v for k in SAMPLE_KEYS if (v := getattr(a, k)) is not None} | ({'prompts': tuple(a.prompt)} if a.prompt else {})
-    for t in write_samples(model, tok, check_config(replace(c.sample, **given))): print(t['prompt']+t['text'])
+    cfg = check_config(replace(c.sample, **given))
+    if a.n<1 or not cfg.prompts: raise ValueError(f'--n {a.n}: a number above 0 would work' if a.n<1 else f'{a.run}: its sample.prompts are empty; --prompt TEXT would work')
+    try: write(model, tok, replace(cfg, prompts=tuple(p for p in cfg.prompts for _ in range(a.n))), sys.stdout, _tell)
+    except Stopped as e: return SIGNALLED+e.sig   # the reader has read enough
+
+def _tell(line): print(f'pretrain: {line}', file=sys.stderr)
 
 def _is_run(where): return (Path(where)/'config.toml').is_file()
 
@@ -131,8 +136,8 @@ def _core(a):
     print(evaluate_core(model, tok, a.bundle, a.max_per_task or 0, T, progress=Progress, resume_dir=a.out or None))
 
 def _plot(a):
-    "Draw what happened in a run as report/loss.png and summarise it; several runs are drawn over each other"
-    for r in a.run: print(save_plot(r)); print(summary(r))
+    "Draw what happened in a run as report/loss.png, with figures and samples as report/index.html; several runs are drawn over each other"
+    for r in a.run: print(save_plot(r)); print(save_report(r)); print(summary(r))
     if len(a.run)>1:
         path = Path(a.out); compare(a.run).savefig(path); print(path)
 
@@ -181,6 +186,7 @@ def parser()->argparse.ArgumentParser:
             p.add_argument('--max-per-task', type=int, help="examples of each task, 0 = all; the run's core.max_per_task where left out")
             continue
         p.add_argument('--prompt', action='append', help="text to go on from (more than once for several); the run's own prompts where left out")
+        p.add_argument('--n', type=int, default=1, help='continuations of each prompt; text number i of all throws the dice seed+i, counted from 0')
         for k,t in SAMPLE_KEYS.items(): p.add_argument('--'+k.replace('_','-'), type=t, help=f"the run's sample.{k} where left out")
     p = add(_plot)
     p.add_argument('run', nargs='+', metavar='RUN', help='run directories')
@@ -204,6 +210,17 @@ def stoppable():
     finally:
         for s,h in old.items(): signal.signal(s, h or signal.SIG_DFL)
 
+def reader_left()->bool:
+    "Has whoever reads our output gone? Then it goes nowhere from now on, so that Python doesn't fail at its end"
+    try:
+        sys.stdout.flush()
+        ends = select.poll(); ends.register(sys.stdout, 0)
+        if not ends.poll(0): return False
+    except io.UnsupportedOperation: return False   # not a file
+    except BrokenPipeError: pass
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+
 def main(
     argv=None,  # Arguments; the process's own when left out
 )->int:         # Exit code
@@ -211,11 +228,15 @@ def main(
     a = parser().parse_args(argv)
     if a.command=='config' and a.config and '=' in a.config: a.overrides,a.config = [a.config, *a.overrides],None
     try:
-        with stoppable(): return a.fn(a) or 0
+        with stoppable(): code = a.fn(a) or 0
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt as e: lines,code = ['interrupted; start again with the same command to go on'],SIGNALLED+getattr(e, 'sig', signal.SIGINT)
-    except (ValueError, OSError) as e: lines,code = getattr(e, 'problems', [str(e)]),2
+    except (ValueError, OSError) as e:
+        if isinstance(e, BrokenPipeError) and reader_left(): return SIGNALLED+signal.SIGPIPE
+        lines,code = getattr(e, 'problems', [str(e)]),2
     except (FloatingPointError, RuntimeError, MemoryError) as e: lines,code = [f'{type(e).__name__}: {e}'],1
     finally: cleanup()
     if a.traceback: traceback.print_exc()
-    for l in lines: print(f'pretrain: {l}', file=sys.stderr)
+    for l in lines: _tell(l)
     return code

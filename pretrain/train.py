@@ -27,13 +27,13 @@ from .model import GPT, ModelConfig, flops_per_token, param_counts
 from .optim import Guard, OptimConfig, build_optim, clip_grads
 from .schedule import ScheduleConfig, check_schedule, lr_mult
 from .metrics import RECENT, Clock, Ema, MetricsConfig, eta, mfu, peak_flops, sync_of
-from .track import MetricsLog, Progress, TrackConfig, read_metrics
+from .track import MetricsLog, Progress, TrackConfig, read_metrics, visible
 from .checkpoint import CheckpointConfig, Saver, load_checkpoint, newest_checkpoint, rng_state, set_rng_state
 from .bpb import EvalConfig, bits_per_byte, counted, yardsticks
 from .core import CoreConfig, core_eval
 from .preflight import PreflightConfig, Report, preflight
-from .generate import SampleConfig, sample as write_samples
-from .report import plot_run, save_plot
+from .generate import SampleConfig, sample as write_samples, write as write_live
+from .report import plot_run, report_run, save_plot, save_report
 
 # %% ../nbs/16_train.ipynb #cell15
 def accumulate(
@@ -208,7 +208,7 @@ class Run:
         self.shown = bool(say) and is_main()
         self.say = say if self.shown else (lambda _: None)
         self.hold,self.n_step,self.bar = HoldSignals(),0,None
-        self.begun,self.warm,self.dts = False,False,deque(maxlen=RECENT)
+        self.begun,self.warm,self.dts,self.told = False,False,deque(maxlen=RECENT),set()
         if is_main(): lock_run(self.out)
         self._machine(); self._data(); self._model()
         self.clock = Clock(sync_of(self.device))
@@ -220,7 +220,9 @@ class Run:
 
     @property
     def done(self): return self.n_step >= self.cfg.train.steps
-    def note(self, text): (self.bar.note if self.bar else self.say)(text)
+    def note(self, text): (self.bar.note if self.bar else self.say)(visible(text))
+    def note_once(self, text):
+        if text not in self.told: self.told.add(text); self.note(text)
     def __repr__(self): return f'Run {self.out}: step {self.n_step:,} of {self.cfg.train.steps:,}, loss {self.ema.value or math.nan:.4f}'
 
 # %% ../nbs/16_train.ipynb #cell40
@@ -345,7 +347,8 @@ def _open_dir(self:Run):
 
 @patch
 def _cut_logs(self:Run):
-    for log in (self.log, self.samples): log.truncate(self.n_step if self.n_step else -1)
+    "Keep what was logged up to this step; what was logged before the first step counts only where it isn't about to be done again"
+    for log in (self.log, self.samples): log.truncate(self.n_step if self.n_step or self.begun else -1)
 
 # %% ../nbs/16_train.ipynb #cell49
 @patch
@@ -410,13 +413,21 @@ def sample(self:Run,
     **kw,                 # `tokens`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`; the config's where left out
 )->str:                   # The continuation, without the prompt
     "Let the model write, to the end of a document or to `tokens`"
-    return write_samples(self.model, self.tok, replace(self.cfg.sample, prompts=(prompt,), **kw))[0]['text']
+    return write_samples(self.model, self.tok, replace(self.cfg.sample, prompts=(prompt,), **kw), self.note)[0]['text']
+
+@patch
+def write(self:Run,
+    prompt:str='',        # Text to go on from; empty starts a document
+    **kw,                 # As `sample` takes them
+):
+    "What `sample` returns, shown while it is being written"
+    write_live(self.model, self.tok, replace(self.cfg.sample, prompts=(prompt,), **kw), say=self.note)
 
 @patch
 def _sample_all(self:Run):
     "A continuation of each configured prompt, logged and said"
     if not is_main() or not self.cfg.sample.prompts: return
-    with self.clock('sample'): texts = write_samples(self.model, self.tok, self.cfg.sample)
+    with self.clock('sample'): texts = write_samples(self.model, self.tok, self.cfg.sample, lambda text: self.note_once(f'sample: {text}'))
     self.samples.append(dict(step=self.n_step, samples=texts))
     for t in texts: self.note(f'sample: step {self.n_step:,}: {t["prompt"]}|{t["text"]}')
 
@@ -502,7 +513,7 @@ def check(self:Run,
 
 @patch
 def _begin(self:Run):
-    "Before the first step: preflight; and in a new run the yardsticks, and how good a model that knows nothing is"
+    "Before the first step: preflight; and in a new run the yardsticks, how good a model that knows nothing is, and what it writes"
     if self.begun: return
     self.begun = True
     if self.cfg.preflight.at_start: self.say(f'preflight: {self.check().demand().summary()}')
@@ -511,6 +522,7 @@ def _begin(self:Run):
     rec = dict(step=0, **self.validate())
     if is_main(): self.log.append(rec)
     self.note(f'validation: step 0: {rec["val_bpb"]:.4f} bits per byte')
+    if self.cfg.sample.every: self._sample_all()
     if self.cfg.optim.on_bad=='rollback': self.save()
 
 # %% ../nbs/16_train.ipynb #cell60
@@ -540,18 +552,23 @@ def _stopping(self:Run):
 
 @patch
 def _finish(self:Run):
-    "The plot, and where the time went"
+    "Plot, report, and where the time went"
     if not is_main(): return
-    path = save_plot(self.out)
+    plot,page = save_plot(self.out),save_report(self.out)
     self.say(f'data: {self.loader.report(self.n_step+self.passed)}')
     self.say(f'time: {self.clock}')
-    self.say(f'done: best {self.best["val_bpb"]:.4f} bits per byte at step {self.best["step"]:,}; plot {path}, everything else in {self.out}')
+    self.say(f'done: best {self.best["val_bpb"]:.4f} bits per byte at step {self.best["step"]:,}; plot {plot}, report {page}, everything else in {self.out}')
 
 # %% ../nbs/16_train.ipynb #cell61
 @patch
 def plot(self:Run):
     "Loss, bits per byte, learning rate, gradient norm so far"
     return plot_run(self.out)
+
+@patch
+def report(self:Run):
+    "Figures, curves, and what the model wrote at which step, on one page"
+    return report_run(self.out)
 
 # %% ../nbs/16_train.ipynb #cell102
 def load_model(

@@ -39,6 +39,8 @@ MUTATIONS = [
              '    loss = accumulate(clipped, x, y, n_valid, c.train.micro_rows or len(x), self.device)\n    norm = clip_grads(self.params, 0)\n    reduce_grads(self.params)',
              'nbs/16_train.ipynb#Accumulation changes nothing'),
     Mutation('last partial validation batch dropped', '12_bpb', 'for c in range(calls):', 'for c in range(n_rows//(B*world)):', 'nbs/12_bpb.ipynb#In batches'),
+    Mutation('text shown when a buffer is full', '13_generate', '\n    out.flush()\n', '\n', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted'),
+    Mutation('markup of a sample taken over', '17_report', 'return escape(visible(text))', 'return visible(text)', 'nbs/17_report.ipynb#One page'),
     Mutation('bpb by tokens instead of bytes', '12_bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/12_bpb.ipynb#In batches'),
     Mutation('generators not restored', '16_train', "    set_rng_state(tensors['rng'])\n", '', 'nbs/16_train.ipynb#Interrupted and resumed'),
     Mutation('position off by one after a resume', '16_train', 'passed=self.passed, config', 'passed=self.passed+1, config', 'nbs/16_train.ipynb#Interrupted and resumed'),

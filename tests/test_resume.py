@@ -102,6 +102,6 @@ def test_two_ranks_equal_one(here):
 
 def test_run_directory_is_complete(here):
     files = {p.relative_to(here/'whole').as_posix() for p in (here/'whole').rglob('*') if p.is_file()}
-    want = {'config.toml','metrics.jsonl','samples.jsonl','tokenizer/tokenizer.tiktoken','tokenizer/tokenizer.json','evaluation/yardsticks.json','report/loss.png',
+    want = {'config.toml','metrics.jsonl','samples.jsonl','tokenizer/tokenizer.tiktoken','tokenizer/tokenizer.json','evaluation/yardsticks.json','report/loss.png','report/index.html',
             *(f'checkpoints/step_00000040/{f}' for f in ('model.safetensors','optimizer.safetensors','state.json','manifest.json'))}
     assert want<=files, want-files
