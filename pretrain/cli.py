@@ -18,7 +18,7 @@ from .prepare import get_tokenizer, prepare
 from .corpus import documents
 from .model import GPT
 from .bpb import bits_per_byte, bits_per_text, bpb_table, head_of
-from .core import core_of_run, evaluate_core
+from .core import compare_core, core_of_run, evaluate_core
 from .hf import load_hf
 from .track import Progress
 from .report import compare, save_plot, save_report, summary
@@ -127,6 +127,8 @@ def _eval_table(where, overrides, a):
 
 def _core(a):
     "The CORE metric of a run's newest checkpoint, kept in its directory, or of a Hugging Face model; what was measured before is taken up"
+    if a.compare: print(compare_core(*a.compare)); return
+    if not a.where: raise ValueError('core: no model; a run directory, that of a Hugging Face model, or --compare DIR DIR would work')
     if _is_run(a.where) and not a.out:
         model,tok,c,step = load_model(a.where, a.device)
         n = c.core.max_per_task if a.max_per_task is None else a.max_per_task
@@ -180,7 +182,8 @@ def parser()->argparse.ArgumentParser:
             p.add_argument('--window', type=int, default=0, help='with --data: tokens in a row; where left out, as many as all models can read')
             continue
         if fn is _core:
-            p.add_argument('where', metavar='WHERE', help="a run directory, or a Hugging Face model's")
+            p.add_argument('where', nargs='?', metavar='WHERE', help="a run directory, or a Hugging Face model's")
+            p.add_argument('--compare', nargs=2, metavar='DIR', help='two directories of results, such as RUN/core/step_00000400: is the second better than the first?')
             p.add_argument('--out', default='', help="directory for the results; a run's own where left out, none for other models")
             p.add_argument('--bundle', default='', help="directory of the evaluation data; the run's core.bundle where left out")
             p.add_argument('--max-per-task', type=int, help="examples of each task, 0 = all; the run's core.max_per_task where left out")
