@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MOST', 'SIZE', 'SIZE_COMPARE', 'DPI', 'LOSS', 'VALID', 'OTHER', 'MUTED', 'ALERT', 'FAINT', 'THIN', 'SMALL', 'FEW',
-           'SKIP', 'HEAD', 'PAD', 'PANELS', 'COLUMN', 'MOST_TEXTS', 'STYLE', 'PAGE', 'AXES', 'RunLog', 'read_run',
-           'plot_run', 'save_plot', 'Summary', 'summary', 'Written', 'written', 'pick_steps', 'RunReport', 'report_run',
-           'save_report', 'compare']
+           'SKIP', 'HEAD', 'PAD', 'PANELS', 'COLUMN', 'MOST_TEXTS', 'STYLE', 'PAGE', 'LEGEND', 'AXES', 'RunLog',
+           'read_run', 'plot_run', 'save_plot', 'Summary', 'summary', 'Written', 'written', 'pick_steps', 'RunReport',
+           'report_run', 'save_report', 'compare']
 
 # %% ../nbs/17_report.ipynb #cell3
 import json, math, os
@@ -301,12 +301,14 @@ PAGE = '''
 body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1.5rem}
 @media(prefers-color-scheme:dark){img{filter:invert(.92) hue-rotate(180deg)}}'''
 
+LEGEND = 'Beside each text: the smoothed loss of its step [nats per token], and the bits per byte on validation text that were measured last.'
+
 def _safe(text): return escape(visible(text))
-def _figure(v): return '–' if v is None else f'{v:.4f}' if math.isfinite(v) else 'no number'
+def _number(v): return '–' if v is None else f'{v:.4f}' if math.isfinite(v) else 'no number'
 
 def _table(prompt, texts):
     "Texts of one prompt as rows"
-    rows = [f'<tr><td>{w.step:,}</td><td>{_figure(w.loss)}</td><td>{_figure(w.val_bpb)}</td><td class="text"><b>{_safe(prompt)}</b>{_safe(w.text)}</td></tr>' for w in texts]
+    rows = [f'<tr><td>{w.step:,}</td><td>{_number(w.loss)}</td><td>{_number(w.val_bpb)}</td><td class="text"><b>{_safe(prompt)}</b>{_safe(w.text)}</td></tr>' for w in texts]
     return '<table><tr><th>step</th><th>loss</th><th>bits/byte</th><th>text</th></tr>\n'+'\n'.join(rows)+'</table>'
 
 def _texts(prompt, texts):
@@ -326,7 +328,7 @@ class RunReport:
 
     def _repr_html_(self):
         rows = '\n'.join(f'<tr><th>{escape(k)}</th><td class="figures">{_safe(v)}</td></tr>' for k,v in self.summary.rows())
-        wrote = '<h2>What it wrote</h2>'+'\n'.join(_texts(p, t) for (p,_),t in self.texts.items()) if self.texts else ''
+        wrote = f'<h2>What it wrote</h2>\n<p>{LEGEND}</p>\n'+'\n'.join(_texts(p, t) for (p,_),t in self.texts.items()) if self.texts else ''
         config = f'<details><summary>Configuration</summary><pre>{_safe(self.config)}</pre></details>' if self.config else ''
         return (f'<div class="pretrain"><style>{STYLE}</style>\n<table>{rows}</table>\n<img alt="curves of the run" src="data:image/png;base64,{b64encode(self.png).decode()}">'
                 f'\n{wrote}\n{config}</div>')
