@@ -257,6 +257,10 @@ def _value_at(log, key, step):
     i = np.searchsorted(x, step, side='right')
     return float(y[i-1]) if i else None
 
+def _is_written(r):
+    s = r.get('samples', [])
+    return isinstance(s, list) and all(isinstance(o, dict) and all(isinstance(o.get(k), str) for k in ('prompt','text')) for o in s)
+
 def written(
     run_dir, # The directory that the config calls `out`
 )->dict:     # From each prompt to its `Written`, in order of the steps; a prompt asked twice at a step counts as two
@@ -264,6 +268,7 @@ def written(
     log,res = read_run(run_dir),{}
     try: recs = read_metrics(log.path/'samples.jsonl')
     except FileNotFoundError: recs = []
+    if not all(map(_is_written, recs)): raise ValueError(f"{log.path/'samples.jsonl'}: cannot be read (it holds something else than a run writes there)")
     for r in recs:
         seen = []
         for s in r.get('samples', ()):
@@ -343,7 +348,8 @@ def report_run(
     run_dir, # The directory that the config calls `out`
 )->RunReport:
     "Figures, curves and texts of a run so far"
-    return RunReport(summary(run_dir), plot_run(run_dir)._repr_png_(), written(run_dir), _read(Path(run_dir)/'config.toml', str) or '')
+    config = Path(run_dir)/'config.toml'
+    return RunReport(summary(run_dir), plot_run(run_dir)._repr_png_(), written(run_dir), config.read_text(encoding='utf-8') if config.is_file() else '')
 
 def save_report(
     run_dir, # The directory that the config calls `out`
