@@ -334,12 +334,14 @@ def _open_dir(self:Run):
     (self.out/'evaluation').mkdir(parents=True, exist_ok=True)
     write_whole(self.out/'config.toml', to_toml(self.cfg).encode())
     self.tok.save(self.out/'tokenizer')
-    self.log,self.samples = MetricsLog(self.out/'metrics.jsonl'),MetricsLog(self.out/'samples.jsonl')
-    self._cut_logs()
+    self.log,self.samples = (MetricsLog(self.out/f, self._kept()) for f in ('metrics.jsonl','samples.jsonl'))
+
+@patch
+def _kept(self:Run): return self.n_step if self.n_step else -1  # last step whose records stay
 
 @patch
 def _cut_logs(self:Run):
-    for log in (self.log, self.samples): log.truncate(self.n_step if self.n_step else -1)
+    for log in (self.log, self.samples): log.truncate(self._kept())
 
 # %% ../nbs/16_train.ipynb #cell49
 @patch
