@@ -11,6 +11,7 @@ __all__ = ['DTYPES', 'CHUNK', 'FORMAT', 'MANIFEST', 'STATE', 'FILE', 'MANIFEST_M
 # %% ../nbs/11_checkpoint.ipynb #cell3
 import copy, errno, hashlib, json, math, os, random, re, shutil, stat, sys, threading
 from collections import deque
+from contextlib import suppress
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -225,7 +226,7 @@ def clean_up(
         if p.name.startswith(TEMP): _remove(p)
         elif p.name.endswith('.old') and STEP.fullmatch(p.name):
             new = p.with_suffix('')
-            if _is_intact(new): _remove(p)
+            if _is_intact(new): sync_dir(root); _remove(p) # its name may not be on the disk yet
             elif _is_intact(p):
                 if os.path.lexists(new): _remove(new)
                 os.rename(p, new)
@@ -265,7 +266,10 @@ def save_checkpoint(
     check_state(state)
     root = Path(root); final,temp = root/step_name(step),root/(TEMP+step_name(step))
     try:
-        if not root.is_dir(): root.mkdir(parents=True); sync_dir(root.parent)
+        if not root.is_dir():
+            root.mkdir(parents=True); sync_dir(root.parent)
+            for p in root.absolute().parents[1:]: # whoever made these
+                with suppress(OSError): sync_dir(p)
         clean_up(root)
         _room(root, tensors)
         temp.mkdir()

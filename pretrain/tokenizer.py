@@ -306,16 +306,18 @@ def save(self:Tokenizer,
     path,   # Directory, made if it isn't there
 )->Path:    # The directory
     "Write the two files, each whole or not at all; once this returns they are on the disk"
-    path = Path(path)
+    path = Path(path).absolute()
+    folders = [path,*(p.parent for p in (path,*path.parents) if not p.exists())]
     path.mkdir(parents=True, exist_ok=True)
     meta = dict(format=FORMAT, vocab_size=self.vocab_size, pattern=self.pattern, specials=list(self.specials), fingerprint=self.fingerprint)
     for name,data in ((RANKS_FILE, rank_lines(self.ranks)), (JSON_FILE, json.dumps(meta, indent=2).encode())):
         tmp = path/f'.{name}'
         with tmp.open('wb') as f: f.write(data); f.flush(); os.fsync(f.fileno())
         os.replace(tmp, path/name)
-    fd = os.open(path, os.O_RDONLY)
-    try: os.fsync(fd)
-    finally: os.close(fd)
+    for p in folders:
+        fd = os.open(p, os.O_RDONLY)
+        try: os.fsync(fd)
+        finally: os.close(fd)
     return path
 
 # %% ../nbs/02_tokenizer.ipynb #cell120

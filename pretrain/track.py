@@ -37,11 +37,13 @@ def _parse(line:bytes):
 
 def scan(
     path,                        # A `.jsonl` file of records
+    upto:int|None=None,          # Stop once this step is there
 )->tuple[list[dict],list[int]]:  # Records, and for each the offset in the file where its line ends [bytes]
     "Every record up to a torn end"
     recs,ends,at,bad = [],[],0,0
     with open(path, 'rb') as f:
         for i,line in enumerate(f, 1):
+            if upto is not None and (recs[-1]['step'] if recs else -1)>=upto: break
             at += len(line)
             if (r := _parse(line)) is None: bad = bad or i; continue
             if bad: raise ValueError(f'{path}:{bad}: not a JSON object with an integer `step`, though good lines follow; take the line out to go on')
@@ -61,12 +63,14 @@ class MetricsLog:
     "An append-only file of records, one JSON object per line, with steps that rise"
     def __init__(self,
         path, # File to append to; made if it isn't there, a torn end is set aside
+        step:int|None=None, # Last step to keep, as for `truncate`
     ):
         self.path = Path(path)
         self.side = self.path.with_name(f'{self.path.stem}.cut{self.path.suffix}')
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.f = open(self.path, 'ab', buffering=0)
-        self.truncate()
+        self.named = False # Is its name on the disk?
+        self.truncate(step)
 
     def append(self,
         record:Mapping, # Has an integer `step` above all earlier ones; values as `to_plain` takes them
@@ -92,7 +96,7 @@ def truncate(self:MetricsLog,
     step:int|None=None, # Last step to keep; None keeps every whole record and only repairs the end
 )->int:                 # Lines set aside
     "Drop what comes after `step`, and a torn end, into the side file"
-    recs,ends = scan(self.path)
+    recs,ends = scan(self.path, step)
     n = len(recs) if step is None else bisect.bisect_right([r['step'] for r in recs], step)
     at = ends[n-1] if n else 0
     with open(self.path, 'rb') as f:
@@ -110,11 +114,18 @@ def _set_aside(self:MetricsLog, lines:list[bytes]):
         if f.tell(): f.seek(-1, os.SEEK_END); f.write(b'' if f.read()==b'\n' else b'\n')
         for o in lines: f.write((o if _parse(o) else json.dumps(dict(torn=o.decode('utf-8','backslashreplace'))).encode())+b'\n')
         f.flush(); os.fsync(f.fileno())
+    _sync_dir(self.side.parent)
 
 @patch
 def sync(self:MetricsLog):
     "Wait until the log is on the disk itself: for a checkpoint that must not outlive its log"
     os.fsync(self.f.fileno())
+    if not self.named: _sync_dir(self.path.parent); self.named = True
+
+def _sync_dir(path):
+    fd = os.open(path, os.O_RDONLY)
+    try: os.fsync(fd)
+    finally: os.close(fd)
 
 # %% ../nbs/10_track.ipynb #cell41
 @dataclass(frozen=True, kw_only=True)

@@ -342,13 +342,16 @@ def _open_dir(self:Run):
     (self.out/'evaluation').mkdir(parents=True, exist_ok=True)
     write_whole(self.out/'config.toml', to_toml(self.cfg).encode())
     self.tok.save(self.out/'tokenizer')
-    self.log,self.samples = MetricsLog(self.out/'metrics.jsonl'),MetricsLog(self.out/'samples.jsonl')
-    self._cut_logs()
+    self.log,self.samples = (MetricsLog(self.out/f, self._kept()) for f in ('metrics.jsonl','samples.jsonl'))
+
+@patch
+def _kept(self:Run):
+    "Last step whose records stay: what was logged before the first step counts only where it isn't about to be done again"
+    return self.n_step if self.n_step or self.begun else -1
 
 @patch
 def _cut_logs(self:Run):
-    "Keep what was logged up to this step; what was logged before the first step counts only where it isn't about to be done again"
-    for log in (self.log, self.samples): log.truncate(self.n_step if self.n_step or self.begun else -1)
+    for log in (self.log, self.samples): log.truncate(self._kept())
 
 # %% ../nbs/16_train.ipynb #cell49
 @patch
