@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['FORMATS', 'CURVES', 'DRAW_SHARE', 'BAR', 'MIN_COLUMNS', 'WIPE', 'PLOT_SIZE', 'PLOT_DPI', 'RAW', 'SMOOTH', 'VALID',
            'FAINT', 'DOT', 'VIEWS', 'to_plain', 'scan', 'read_metrics', 'MetricsLog', 'TrackConfig', 'fmt_metrics',
-           'fmt_time', 'Thin', 'Progress', 'visible', 'Plain', 'Off', 'Terminal', 'draw_curves', 'Notebook']
+           'fmt_time', 'Thin', 'Progress', 'visible', 'Plain', 'Off', 'in_notebook', 'Terminal', 'draw_curves',
+           'Notebook']
 
 # %% ../nbs/10_track.ipynb #cell3
 import bisect, errno, html, json, math, os, shutil, sys, time
@@ -275,14 +276,14 @@ class Off(Plain):
     def close(self): pass
 
 # %% ../nbs/10_track.ipynb #cell59
-def _in_notebook()->bool:
+def in_notebook()->bool:
     "Does this code run in a notebook's kernel?"
     ip = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
     return getattr(ip, 'kernel', None) is not None
 
 def _pick_mode(out)->str:
     "Notebook, terminal or plain; a terminal that knows no escape sequences is treated like a file"
-    if out is None and _in_notebook(): return 'notebook'
+    if out is None and in_notebook(): return 'notebook'
     return 'terminal' if (out or sys.stdout).isatty() and os.environ.get('TERM')!='dumb' else 'plain'
 
 # %% ../nbs/10_track.ipynb #cell61
