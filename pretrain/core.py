@@ -116,9 +116,9 @@ def read_baselines(
     "What guessing scores"
     with open(path, newline='', encoding='utf-8') as f:
         r = csv.DictReader(f)
-        try: r.fieldnames
+        try: head = set(r.fieldnames or ())
         except (csv.Error, UnicodeDecodeError) as e: raise BundleError(f'{path}: not a table ({e})') from None
-        if not {LABEL,BASELINE} <= set(r.fieldnames or ()): raise BundleError(f'{path}: columns {LABEL!r} and {BASELINE!r} are needed')
+        if not {LABEL,BASELINE} <= head: raise BundleError(f'{path}: columns {LABEL!r} and {BASELINE!r} are needed')
         try: return {row[LABEL]: float(row[BASELINE] or 'nan') for row in r}
         except (TypeError, ValueError, csv.Error): raise BundleError(f'{path}, line {r.line_num}: {BASELINE!r} is not a number') from None
 
