@@ -101,13 +101,13 @@ def test_first_builds_once(tmp_path):
 def build():
     made = not (dir/'cache').exists()
     if made:
-        time.sleep(4) # longer than a collective operation may take
+        time.sleep(8) # longer than a collective operation may take
         (dir/'cache').write_text(str(rank()))
     return made
 made = first(build)
 barrier()
 (dir/f'made_{rank()}').write_text(f'{made} {(dir/"cache").read_text()} {json.dumps(share([rank(), "é"]))}')
-''', timeout_s=2)
+''', timeout_s=5)
     assert (tmp_path/'made_0').read_text() == 'True 0 [0, "\\u00e9"]'
     assert (tmp_path/'made_1').read_text() == 'False 0 [0, "\\u00e9"]'
 
