@@ -25,7 +25,7 @@ MUTATIONS = [
              'nbs/05_loader.ipynb#One run, however it is computed'),
     Mutation('causal mask removed', '06_model', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/06_model.ipynb#Does it do what it says?'),
     Mutation('one parameter in no group', '07_optim', 'res[k].append((n,p))', 'res[k] += [(n,p)] if p.ndim else []', 'nbs/07_optim.ipynb#Every parameter in exactly one group', 'ValueError'),
-    Mutation('Newton–Schulz not applied', '07_optim', 'for a,b,c in coeffs:', 'for a,b,c in ():', 'nbs/07_optim.ipynb#Without a decomposition'),
+    Mutation('Newton-Schulz not applied', '07_optim', 'for a,b,c in coeffs:', 'for a,b,c in ():', 'nbs/07_optim.ipynb#Without a decomposition'),
     Mutation('one shape group skipped', '07_optim', 'for ps in shapes.values(): self._move', 'for ps in [*shapes.values()][:-1]: self._move', 'nbs/07_optim.ipynb#Muon'),
     Mutation('momentum not restored', '07_optim', '{n:v.clone() for n,v in found[key].items()}', "{n:torch.zeros_like(v) if n=='momentum_buffer' else v.clone() for n,v in found[key].items()}",
              'nbs/07_optim.ipynb#State that comes back bit for bit'),
