@@ -18,7 +18,8 @@ def out_name(p): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.name.lower())
 
 def api_cells(nb, module, depth, mk_cell):
     "After nbdev has read the directives: put an API entry before each exported definition and keep its source, folded open"
-    src = Path(f'pretrain/{module}.py').read_text(encoding='utf-8') if module else ''
+    path = (module or '').replace('.', '/')
+    src = Path(f'pretrain/{path}.py').read_text(encoding='utf-8') if module else ''
     at,res,seen = (apidoc.lines(src) if src else {}),[],set()
     for c in nb.cells:
         d = c.get('directives_', {})
@@ -27,7 +28,7 @@ def api_cells(nb, module, depth, mk_cell):
         com,defs = apidoc.comments(code),list(apidoc.definitions(code))
         for n,o in defs:
             if o.name.startswith('_'): md = f'<span id="{n.lower()}"></span>'
-            else: md = apidoc.describe(n, o, com, f"{'../'*depth}source/{module}.html#L{at[n]}")
+            else: md = apidoc.describe(n, o, com, f"{'../'*depth}source/{path}.html#L{at[n]}")
             if n.lower() in seen: md = md.replace(f'{{#{n.lower()} ', f'{{#{n.lower()}-2 ')   # nbdev's anchors know no case: a class and a function may meet
             seen.add(n.lower())
             res.append(mk_cell(md, 'markdown'))
@@ -82,8 +83,7 @@ def stage(dest):
         if Path(f).exists(): (dest/f.lower()).write_text(relink(Path(f).read_text(encoding='utf-8'), base, 0, 'nbs/'), encoding='utf-8')
     sb = dest/'sidebar.yml'
     sb.write_text(re.sub(r'(?<=[ /])\d+[a-zA-Z0-9]*_(?=[^/\n]+\.ipynb)', '', sb.read_text(encoding='utf-8')), encoding='utf-8')
-    (dest/'source').mkdir()
-    for f in sorted(Path('pretrain').glob('[!_]*.py')): source_page(f, dest/'source')
+    for f in sorted(Path('pretrain').rglob('[!_]*.py')): source_page(f.relative_to('pretrain'), dest/'source')
 
 def relink(s, base, depth, prefix=''):
     "Links to our own site become relative; links between notebooks lose the number that orders the files"
@@ -94,13 +94,15 @@ def relink(s, base, depth, prefix=''):
 def source_page(f, dest):
     "One module as a page with a numbered, linkable line for each of its lines"
     from smalldocs.highlight import highlight
-    src = f.read_text(encoding='utf-8')
-    nb = re.search(r'File to edit: \.\./nbs/(\S+)\.ipynb', src)
-    chapter = f' Its chapter is [{f.stem}](../{out_name(Path(nb[1]+".html"))}).' if nb else ''
+    src,up = ('pretrain'/f).read_text(encoding='utf-8'),'../'*len(f.parts)
+    nb = re.search(r'File to edit: (?:\.\./)+nbs/(\S+)\.ipynb', src)
+    chapter = f' Its chapter is [{f.stem}]({up}{nb[1]}.html).' if nb else ''
     rows = ''.join(f'<span id="L{i}" class="src-line"><a href="#L{i}">{i}</a>{l}</span>\n' for i,l in enumerate(highlight(src.rstrip('\n'), 'python').split('\n'), 1))
-    fm = f'---\ntitle: "pretrain/{f.name}"\nsearch: false\ntoc: false\npage-layout: full\n---\n\n'
+    fm = f'---\ntitle: "pretrain/{f.as_posix()}"\nsearch: false\ntoc: false\npage-layout: full\n---\n\n'
     page = f'Exported from the notebook; line numbers are those of the installed module.{chapter}\n\n'
-    (dest/f'{f.stem}.qmd').write_text(f'{fm}{page}``````{{=html}}\n<pre class="src-page sourceCode"><code>{rows}</code></pre>\n``````\n', encoding='utf-8')
+    page_at = dest/f.with_suffix('.qmd')
+    page_at.parent.mkdir(parents=True, exist_ok=True)
+    page_at.write_text(f'{fm}{page}``````{{=html}}\n<pre class="src-page sourceCode"><code>{rows}</code></pre>\n``````\n', encoding='utf-8')
 
 # ---------------------------------------------------------------- render and make self-contained
 

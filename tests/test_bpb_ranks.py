@@ -1,4 +1,4 @@
-"""`pretrain.bpb` in real processes started by torchrun, which a notebook kernel cannot be."""
+"""`pretrain.eval.bpb` in real processes started by torchrun, which a notebook kernel cannot be."""
 import json, os, subprocess, sys
 import pytest
 
@@ -7,9 +7,9 @@ import json, sys, torch
 import torch.nn.functional as F
 from dataclasses import asdict
 from pathlib import Path
-from pretrain.bpb import bits_per_byte
-from pretrain.dist import cleanup, rank, setup, world
-from pretrain.prepare import Tokens
+from pretrain.eval.bpb import bits_per_byte
+from pretrain.base.dist import cleanup, rank, setup, world
+from pretrain.data.prepare import Tokens
 
 setup('cpu')
 g = torch.Generator().manual_seed(0)

@@ -1,7 +1,7 @@
 "Needs processes: a run that is killed while it saves"
 import os, random, shutil, signal, time
 import torch
-from pretrain.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+from pretrain.store.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 
 def parts(step): return dict(model=dict(w=torch.full((64,64), float(step))), optimizer=dict(m=torch.arange(1000.)+step))
 

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import is_dataclass
 import pytest
 from helpers import pretrain
-from pretrain.config import MAX_INT, ConfigError, check_config, describe, leaves, load_config, to_dict, to_toml, toml_value, tree
-from pretrain.train import Config
+from pretrain.base.config import MAX_INT, ConfigError, check_config, describe, leaves, to_dict, to_toml, toml_value, tree
+from pretrain.base.config import read_config
+from pretrain.build import Config
 
 LIMIT = 2.     # seconds for one config, in process
 LEAVES = dict(leaves(Config))
@@ -230,7 +231,7 @@ def bad_config(kind, i):
 def refusal(path):
     "The problems of a bad config; each is one line, and they don't take long"
     start = time.perf_counter()
-    with pytest.raises(ConfigError) as e: load_config(Config, path)
+    with pytest.raises(ConfigError) as e: read_config(Config, path)
     took = time.perf_counter()-start
     assert took<LIMIT, f'{path.name}: {took:.1f} s'
     lines = e.value.problems
@@ -261,7 +262,7 @@ def test_odd_file_names_stay_on_one_line(tmp_path):
         path = tmp_path/f'{odd}.toml'
         path.write_text('seed = -1')
         for p in (path, tmp_path/f'no{odd}.toml'):
-            with pytest.raises(ConfigError) as e: load_config(Config, p)
+            with pytest.raises(ConfigError) as e: read_config(Config, p)
             assert len(e.value.problems)==1 and e.value.problems[0].isprintable()
 
 def test_all_mistakes_come_at_once(tmp_path):
@@ -280,7 +281,7 @@ def test_command_line_mistakes():
     for i in range(100):
         rng = random.Random(f'command line {i}')
         ((p,v),),key,_ = rng.choice([misspelt, out_of_range])(rng, [], 'toml')
-        with pytest.raises(ConfigError) as e: load_config(Config, None, [f'{dots(p)}={spell(v, "toml")}'])
+        with pytest.raises(ConfigError) as e: read_config(Config, None, [f'{dots(p)}={spell(v, "toml")}'])
         assert len(e.value.problems)==1 and e.value.problems[0].startswith(f'command line: {dots(key or ())}'), e.value
 
 @contextmanager
@@ -304,7 +305,7 @@ def test_extreme_values_are_answered_in_time():
         cases.append([f'{dots(p)}={rng.choice(big)}' for p in rng.sample(ints, rng.randint(1, 4))])
     for args in cases:
         try:
-            with alarm(): load_config(Config, None, args)
+            with alarm(): read_config(Config, None, args)
         except ConfigError: pass
         except Exception as e: bad.append(f'{type(e).__name__} {e}: {" ".join(args)}')
     assert not bad, '\n'.join(bad)
@@ -326,9 +327,9 @@ def test_good_configs_are_taken(tmp_path):
         rows = good_rows(rng)
         path = tmp_path/f'good.{fmt}'
         path.write_text(WRITE[fmt](rng, rows)[0], encoding='utf-8')
-        cfg = load_config(Config, path)
+        cfg = read_config(Config, path)
         assert all(at(to_dict(cfg), p)==v for p,v in rows)
         for name,text in {'a.toml': to_toml(cfg), 'b.toml': describe(cfg), 'c.json': json.dumps(to_dict(cfg))}.items():
             (tmp_path/name).write_text(text, encoding='utf-8')
-            assert load_config(Config, tmp_path/name)==cfg
-        assert check_config(cfg)==cfg==load_config(Config, None, [f'{dots(p)}={spell(v, "toml")}' for p,v in rows])
+            assert read_config(Config, tmp_path/name)==cfg
+        assert check_config(cfg)==cfg==read_config(Config, None, [f'{dots(p)}={spell(v, "toml")}' for p,v in rows])

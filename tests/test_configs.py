@@ -2,19 +2,19 @@
 import re
 from pathlib import Path
 import pytest
-from pretrain.config import load_config
-from pretrain.model import param_counts
-from pretrain.train import Config
+from pretrain.base.config import read_config
+from pretrain.model.gpt import param_counts
+from pretrain.build import Config
 
 CONFIGS = sorted((Path(__file__).parents[1]/'configs').iterdir())
 
 @pytest.mark.parametrize('f', CONFIGS, ids=[f.name for f in CONFIGS])
-def test_config_is_valid(f): load_config(Config, f)
+def test_config_is_valid(f): read_config(Config, f)
 
 @pytest.mark.parametrize('d', [4, 8, 12, 20])
 def test_depth_series(d):
     f = Path(__file__).parents[1]/f'configs/d{d}.toml'
-    c = load_config(Config, f)
+    c = read_config(Config, f)
     n = param_counts(c.model, c.tokenizer.vocab_size)
     said = int(re.search(r'Depth \d+: (\d+) million parameters', f.read_text())[1])
     assert (c.model.n_layer, c.model.width, c.model.head_dim)==(d, 64*d, 128)

@@ -1,4 +1,4 @@
-"""`pretrain.core` spread over two real processes started by torchrun, and stopped by Ctrl-C, which a notebook kernel cannot be."""
+"""`pretrain.eval.core` spread over two real processes started by torchrun, and stopped by Ctrl-C, which a notebook kernel cannot be."""
 import json, os, signal, subprocess, sys, time
 import pytest
 from helpers import SMALL, env, pretrain, write_texts
@@ -6,9 +6,9 @@ from helpers import SMALL, env, pretrain, write_texts
 MODEL = '''
 import sys, torch
 from pathlib import Path
-from pretrain.core import core_eval, evaluate_core, CoreConfig
-from pretrain.dist import cleanup, is_main, rank, setup, world
-from pretrain.model import GPT, ModelConfig
+from pretrain.eval.core import core_eval, evaluate_core, CoreConfig
+from pretrain.base.dist import cleanup, is_main, rank, setup, world
+from pretrain.model.gpt import GPT, ModelConfig
 from types import SimpleNamespace
 dir = Path(sys.argv[1])
 tok = SimpleNamespace(bos=256, encode=lambda s: list(s.encode()))
@@ -22,7 +22,7 @@ LIMIT_S = 200  # a test that takes longer has hung
 
 def bundle(path, **more):
     "Eleven rows of each type; `more` replaces what `write_bundle` is told of the language-modelling task"
-    from pretrain.core import write_bundle
+    from pretrain.eval.core import write_bundle
     ask = [dict(query=f'A {n} eats', choices=['moss','old bread','fish'][:2+i%2], gold=i%2) for i,n in enumerate(NAMES)]
     who = [dict(context_options=[f'The {a} fed the {b} as the {a}', f'The {a} fed the {b} as the {b}'], continuation='was hungry.', gold=1) for a,b in zip(NAMES, NAMES[::-1])]
     end = dict(label='end', kind='language_modeling', shots=1, rows=[dict(context=f'{n} {n}', continuation=n[0]) for n in NAMES]) | more
@@ -75,7 +75,7 @@ def test_killed_and_taken_up(tmp_path):
     ok(tmp_path, WHOLE, 1)
     half = WHOLE.replace("dir/f'of_{world()}'", "dir/'half'")
     code,_ = run(tmp_path, f'''
-import os, signal, pretrain.core as core
+import os, signal, pretrain.eval.core as core
 ask = core.evaluate_task
 def evaluate_task(task, *a, **kw):
     if task.label=='end' and rank()==1: os.kill(os.getpid(), signal.SIGKILL)
@@ -84,7 +84,7 @@ core.evaluate_task = evaluate_task
 {half}''')
     assert code!=0 and sorted(p.name for p in (tmp_path/'half').iterdir())==['ask.jsonl','core.json','who.jsonl']
     ok(tmp_path, f'''
-import pretrain.core as core
+import pretrain.eval.core as core
 ask,asked = core.evaluate_task,[]
 def evaluate_task(task, *a, **kw): asked.append(task.label); return ask(task, *a, **kw)
 core.evaluate_task = evaluate_task

@@ -1,11 +1,11 @@
-"""`pretrain.dist` in two real processes started by torchrun, which a notebook kernel cannot be."""
+"""`pretrain.base.dist` in two real processes started by torchrun, which a notebook kernel cannot be."""
 import json, os, subprocess, sys, time
 import pytest, torch
 
 COMMON = '''
 import json, sys, time, torch
 from pathlib import Path
-from pretrain.dist import all_sum, barrier, cleanup, first, is_main, rank, reduce_grads, setup, share, slice_rows, world
+from pretrain.base.dist import all_sum, barrier, cleanup, first, is_main, rank, reduce_grads, setup, share, slice_rows, world
 dir = Path(sys.argv[1])
 '''
 
@@ -71,7 +71,8 @@ def test_two_ranks_equal_one_process(tmp_path, bucket_mb):
 
 
 MUON = '''
-from pretrain.optim import OptimConfig, build_optim, clip_grads
+from pretrain.model.optim import OptimConfig, build_optim
+from pretrain.train.gradients import clip_grads
 torch.manual_seed(0)
 net = torch.nn.Sequential(torch.nn.Linear(12, 24), torch.nn.Tanh(), torch.nn.Linear(24, 24), torch.nn.Tanh(), torch.nn.Linear(24, 12))
 opt = build_optim(net, OptimConfig(matrix='muon'))
@@ -142,7 +143,7 @@ all_sum(torch.ones(1))
 def test_ranks_that_never_met(tmp_path):
     "A script that forgets `setup` is told so"
     script = tmp_path/'script.py'
-    script.write_text('import torch\nfrom pretrain.dist import all_sum\nall_sum(torch.ones(1))\n')
+    script.write_text('import torch\nfrom pretrain.base.dist import all_sum\nall_sum(torch.ones(1))\n')
     env = {**os.environ, 'WORLD_SIZE':'2', 'RANK':'0', 'PYTHONPATH':os.pathsep.join(p for p in sys.path if p)}
     r = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=env, timeout=LIMIT_S)
     assert r.returncode!=0 and 'call setup(device) first' in r.stderr

@@ -20,7 +20,7 @@ def test_no_broken_links(site):
     print(n)
     assert bad==[]
     nbs = [f for f in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in f.parts]
-    mods = list((ROOT/'pretrain').glob('[!_]*.py'))
+    mods = list((ROOT/'pretrain').rglob('[!_]*.py'))
     assert n['pages']>=len(nbs)+len(mods) and n['links']>n['pages'] and n['anchors']>0
 
 def test_every_notebook_is_in_the_sidebar():
@@ -30,10 +30,10 @@ def test_every_notebook_is_in_the_sidebar():
     assert sorted(listed)==sorted(have)
 
 def test_every_definition_has_an_entry_and_a_source_line(site):
-    for m in sorted((ROOT/'pretrain').glob('[!_]*.py')):
-        nb = re.search(r'File to edit: \.\./nbs/(\S+)\.ipynb', m.read_text(encoding='utf-8'))[1]
+    for m in sorted((ROOT/'pretrain').rglob('[!_]*.py')):
+        nb = re.search(r'File to edit: (?:\.\./)+nbs/(\S+)\.ipynb', m.read_text(encoding='utf-8'))[1]
         page = (site/docs.out_name(Path(f'{nb}.html'))).read_text(encoding='utf-8')
-        src = docs.Page((site/f'source/{m.stem}.html').read_text(encoding='utf-8'))
+        src = docs.Page((site/'source'/m.relative_to(ROOT/'pretrain').with_suffix('.html')).read_text(encoding='utf-8'))
         for n,line in apidoc.lines(m.read_text(encoding='utf-8')).items():
             assert n.startswith('_') or f'id="{n.lower()}"' in page, f'{n} has no entry in {nb}'
             assert f'L{line}' in src.ids
@@ -46,7 +46,7 @@ def test_formulas_and_search_need_no_network(site):
         assert not odd, f'{f.name}: a doubled backslash breaks the line inside a formula: {odd}'
         assert '\\(' not in re.sub(r'<(pre|code|script)\b.*?</\1>', '', s, flags=re.S), f'{f.name}: a formula was left as TeX'
     idx = json.loads((site/'search.json').read_text(encoding='utf-8'))
-    assert {e['href'].partition('#')[0] for e in idx}>={'index.html', 'loader.html'}
+    assert {e['href'].partition('#')[0] for e in idx}>={'index.html', 'data/loader.html'}
 
 @pytest.mark.parametrize('body,why', [
     ('<a href="none.html">x</a>', 'leads nowhere'), ('<a href="#none">x</a>', 'no such anchor'), ('<img src="none.png">', 'leads nowhere'),

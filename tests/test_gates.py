@@ -23,7 +23,7 @@ def cells(f): return json.loads(f.read_text(encoding='utf-8'))['cells']
 
 FILES = tree()
 NBS = [f for f in FILES if f.suffix=='.ipynb']
-MODULES = [f for f in sorted((ROOT/'pretrain').glob('[!_]*.py'))]
+MODULES = sorted((ROOT/'pretrain').rglob('[!_]*.py'))
 ids = lambda f: rel(f)
 
 # ------------------------------------------------------------ clean and export
@@ -38,7 +38,7 @@ def copy(dst):
 def out_of_sync(root):
     "Files under `root` that clean and export would change, add or remove"
     was = snapshot(root)
-    for f in (root/'pretrain').glob('*.py'):
+    for f in (root/'pretrain').rglob('*.py'):
         if f.name not in ('__init__.py', '__main__.py'): f.unlink()
     env = {k:v for k,v in os.environ.items() if k!='IN_TEST'} | {'PYTHONPATH': str(root)}
     code = 'from nbdev.clean import nbdev_clean; from nbdev.doclinks import nbdev_export; nbdev_clean.__wrapped__(); nbdev_export.__wrapped__()'
@@ -50,7 +50,7 @@ def test_clean_and_export_leave_no_difference(tmp_path): assert out_of_sync(copy
 
 def test_differences_are_noticed(tmp_path):
     copy(tmp_path); base = set(out_of_sync(tmp_path))
-    mod,nb = next((tmp_path/'pretrain').glob('[!_]*.py')),next((tmp_path/'nbs').glob('*.ipynb'))
+    mod,nb = next((tmp_path/'pretrain').rglob('[!_]*.py')),next((tmp_path/'nbs').glob('*.ipynb'))
     mod.write_text(mod.read_text(encoding='utf-8')+'\nedited_by_hand = 1\n', encoding='utf-8')
     (tmp_path/'pretrain/stale.py').write_text('# left over after its notebook was renamed\n')
     d = json.loads(nb.read_text(encoding='utf-8')); d['metadata']['language_info'] = {'name': 'python', 'version': '0'}
@@ -68,7 +68,7 @@ def test_readme_follows_the_notebook():
     nb = dict(cells=[dict(cell_type='markdown', source='# T\n\n[a](05_loader.ipynb#x) [b](https://x.org) [c](../LICENSE)'),
                      dict(cell_type='code', source='#| echo: false\n1', outputs=[dict(output_type='execute_result', data={'text/plain': '1'})]),
                      dict(cell_type='code', source='#| hide\nimport os', outputs=[])])
-    assert readme.readme(nb).removeprefix(readme.NOTE)=='# T\n\n[a](nbs/05_loader.ipynb#x) [b](https://x.org) [c](LICENSE)\n\n```text\n1\n```\n'
+    assert readme.readme(nb).removeprefix(readme.NOTE)=='# T\n\n[a](nbs/data/loader.ipynb#x) [b](https://x.org) [c](LICENSE)\n\n```text\n1\n```\n'
 
 def test_readme_commands_are_the_two_commands():
     cmds = re.findall(r'```bash\n(python3 -m venv .+)\n```', (ROOT/'README.md').read_text(encoding='utf-8'))

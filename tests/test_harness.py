@@ -7,8 +7,8 @@ HARNESS = '''
 import json, math, sys, torch
 import lm_eval
 from lm_eval.tasks import TaskManager
-from pretrain.harness import harness_lm
-from pretrain.train import load_model
+from pretrain.export.harness import harness_lm
+from pretrain.build import load_model
 model,tok,cfg,step = load_model(sys.argv[1], 'cpu')
 res = lm_eval.simple_evaluate(model=harness_lm(model, tok), tasks=['choose','whole','write'], bootstrap_iters=0, verbosity='ERROR',
                               task_manager=TaskManager(include_path=sys.argv[2], include_defaults=False))

@@ -21,7 +21,7 @@ def run(nb, *args):
 
 PROGRESS = '''
 import time
-from pretrain.track import Progress
+from pretrain.train.progress import Progress
 with Progress(20) as p:
     for i in range(20): time.sleep(.05); p.update(i+1, dict(loss=3-i/10))
 '''

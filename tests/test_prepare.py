@@ -10,8 +10,8 @@ N_DOCS = 400
 CHILD = '''
 import os, resource, signal, sys, time
 import numpy as np
-from pretrain.corpus import CorpusConfig
-from pretrain.prepare import PrepareConfig, prepare
+from pretrain.data.corpus import CorpusConfig
+from pretrain.data.prepare import PrepareConfig, prepare
 
 class Slow:
     "Bytes as ids, at the speed of a much larger corpus"

@@ -2,7 +2,7 @@
 import json, signal, subprocess, sys, time
 import pytest
 from helpers import SMALL, env, pretrain, write_texts
-from pretrain.checkpoint import load_checkpoint, newest_checkpoint
+from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
 
 ARGS = ['train', 'c.toml', *SMALL, 'train.steps=40', 'eval.every=10', 'sample.every=0', 'train.save_every=0']
 

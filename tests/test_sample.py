@@ -2,7 +2,7 @@
 import os, pty, signal, subprocess, sys
 import pytest
 from helpers import SMALL, env, pretrain, write_texts
-from pretrain.track import visible
+from pretrain.base.screen import printable
 
 LONG = 'word '*99
 
@@ -64,7 +64,7 @@ def test_same_text_on_a_terminal_and_in_a_pipe(trained):
         if not piece: break
         seen += piece
     os.close(master)
-    assert p.wait(120)==0 and seen.decode().replace('\r\n', '\n')==visible(r.stdout) and p.stderr.read().decode()==r.stderr
+    assert p.wait(120)==0 and seen.decode().replace('\r\n', '\n')==printable(r.stdout) and p.stderr.read().decode()==r.stderr
 
 def test_log_of_a_run_says_once_that_a_prompt_is_long(trained):
     said = [l for l in trained[1].splitlines() if 'a prompt of' in l]

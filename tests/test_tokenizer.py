@@ -1,15 +1,15 @@
-"""`pretrain.tokenizer` across real processes, which a notebook kernel cannot be: thread counts, hash seeds, workers, memory, panics of Rust code."""
+"""`pretrain.data.tokenizer` across real processes, which a notebook kernel cannot be: thread counts, hash seeds, workers, memory, panics of Rust code."""
 import json, os, subprocess, sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 import pytest
-from pretrain.tokenizer import TokenizerConfig, train_tokenizer
+from pretrain.data.tokenizer import TokenizerConfig, train_tokenizer
 
 LIMIT_S = 100  # a process that takes longer has hung
 COMMON = '''
 import json, random, resource, sys
 from pydoc_data.topics import topics
-from pretrain.tokenizer import *
+from pretrain.data.tokenizer import *
 docs = [topics[k] for k in sorted(topics)]
 def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
 '''

@@ -1,11 +1,11 @@
 "Needs processes: a terminal that a program is attached to, output that goes into a pipe, and a writer that is killed"
 import json, os, pty, signal, subprocess, sys, time
 import pytest
-from pretrain.track import MetricsLog, read_metrics
+from pretrain.store.log import MetricsLog, read_metrics
 
 RUN = """
 import math, sys
-from pretrain.track import Progress, TrackConfig
+from pretrain.train.progress import Progress, TrackConfig
 with Progress(40, cfg=TrackConfig(log_every=20, redraw_s=1e-9)) as p:
     for s in range(1, 41):
         p.update(s, dict(loss=8*math.exp(-s/20), loss_ema=7.5, lr=1e-3, grad_norm=.5, tok_per_s=1e4, mfu=.3))

@@ -1,6 +1,6 @@
 """CORE once more, one example and one option at a time, from its description alone.
 
-Nothing here may come from `pretrain.core`: what shares code with a result cannot vouch for it. Slow on purpose, and without a thought for memory."""
+Nothing here may come from `pretrain.eval.core`: what shares code with a result cannot vouch for it. Slow on purpose, and without a thought for memory."""
 import csv, json, math, random
 from pathlib import Path
 import torch, torch.nn.functional as F, yaml

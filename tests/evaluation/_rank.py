@@ -3,9 +3,9 @@ import json, sys
 from pathlib import Path
 import torch
 from _core import small_gpt
-from pretrain.core import evaluate_core
-from pretrain.dist import cleanup, rank, setup, world
-from pretrain.tokenizer import Tokenizer
+from pretrain.eval.core import evaluate_core
+from pretrain.base.dist import cleanup, rank, setup, world
+from pretrain.data.tokenizer import Tokenizer
 
 bundle,out,most,seed = sys.argv[1:]
 out = Path(out)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import torch
 from _core import HERE, Row, compare, experiment
 from _plain import answer, answer_together, asked
-from pretrain.config import load_config
-from pretrain.core import evaluate_core
-from pretrain.model import GPT
-from pretrain.train import Config
+from pretrain.base.config import read_config
+from pretrain.eval.core import evaluate_core
+from pretrain.model.gpt import GPT
+from pretrain.build import Config
 
 THREADS,FACTOR = 2,4   # threads of all sides and how many times as fast at least, both with a real bundle
 VOCAB = 32768          # tokens of the vocabulary, as in configs/depth_base.toml
@@ -42,7 +42,7 @@ def timed(fn, model):
 def speed(lab):
     "The model of configs/d4.toml, side by side with two plain loops over the same prompts"
     tok = lab.tokenizer(VOCAB) if lab.real else lab.tok
-    cfg = replace(load_config(Config, HERE.parents[1]/'configs/d4.toml').model, init_head=.5, init_out=1.)   # as configured, but with opinions
+    cfg = replace(read_config(Config, HERE.parents[1]/'configs/d4.toml').model, init_head=.5, init_out=1.)   # as configured, but with opinions
     torch.manual_seed(lab.seed)
     model,most,M = GPT(cfg, tok.vocab_size).eval(),lab.some,cfg.seq_len
     def fast(): return evaluate_core(model, tok, lab.bundle, most, M).examples

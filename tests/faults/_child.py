@@ -5,8 +5,10 @@ lines, written at once: which step was taken, with the SHA-256 of everything the
 began and ended. Events that a killer waits for also go through a pipe."""
 import hashlib, json, os, random, signal, sys, time
 import numpy as np, torch, torch._dynamo  # the optimizer would import it in each child
-from pretrain import checkpoint, cli, metrics, train
-from pretrain.checkpoint import rng_state
+from pretrain import build, cli
+from pretrain.store import checkpoint
+from pretrain.train import metrics
+from pretrain.store.checkpoint import rng_state
 
 def sha(*parts):
     "SHA-256 of tensors in dicts, names included"
@@ -67,10 +69,10 @@ class Watch:
         def finish(old, run):
             self('phase end')
             return old(run)
-        self.around(train.Run, '__init__', built)
-        self.around(train.Run, 'update', update)
-        self.around(train.Loader, 'batch', batch)
-        self.around(train.Run, '_finish', finish)
+        self.around(build.Run, '__init__', built)
+        self.around(build.Run, 'update', update)
+        self.around(build.Loader, 'batch', batch)
+        self.around(build.Run, '_finish', finish)
         self.around(metrics.Clock, '__call__', phase)
         self.around(checkpoint.Saver, 'save', save)
         self.around(checkpoint, 'save_checkpoint', write)
@@ -88,4 +90,4 @@ def go(cwd, argv, plant=None, **kw):
 def stop_after_one(watch):
     "A SIGTERM to oneself after the first step"
     def update(old, run): os.kill(os.getpid(), signal.SIGTERM); return old(run)
-    watch.around(train.Run, 'update', update)
+    watch.around(build.Run, 'update', update)

@@ -3,7 +3,7 @@ import io, json, os, pickle, random, resource, struct, zipfile
 from pathlib import Path
 import torch
 from common import Row, fault
-from pretrain.checkpoint import MANIFEST, CheckpointError, _manifest, load_checkpoint, newest_checkpoint, save_checkpoint, write_file
+from pretrain.store.checkpoint import MANIFEST, CheckpointError, _manifest, load_checkpoint, newest_checkpoint, save_checkpoint, write_file
 
 PAGE = 4096  # bytes
 

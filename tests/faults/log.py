@@ -2,9 +2,9 @@
 import gc, json, os, random, threading
 from common import Row, fault
 from helpers import SMALL, write_texts
-from pretrain.config import load_config
-from pretrain.track import MetricsLog, read_metrics
-from pretrain.train import Config, Run
+from pretrain.base.config import read_config
+from pretrain.store.log import MetricsLog, read_metrics
+from pretrain.build import Config, Run
 
 def torn(tmp, rng, i):
     "A log cut at a random byte, taken up at a random step: every record that is to stay is there once, and no byte is lost"
@@ -48,7 +48,7 @@ def leak(full, seed, tmp):
     write_texts(tmp/'text')
     over = ['model.seq_len=16', 'model.width=16', 'loader.batch_rows=2', 'train.micro_rows=0', f'train.steps={steps}', f'train.save_every={warm//4}', f'eval.every={warm//4}',
             'eval.tokens=200', f'sample.every={warm//4}', 'optim.spike=50', 'preflight.at_start=false', f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/run']
-    run = Run(load_config(Config, overrides=[*SMALL, *over]), say=None)
+    run = Run(read_config(Config, overrides=[*SMALL, *over]), say=None)
     while run.n_step<warm: run.step()
     run.saver.join(); rss,fds,threads = used()
     while run.n_step<steps-1: run.step()

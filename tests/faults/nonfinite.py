@@ -3,16 +3,16 @@ import math
 import torch
 from common import Row, fault
 from helpers import SMALL, write_texts
-from pretrain.checkpoint import list_checkpoints, load_checkpoint
-from pretrain.config import load_config
-from pretrain.train import Config, Run
+from pretrain.store.checkpoint import list_checkpoints, load_checkpoint
+from pretrain.base.config import read_config
+from pretrain.build import Config, Run
 
 KINDS = 'data','activation','loss','gradient','parameter'
 EVERY,BAD = 3,4  # steps between saves, bad steps in a row that end a run which skips
 
 def run_of(tmp, out, *over):
     quiet = ['sample.every=0', 'sample.prompts=[]', 'eval.tokens=200', 'eval.every=0', 'preflight.at_start=false', f'train.save_every={EVERY}', f'optim.max_bad={BAD}']
-    return Run(load_config(Config, overrides=[*SMALL, f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/{out}', *quiet, *over]), say=None)
+    return Run(read_config(Config, overrides=[*SMALL, f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/{out}', *quiet, *over]), say=None)
 
 def plant(run, kind, value, steps):
     "From now on, training on the data of these steps meets `value` somewhere"

@@ -4,11 +4,11 @@ from common import Row, fault
 from helpers import write_texts
 from _lab import Lab, both_cores, server
 from damage import parts
-from pretrain.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
-from pretrain.corpus import CorpusConfig
-from pretrain.prepare import PrepareConfig, get_tokenizer, prepare
-from pretrain.tokenizer import TokenizerConfig
-from pretrain.track import MetricsLog, read_metrics
+from pretrain.store.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+from pretrain.data.corpus import CorpusConfig
+from pretrain.data.prepare import PrepareConfig, get_tokenizer, prepare
+from pretrain.data.tokenizer import TokenizerConfig
+from pretrain.store.log import MetricsLog, read_metrics
 
 def settings(tmp): return CorpusConfig(train=(f'{tmp}/text',)), TokenizerConfig(vocab_size=300), PrepareConfig(cache=f'{tmp}/cache', workers=1, shard_chars=20_000)
 def tokenizer(tmp): d,t,p = settings(tmp); return get_tokenizer(d, t, p, say=lambda s: None)

@@ -4,8 +4,8 @@ import numpy as np
 from common import Row, fault
 from damage import PAGE, payloads
 from operations import begin, hashes, preparation, settings
-from pretrain.prepare import INDEX, get_tokenizer, prepare, verify_file
-from pretrain.tokenizer import JSON_FILE, RANKS_FILE, SPECIALS, SPLIT, Tokenizer, fingerprint, rank_lines
+from pretrain.data.prepare import INDEX, get_tokenizer, prepare, verify_file
+from pretrain.data.tokenizer import JSON_FILE, RANKS_FILE, SPECIALS, SPLIT, Tokenizer, fingerprint, rank_lines
 
 KINDS = 'bin','lens','json'
 VALUES = None,True,'x','',-1,0,1,1.5,2**31,2**63,10**400,[],[1],{},{'a': 1},'../../escaped','\x1b[2J\n','é'*1000  # what may stand in the place of any other value

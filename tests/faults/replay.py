@@ -11,11 +11,11 @@ from unittest.mock import patch
 from common import Row, fault
 from damage import PAGE, parts
 from helpers import write_texts
-from pretrain.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint, save_checkpoint
-from pretrain.corpus import CorpusConfig
-from pretrain.prepare import INDEX, PrepareConfig, Tokens, prepare
-from pretrain.tokenizer import SPLIT, Tokenizer
-from pretrain.track import MetricsLog, read_metrics
+from pretrain.store.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint, save_checkpoint
+from pretrain.data.corpus import CorpusConfig
+from pretrain.data.prepare import INDEX, PrepareConfig, Tokens, prepare
+from pretrain.data.tokenizer import SPLIT, Tokenizer
+from pretrain.store.log import MetricsLog, read_metrics
 
 class Killed(BaseException): "The process ends here"
 
@@ -157,7 +157,7 @@ def tried(base, ops, tmp, rng, most, ok, start=0, step=1):
         if k<len(ops): disk.do(*ops[k])
     return n,held
 
-def found(root):
+def brief(root):
     "Step of what would be resumed, 0 when there has never been any; None when all is lost"
     try: path,_ = newest_checkpoint(root)
     except CheckpointError: return None
@@ -177,14 +177,14 @@ def saving(full, rng, tmp):
     for what,old,step in (('first save',0,20), ('save and retention',10,20), ('the same step again',20,20)):
         base,work = start(old)
         ops = record(save(work, step), work)
-        n,held = tried(base, ops, tmp, rng, most, lambda d, done: found(d/RUN) in ((step,) if done else (old,step)), step=stride)
+        n,held = tried(base, ops, tmp, rng, most, lambda d, done: brief(d/RUN) in ((step,) if done else (old,step)), step=stride)
         rows.append(Row(f'power cut during {what}: the old or the new checkpoint is there and intact, after it the new one', n, held, f'{len(ops)} operations'))
     n = held = 0
     for die in [i for i in range(1, len(ops)) if full or ops[i-1][0]=='rename']:   # the short form: right after each change of a checkpoint's name
         base,work = start(20)
         first = record(save(work, 20), work, die)
         second = record(save(work, 20), work)
-        a,b = tried(base, first+second, tmp, rng, 4, lambda d, done: found(d/RUN)==20, start=len(first), step=3)
+        a,b = tried(base, first+second, tmp, rng, 4, lambda d, done: brief(d/RUN)==20, start=len(first), step=3)
         n += a; held += b
     rows.append(Row('killed while the same step is saved again, and power cut during the next save: the checkpoint is there and intact', n, held, 'killed at any operation'))
     return rows

@@ -2,9 +2,9 @@
 import shutil
 from common import Row, fault
 from _lab import Lab, both_cores
-from pretrain.loader import LoaderConfig, plan_epoch
-from pretrain.prepare import Tokens
-from pretrain.schedule import ScheduleConfig, n_warmdown
+from pretrain.data.loader import LoaderConfig, plan_epoch
+from pretrain.data.prepare import Tokens
+from pretrain.model.schedule import ScheduleConfig, n_warmdown
 import _child
 
 DOCS,ROWS,WARMUP,WARMDOWN,EVAL = 2,8,5,.4,4  # documents of the corpus, rows of a batch, steps of the rise, share of the fall, steps between validations

@@ -5,7 +5,7 @@ from unittest.mock import patch
 import torch
 from common import Row, fault
 from pretrain import checkpoint
-from pretrain.checkpoint import CheckpointConfig, Saver, tensor_chunks
+from pretrain.store.checkpoint import CheckpointConfig, Saver, tensor_chunks
 
 @fault
 def save_times(full, seed, tmp):
