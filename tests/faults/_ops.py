@@ -43,7 +43,7 @@ def does(what, tmp): quiet(); body(what, tmp); os._exit(0)
 
 def full_disk(watch, after, error=errno.ENOSPC, op='write'):
     "Plant for a training child: from now on, saves find a disk that takes `after` more bytes"
-    from pretrain import checkpoint
+    from pretrain.store import checkpoint
     real,left = checkpoint.save_checkpoint,[after]
     def mine(): return threading.current_thread().name.startswith('save ')  # the watching goes on writing
     def write(fd, b, w=os.write):
@@ -64,9 +64,9 @@ def full_disk(watch, after, error=errno.ENOSPC, op='write'):
 def vanish(watch, step):
     "Plant: the run's directory is removed while it trains"
     import shutil
-    from pretrain import train
-    real = train.Run.update
+    from pretrain import build
+    real = build.Run.update
     def update(run):
         if run.n_step==step: shutil.rmtree(run.out)
         return real(run)
-    train.Run.update = update
+    build.Run.update = update

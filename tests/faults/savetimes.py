@@ -4,7 +4,7 @@ from statistics import median
 from unittest.mock import patch
 import torch
 from common import Row, fault
-from pretrain import checkpoint
+from pretrain.store import checkpoint
 from pretrain.store.checkpoint import CheckpointConfig, Saver, tensor_chunks
 
 @fault
