@@ -6,11 +6,11 @@
 __all__ = ['FIXED', 'SAME', 'CONTENT', 'FREE', 'APART', 'OWN', 'DIGITS', 'flat', 'can_allow', 'Comparison', 'refuse_key',
            'refuse_content', 'compare_runs']
 
-# %% ../../nbs/train/identity.ipynb #6a12a06e
+# %% ../../nbs/train/identity.ipynb #5c929771
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-# %% ../../nbs/train/identity.ipynb #cc30aac4
+# %% ../../nbs/train/identity.ipynb #a23084df
 def flat(
     table:dict, # Nested, as `to_dict` makes it
     at:str='',  # Name of the table, with a dot
@@ -20,7 +20,7 @@ def flat(
         if isinstance(v, dict): yield from flat(v, f'{at}{k}.')
         else: yield f'{at}{k}', tuple(v) if isinstance(v, list) else v
 
-# %% ../../nbs/train/identity.ipynb #cd7e4884
+# %% ../../nbs/train/identity.ipynb #f101105b
 FIXED = ('model.', 'optim.matrix')                    # tensors would have no place
 SAME = ('seed', 'loader.', 'optim.', 'guard.spike')   # settings that train.allow may accept
 CONTENT = ('train', 'valid', 'precision')             # what is compared by fingerprint or name, and may be accepted
@@ -33,7 +33,7 @@ def can_allow(
     "Is it something that needs leave, and can have it?"
     return key in CONTENT or key.startswith(SAME) and not key.startswith(FIXED)
 
-# %% ../../nbs/train/identity.ipynb #35d8f542
+# %% ../../nbs/train/identity.ipynb #62b53330
 @dataclass
 class Comparison:
     "What a run that goes on differs in"
@@ -51,7 +51,7 @@ class Comparison:
         self.news.append(f'changed: {text}')
         self.changed[name] = [old,new]
 
-# %% ../../nbs/train/identity.ipynb #bd06d6a5
+# %% ../../nbs/train/identity.ipynb #5541f1a9
 OWN = 'give the new run its own `out`'  # what always works
 DIGITS = 16                             # of a fingerprint that a message shows
 
@@ -62,12 +62,13 @@ def refuse_key(
     allow:tuple, # `train.allow`
 )->str:          # '' if it may differ
     "May a setting differ? The answer names what would work"
-    if key in FREE or key in allow or not key.startswith((*FIXED,*SAME)): return ''
+    if key in FREE or not key.startswith((*FIXED,*SAME)): return ''
+    if key in allow and can_allow(key): return ''
     leave = '' if key.startswith(FIXED) else f', or accept the difference with train.allow={key}'
     fix = f'set {key} back, or {OWN}' if not leave else f'set {key} back, {OWN}{leave}'
     return f'was trained with {key} = {old!r}, the config says {new!r}; {fix}'
 
-# %% ../../nbs/train/identity.ipynb #33c0d09a
+# %% ../../nbs/train/identity.ipynb #2bc282ff
 def refuse_content(
     name:str,    # What is compared by fingerprint
     old:str,     # Before
@@ -77,7 +78,7 @@ def refuse_content(
     leave = f', or accept the difference with train.allow={name}' if name in CONTENT else ''
     return f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}; the run would not be the same: restore it, {OWN}{leave}'
 
-# %% ../../nbs/train/identity.ipynb #7951f6a1
+# %% ../../nbs/train/identity.ipynb #c5f29b4b
 def compare_runs(
     was:dict,       # `config`, `identity` and `place` of the run that stopped
     now:dict,       # The same of the one that wants to go on; configs have the same keys
@@ -92,7 +93,7 @@ def compare_runs(
     for name,new in now['identity'].items():
         old = was['identity'][name]
         if old==new: continue
-        if name not in allow: return Comparison(refuse_content(name, old, new))
+        if name not in allow or not can_allow(name): return Comparison(refuse_content(name, old, new))
         res.change(name, old, new, f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}')
     for k in keys: res.change(k, before.get(k), after[k], f'{k} = {before.get(k)!r} before, {after[k]!r} now')
     for name,new in now['place'].items():

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['BF16_CAPABILITY', 'usable', 'pick_device', 'pick_precision', 'Machine', 'start_machine', 'seed_all']
 
-# %% ../../nbs/train/machine.ipynb #fb614ce5
+# %% ../../nbs/train/machine.ipynb #822f8036
 import importlib.metadata, random
 from contextlib import nullcontext
 from dataclasses import dataclass
 import numpy as np, torch
 from ..base.dist import local_rank, setup, world
 
-# %% ../../nbs/train/machine.ipynb #b99bb53b
+# %% ../../nbs/train/machine.ipynb #c30fbb40
 def usable(
     name:str,       # Such as `cpu`, `cuda` or `cuda:1`
 )->torch.device:    # ValueError where it can't be used
@@ -25,7 +25,7 @@ def usable(
         raise ValueError(f"train.device: {name!r} is not usable here ({why}); 'cpu' and 'auto' always work") from None
     return device
 
-# %% ../../nbs/train/machine.ipynb #65206f98
+# %% ../../nbs/train/machine.ipynb #3fa1b763
 def pick_device(
     want:str='auto',        # `train.device`
 )->tuple[torch.device,str]: # The device, and why
@@ -38,7 +38,7 @@ def pick_device(
     if device.type=='cuda' and device.index is None: device = torch.device('cuda', local_rank())
     return device, 'asked for'
 
-# %% ../../nbs/train/machine.ipynb #078df886
+# %% ../../nbs/train/machine.ipynb #3f5872b0
 BF16_CAPABILITY = (8,0)  # NVIDIA Ampere, CUDA C++ programming guide, table of features per compute capability
 
 def pick_precision(
@@ -53,7 +53,7 @@ def pick_precision(
     if (major,minor)>=BF16_CAPABILITY: return torch.bfloat16, f'{name} has it'
     return torch.float32, f'{name} has no fast bfloat16'
 
-# %% ../../nbs/train/machine.ipynb #a70f22d2
+# %% ../../nbs/train/machine.ipynb #51415c2f
 @dataclass(frozen=True)
 class Machine:
     "Where a run computes, how exactly, and why so"
@@ -79,7 +79,7 @@ class Machine:
         versions = {p: importlib.metadata.version(p) for p in ('torch','numpy','tiktoken')}
         return dict(versions, device=self.device.type, threads=torch.get_num_threads(), processes=world())
 
-# %% ../../nbs/train/machine.ipynb #f4299dac
+# %% ../../nbs/train/machine.ipynb #c43324a7
 def start_machine(
     device:str='auto',    # `train.device`
     precision:str='auto', # `train.precision`
@@ -92,7 +92,7 @@ def start_machine(
     dtype,why_dtype = pick_precision(precision, where)
     return Machine(where, dtype, why, why_dtype)
 
-# %% ../../nbs/train/machine.ipynb #32d8e8b7
+# %% ../../nbs/train/machine.ipynb #928a288e
 def seed_all(
     seed:int,  # `seed`
 ):

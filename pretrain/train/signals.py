@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['STOPS', 'SAVES', 'stop_signals', 'HoldSignals']
 
-# %% ../../nbs/train/signals.ipynb #ba4c71ad
+# %% ../../nbs/train/signals.ipynb #1d476794
 import signal, threading
 
-# %% ../../nbs/train/signals.ipynb #c70b69ea
+# %% ../../nbs/train/signals.ipynb #246d93b3
 STOPS = tuple(getattr(signal, n) for n in ('SIGINT','SIGTERM','SIGHUP') if hasattr(signal, n))
 SAVES = tuple(getattr(signal, n) for n in ('SIGUSR1',) if hasattr(signal, n))
 
@@ -17,7 +17,7 @@ def stop_signals()->tuple: # Numbers
     hang_up = getattr(signal, 'SIGHUP', None)
     return tuple(s for s in STOPS if s!=hang_up or signal.getsignal(s)!=signal.SIG_IGN)
 
-# %% ../../nbs/train/signals.ipynb #99e16b02
+# %% ../../nbs/train/signals.ipynb #173ad2a8
 class HoldSignals:
     "Inside `with`, a signal to stop only sets `.hit` to its number, SIGUSR1 sets `.save`; a second SIGINT raises KeyboardInterrupt"
     def __init__(self): self.hit,self.save,self.depth,self.old = 0,False,0,{}
