@@ -30,11 +30,14 @@ from .train.guard import Guard
 from .model.optim import OptimConfig, build_optim
 from .train.gradients import clip_grads
 from .model.schedule import ScheduleConfig, check_schedule, lr_mult
-from .train.metrics import RECENT, Clock, Ema, MetricsConfig, eta, mfu, peak_flops, sync_of
+from .train.machine import sync_of
+from .train.metrics import Clock, Ema, MetricsConfig, RECENT, eta
+from .train.mfu import mfu, peak_flops
 from .store.log import MetricsLog, read_metrics
 from .train.progress import Progress, TrackConfig
 from .base.screen import printable
-from .store.checkpoint import CheckpointConfig, Saver, load_checkpoint, newest_checkpoint, rng_state, set_rng_state
+from .store.checkpoint import (
+    CheckpointConfig, Saver, load_checkpoint, newest_checkpoint, rng_state, set_rng_state)
 from .eval.bpb import EvalConfig, bits_per_byte, counted, yardsticks
 from .eval.core import CoreConfig, core_eval
 from .eval.preflight import PreflightConfig, Report, preflight
