@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LOGS', 'TrainConfig', 'Loop']
 
-# %% ../../nbs/train/loop.ipynb #9d629b99
+# %% ../../nbs/train/loop.ipynb #110f14a5
 import math
 from collections import deque
 from collections.abc import Callable
@@ -25,13 +25,13 @@ from .gradients import accumulate, clip_grads, reduce_grads
 from .guard import Guard
 from .identity import compare_runs
 from .machine import Machine, sync_of
-from .metrics import RECENT, Clock, Ema, eta
+from .metrics import Clock, Ema, RECENT, eta
 from .mfu import Peak, mfu
 from .progress import TrackConfig
-from .signals import STOPS, HoldSignals
+from .signals import HoldSignals, STOPS
 from .state import State
 
-# %% ../../nbs/train/loop.ipynb #e8b4dd9d
+# %% ../../nbs/train/loop.ipynb #058bb4f7
 @section
 class TrainConfig:
     "How long a run is, and on what it runs"
@@ -44,7 +44,7 @@ class TrainConfig:
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
     allow:tuple[str,...] = () # Differences that a resumed run accepts though it will not be the same run: keys such as optim.lr, or train, valid, precision
 
-# %% ../../nbs/train/loop.ipynb #de39bd10
+# %% ../../nbs/train/loop.ipynb #881cbb1d
 class Loop:
     "A run in its directory: updates, and whatever is due after them"
     def __init__(self,
@@ -94,7 +94,7 @@ class Loop:
     def __repr__(self):
         return f'Run {self.out}: step {self.n_step:,} of {self.settings.steps:,}, loss {self.state.ema.value or math.nan:.4f}'
 
-# %% ../../nbs/train/loop.ipynb #b736cbdd
+# %% ../../nbs/train/loop.ipynb #173ab79d
 LOGS = ('metrics', 'samples')  # records that are cut back together
 
 @patch
@@ -133,7 +133,7 @@ def resume(self:Loop)->Loop: # Itself
     if is_main(): self.log,self.samples = (MetricsLog(self.out/f'{name}.jsonl', self.kept()) for name in LOGS)
     return self
 
-# %% ../../nbs/train/loop.ipynb #801105fa
+# %% ../../nbs/train/loop.ipynb #d043d533
 @patch
 def save(self:Loop,
     wait:bool=True,  # Return when it is on the disk, not when it is copied
@@ -158,7 +158,7 @@ def wait(self:Loop):
     try: self.saver.wait()
     finally: self.console.empty(self.saver.news)
 
-# %% ../../nbs/train/loop.ipynb #2ece0c15
+# %% ../../nbs/train/loop.ipynb #9011976d
 @patch
 def due(self:Loop,
     when,  # A number of steps, 0 = only at the end; or a function of the run
@@ -177,7 +177,7 @@ def ask(self:Loop,
         with self.clock(name): self.rec |= fn(self) or {}
     self.state.judge(self.rec)
 
-# %% ../../nbs/train/loop.ipynb #0cf4a81c
+# %% ../../nbs/train/loop.ipynb #8549d09f
 @patch
 def begin(self:Loop):
     "Once, before the first step of this process"
@@ -185,7 +185,9 @@ def begin(self:Loop):
     self.begun = True
     self.rec = dict(step=self.n_step)
     self.ask(self.before)
-    if is_main() and not self.n_step and len(self.rec)>1: self.log.append(self.rec)
+    if self.n_step: return
+    if is_main() and len(self.rec)>1: self.log.append(self.rec)
+    if self.state.guard.cfg.on_bad=='rollback': self.save()   # something to go back to
 
 @patch
 def write_record(self:Loop):
@@ -204,7 +206,7 @@ def save_due(self:Loop,
     better = c.best and self.state.best!=best
     return asked or better or self.due(self.settings.save_every) or self.due(c.keep_every)
 
-# %% ../../nbs/train/loop.ipynb #9e2fa02b
+# %% ../../nbs/train/loop.ipynb #e4bf771a
 @patch
 def loss(self:Loop, x, y, reduction='sum'):
     "The model's loss, in the precision of this run"
@@ -226,7 +228,7 @@ def record(self:Loop,
                eta_s=eta(self.dts, self.settings.steps-self.n_step-1), tokens=n_valid)
     return rec | dict(go={}, skip=dict(skipped=True), rollback=dict(rollback=True))[verdict]
 
-# %% ../../nbs/train/loop.ipynb #6e0fbaea
+# %% ../../nbs/train/loop.ipynb #69d21380
 @patch
 def update(self:Loop)->dict: # The step's record
     "One optimizer update, and what it measured"
@@ -262,7 +264,7 @@ def step(self:Loop)->dict: # The step's record, as it stands in `metrics.jsonl`
     if self.hold.interrupted: raise KeyboardInterrupt
     return self.rec
 
-# %% ../../nbs/train/loop.ipynb #2b891192
+# %% ../../nbs/train/loop.ipynb #bb63ba01
 @patch
 def last_checkpoint(self:Loop)->Path:
     "The newest intact one, once nothing is being written any more"
@@ -285,7 +287,7 @@ def roll_back(self:Loop):
               f'going on from step {self.n_step:,} past the data of {lost} steps '
               f'({guard.rollbacks} of {guard.cfg.max_rollbacks} times)')
 
-# %% ../../nbs/train/loop.ipynb #e22e9962
+# %% ../../nbs/train/loop.ipynb #f3d7c58e
 @patch
 def stopping(self:Loop)->int: # Number of the signal, or 0
     "Did any rank get a signal to stop?"
