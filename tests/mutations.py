@@ -39,7 +39,7 @@ MUTATIONS = [
              '    loss = accumulate(clipped, x, y, n_valid, c.train.micro_rows or len(x), self.device)\n    norm = clip_grads(self.params, 0)\n    reduce_grads(self.params)',
              'nbs/build.ipynb#Accumulation changes nothing'),
     Mutation('last partial validation batch dropped', 'eval/bpb', 'for c in range(calls):', 'for c in range(n_rows//(B*world)):', 'nbs/eval/bpb.ipynb#In batches'),
-    Mutation('text shown when a buffer is full', 'eval/generate', '\n    out.flush()\n', '\n', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted'),
+    Mutation('text shown when a buffer is full', 'base/screen', '\n    out.flush()', '', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted'),
     Mutation('markup of a sample taken over', 'eval/report', 'return escape(printable(text))', 'return printable(text)', 'nbs/eval/report.ipynb#One page'),
     Mutation('bpb by tokens instead of bytes', 'eval/bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/eval/bpb.ipynb#In batches'),
     Mutation('generators not restored', 'build', "    set_rng_state(tensors['rng'])\n", '', 'nbs/build.ipynb#Interrupted and resumed'),

@@ -7,7 +7,7 @@ import json, sys, torch
 import torch.nn.functional as F
 from dataclasses import asdict
 from pathlib import Path
-from pretrain.eval.bpb import bits_per_byte
+from pretrain.eval.bpb import bpb_of
 from pretrain.base.dist import cleanup, rank, setup, world
 from pretrain.data.prepare import Tokens
 
@@ -23,7 +23,7 @@ def loss_fn(ids, targets):
     return F.cross_entropy((h@head).flatten(0,1), targets.flatten(), ignore_index=-1, reduction='none').view_as(ids)
 
 before = torch.get_rng_state()
-out = [asdict(bits_per_byte(loss_fn, Tokens.from_docs(docs, V), n_bytes, T, rows, n_tok, rank(), world()))
+out = [asdict(bpb_of(loss_fn, Tokens.from_docs(docs, V), n_bytes, T, rows, n_tok, rank(), world()))
     for T,rows,n_tok in ((16,4,0), (16,5,333), (64,3,0), (1000,2,0), (7,1,100))]
 assert torch.equal(torch.get_rng_state(), before)
 Path(sys.argv[1], f'{world()}_{rank()}.json').write_text(json.dumps(dict(out=out, calls=calls)))

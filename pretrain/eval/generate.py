@@ -16,8 +16,7 @@ import torch
 
 from ..base.config import Frac, NatFloat, NatInt, PosInt
 from ..model.gpt import GPT, KVCache
-from ..base.screen import in_notebook
-from ..base.screen import printable
+from ..base.screen import in_notebook, printable, put
 
 # %% ../../nbs/eval/generate.ipynb #cell8
 def choices(
@@ -217,18 +216,13 @@ def sample_live(
 # %% ../../nbs/eval/generate.ipynb #live8
 REDRAW_S = 0.1   # least time between two drawings of a cell that grows [s]
 
-def _put(out, s):
-    try: out.write(s)
-    except UnicodeEncodeError: out.write(s.encode(out.encoding, 'replace').decode(out.encoding))
-    out.flush()
-
 def _in_stream(prompt, pieces, out):
     "Write a prompt and what follows, piece by piece; the line is ended, whatever happens"
     shown = printable if out.isatty() else str
     try:
-        _put(out, shown(prompt))
-        for s in pieces: _put(out, shown(s))
-    finally: _put(out, '\n')
+        put(out, shown(prompt))
+        for s in pieces: put(out, shown(s))
+    finally: put(out, '\n')
 
 def _in_cell(prompt, pieces):
     "One output under the cell, replaced as the text grows"
@@ -255,7 +249,7 @@ def write(
     try:
         for i,(prompt,pieces) in enumerate(sample_live(model, tok, cfg, say)):
             if cell: _in_cell(prompt, pieces); continue
-            if n>1: _put(out, f'--- {i+1} of {n}, seed {cfg.seed+i} ---\n')
+            if n>1: put(out, f'--- {i+1} of {n}, seed {cfg.seed+i} ---\n')
             _in_stream(prompt, pieces, out)
     except KeyboardInterrupt:
         if not cell: raise
