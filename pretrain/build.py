@@ -96,7 +96,8 @@ def rows_problems(
     "Do micro-batches divide the batch?"
     rows,micro = cfg.loader.batch_rows,cfg.train.micro_rows
     if micro and rows%micro:
-        yield 'train.micro_rows', f'loader.batch_rows = {rows} is not a multiple of it; {divisor_below(rows, micro)} divides it'
+        near = divisor_below(rows, micro)
+        yield 'train.micro_rows', f'loader.batch_rows = {rows} is not a multiple of it; {near} divides it'
 
 def core_problems(
     cfg:Config,  # To be checked
@@ -105,7 +106,7 @@ def core_problems(
     every,core = cfg.eval.every,cfg.core
     if not core.bundle or not every or core.every%every==0: return
     near = every*max(1, core.every//every)
-    yield 'core.every', f'CORE is measured together with validation: a multiple of eval.every = {every} works, such as {near}'
+    yield 'core.every', f'CORE is measured with validation: a multiple of eval.every = {every} works, such as {near}'
 
 # %% ../nbs/build.ipynb #1e4a84dd
 def config_dir()->Path:
@@ -129,7 +130,7 @@ def find_config(
 # %% ../nbs/build.ipynb #772d5da0
 def load_config(
     name=None,     # A file, the name of a shipped config, or a `Config`; None for defaults only
-    overrides=(),  # `key=value` as on the command line, or a dict of dotted keys and their values; they win over the file
+    overrides=(),  # `key=value` as on the command line, or a dict of dotted keys to values; they win over the file
     **keys,        # The same as names: `out='runs/x'`, `**{'train.steps': 50}`
 )->Config:         # ConfigError where anything is wrong: a line for each problem
     "The config of a run"
@@ -154,7 +155,8 @@ def read_data(
     "Tokenizer, training tokens, validation tokens, loader"
     rows = cfg.loader.batch_rows
     if rows%world():
-        raise ValueError(f'loader.batch_rows: {rows} rows do not divide over {world()} processes; a multiple of {world()} works')
+        raise ValueError(f'loader.batch_rows: {rows} rows do not divide over {world()} processes; '
+                         f'a multiple of {world()} works')
     tok = first(lambda: get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, say=say))
     prep = replace(cfg.prepare, verify=cfg.prepare.verify and local_rank()==0)
     train,valid = (first(lambda: prepare(cfg.data, tok, prep, split, say=say)) for split in ('train','valid'))
@@ -208,7 +210,7 @@ class Run(Loop):
     def __init__(self,
         cfg,        # A `Config`, a file, or the name of a shipped config
         say=print,  # Takes one line of news at a time; None keeps quiet and shows no progress
-        evals=None, # More evaluations: name to a function of the run giving a dict of numbers, called when validation is
+        evals=None, # More evaluations: name to a function of the run giving a dict of numbers; called with validation
         **keys,     # Any key of the config: `out='runs/x'`, `**{'train.steps': 50}`
     ):
         self.cfg = cfg = load_config(cfg, **keys)
@@ -223,8 +225,9 @@ class Run(Loop):
         console.say(describe_model(cfg, data.tok.vocab_size, peak))
         super().__init__(model, opt, data.loader, cfg.out, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
                          clip=cfg.optim.clip, guard=Guard(cfg.guard), ema_beta=cfg.metrics.ema_beta,
-                         flops=flops_per_token(cfg.model, data.tok.vocab_size), peak=peak, before=first_looks(cfg), after=later_looks(cfg),
-                         identity=identity_of(cfg, data, machine), todays=todays, machine=machine, console=console)
+                         flops=flops_per_token(cfg.model, data.tok.vocab_size), peak=peak,
+                         before=first_looks(cfg), after=later_looks(cfg), identity=identity_of(cfg, data, machine),
+                         todays=todays, machine=machine, console=console)
         self.resume()
         if is_main(): self.write_dir()
 
@@ -275,8 +278,9 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
     if not c.bundle or not (self.done or c.every and self.n_step%c.every==0): return {}
     with self.machine.autocast():
         try:
+            keep = core_dir(self.out, self.n_step, c.max_per_task)
             res = evaluate_core(self.model, self.tok, c.bundle, c.max_per_task, self.cfg.model.seq_len, c.batch_tokens,
-                                rank=rank(), world=world(), resume_dir=core_dir(self.out, self.n_step, c.max_per_task), fresh=True)
+                                rank=rank(), world=world(), resume_dir=keep, fresh=True)
         except ValueError as e:   # a question that cannot be asked must not end the training
             self.note(f'core       not evaluated: {e}')
             return {}
@@ -355,8 +359,9 @@ def check(self:Run,
     c = self.cfg
     with self.clock('eval'):
         return preflight(self.model, self.loader, self.data.train, self.data.valid, self.tok, out=self.out,
-                         keep=c.checkpoint.most(c.train.steps), cfg=c.preflight, optim=c.optim, dtype=self.machine.dtype,
-                         micro_rows=c.train.micro_rows, step=self.n_step, short=short, overfit=overfit, say=say)
+                         keep=c.checkpoint.most(c.train.steps), cfg=c.preflight, optim=c.optim,
+                         dtype=self.machine.dtype, micro_rows=c.train.micro_rows, step=self.n_step,
+                         short=short, overfit=overfit, say=say)
 
 @patch
 def first_check(self:Run):
@@ -403,7 +408,8 @@ def load_model(
     if not (out/'config.toml').is_file(): raise FileNotFoundError(f'{out}: not a run directory (no config.toml in it)')
     cfg,tok = load_config(out/'config.toml'),Tokenizer.load(out/'tokenizer')
     path,_ = newest_checkpoint(out/'checkpoints')
-    if path is None: raise FileNotFoundError(f'{out}: no checkpoint yet; train.save_every, Ctrl-C or the end of the run writes one')
+    if path is None:
+        raise FileNotFoundError(f'{out}: no checkpoint yet; train.save_every, Ctrl-C or the end of the run writes one')
     tensors,state = load_checkpoint(path)
     model = GPT(cfg.model, tok.vocab_size)
     model.load_state_dict(tensors['model'])

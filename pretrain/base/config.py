@@ -542,12 +542,20 @@ def read_config(
     cls,           # Root dataclass
     path=None,     # TOML or JSON file, `None` for defaults only
     overrides=(),  # `key=value` arguments; they win over the file
+    base=None,
 ):                 # An instance of `cls`; `ConfigError` if anything is wrong
     "A config from its defaults, a file and the command line"
     bad = []
     def say(*row): bad.append(row)
     srcs = read_chain(path, say) if path is not None else []
-    srcs += [override(cls, o, say) for o in ([overrides] if isinstance(overrides, str) else overrides)]
+    if base is not None: srcs = [Source('config', to_dict(base))]
+    def nest(k,v):
+        for p in reversed(k.split('.')): v={p:v}
+        return v
+    for o in ([overrides] if isinstance(overrides, (str,dict)) else overrides):
+        if isinstance(o, dict):
+            for k,v in o.items(): srcs.append(Source('overrides', nest(k, list(v) if isinstance(v, tuple) else v)))
+        else: srcs.append(override(cls, o, say))
     return assemble(cls, srcs, bad)
 
 # %% ../../nbs/base/config.ipynb #cell119

@@ -39,10 +39,10 @@ class TrainConfig:
     micro_rows:NatInt = 0 # Rows of one forward and backward on one rank, 0 = the rank's whole share [rows]
     save_every:NatInt = 0 # Steps between checkpoints, 0 = only at the end [steps]
     device:str = 'auto' # `auto`, `cpu`, `cuda`, `cuda:1`, `mps` …
-    precision:Literal['auto','float32','bfloat16'] = 'auto' # Of the matrix products; parameters and moments stay float32
+    precision:Literal['auto','float32','bfloat16'] = 'auto' # Of matrix products; parameters and moments stay float32
     compile:bool = False # Compile the forward and backward with `torch.compile`
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
-    allow:tuple[str,...] = () # Differences that a resumed run accepts though it will not be the same run: keys such as optim.lr, or train, valid, precision
+    allow:tuple[str,...] = () # Differences to accept though it is another run then: keys as optim.lr, or train, valid, precision
 
 # %% ../../nbs/train/loop.ipynb #881cbb1d
 class Loop:
@@ -92,7 +92,8 @@ class Loop:
     def done(self): return self.n_step>=self.settings.steps
     def note(self, text): self.console.note(text)
     def __repr__(self):
-        return f'Run {self.out}: step {self.n_step:,} of {self.settings.steps:,}, loss {self.state.ema.value or math.nan:.4f}'
+        loss = self.state.ema.value or math.nan
+        return f'Run {self.out}: step {self.n_step:,} of {self.settings.steps:,}, loss {loss:.4f}'
 
 # %% ../../nbs/train/loop.ipynb #173ab79d
 LOGS = ('metrics', 'samples')  # records that are cut back together
@@ -115,7 +116,7 @@ def accept(self:Loop, path, saved):
 
 @patch
 def kept(self:Loop)->int:
-    "Last step whose records stay: what was logged before the first step counts only where it isn't about to be done again"
+    "Last step whose records stay; those of step 0 only where they aren't about to be made again"
     return self.n_step if self.n_step or self.begun else -1
 
 @patch

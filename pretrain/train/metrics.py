@@ -10,6 +10,7 @@ import math, time
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from statistics import median
+from fastcore.basics import patch
 from ..base.config import Frac, NatFloat, section
 
 # %% ../../nbs/train/metrics.ipynb #cell9
@@ -52,12 +53,13 @@ class Ema:
 class MetricsConfig:
     "How a run is measured; nothing here changes what is trained"
     ema_beta:Frac = 0.9       # Memory of the smoothed loss, under 1
-    peak_tflops:NatFloat = 0. # Peak of one device in the precision of training; 0 = from the table, else measured [TFLOPS]
+    peak_tflops:NatFloat = 0. # Peak of one device in the precision of training; 0 = table, else measured [TFLOPS]
 
     def problems(self)->list[tuple[str,str]]:
         "What bounds on single fields can't say"
         if self.ema_beta<1: return []
-        return [('ema_beta', f'ema_beta = {self.ema_beta:g} would never take in a value; a value under 1 works, such as 0.9')]
+        fix = 'would never take in a value; a value under 1 works, such as 0.9'
+        return [('ema_beta', f'ema_beta = {self.ema_beta:g} {fix}')]
 
 # %% ../../nbs/train/metrics.ipynb #cell23
 PHASES = ('train', 'data', 'eval', 'sample', 'save', 'compile') # What a run spends time on
@@ -73,7 +75,7 @@ class Clock:
         self.secs = dict.fromkeys((*PHASES, *names), 0.)
         self.laps = dict(self.secs)
 
-    def _charge(self):
+    def charge(self):
         "Give the time since the last call to the phase that's open"
         if self.sync: self.sync()
         t = self.now()
@@ -82,46 +84,52 @@ class Clock:
 
     @contextmanager
     def __call__(self,
-        phase:str, # One of `PHASES`
+        phase:str, # One of `PHASES`, or of `names`
     ):
         "Count the body as `phase`"
         if phase not in self.secs: raise ValueError(f'phase {phase!r}: expected one of {", ".join(self.secs)}')
-        self._charge()
+        self.charge()
         self.stack.append(phase)
         try: yield self
         finally:
-            self._charge()
+            self.charge()
             self.stack.pop()
 
-    def seconds(self,
-        phase:str='train', # One of `PHASES`
-    )->float:              # Up to now, also while the phase is open
-        "Seconds spent in a phase, over all sessions of the run"
-        self._charge()
-        return self.secs[phase]
-
-    def lap(self,
-        phase:str='train', # One of `PHASES`
-    )->float:              # For one step: `dt_s`
-        "Seconds in a phase since its last `lap`"
-        s = self.seconds(phase)
-        dt,self.laps[phase] = s-self.laps[phase],s
-        return dt
-
-    def state_dict(self)->dict[str,float]:
-        "Seconds of each phase, for the checkpoint"
-        self._charge()
-        return dict(self.secs)
-
-    def load_state_dict(self,
-        state:dict[str,float], # From `state_dict`
-    ):
-        "Go on counting from there"
-        self._charge()
-        self.secs = {**dict.fromkeys(self.secs, 0.), **state}
-        self.laps = dict(self.secs)
-
     def __repr__(self): return 'Clock(' + ', '.join(f'{k} {v:.1f}s' for k,v in self.secs.items() if v) + ')'
+
+# %% ../../nbs/train/metrics.ipynb #6aabb428
+@patch
+def seconds(self:Clock,
+    phase:str='train', # One of its phases
+)->float:              # Up to now, also while the phase is open
+    "Seconds spent in a phase, over all sessions of the run"
+    self.charge()
+    return self.secs[phase]
+
+@patch
+def lap(self:Clock,
+    phase:str='train', # One of its phases
+)->float:              # For one step: `dt_s`
+    "Seconds in a phase since its last `lap`"
+    s = self.seconds(phase)
+    dt,self.laps[phase] = s-self.laps[phase],s
+    return dt
+
+# %% ../../nbs/train/metrics.ipynb #c535700e
+@patch
+def state_dict(self:Clock)->dict[str,float]:
+    "Seconds of each phase, for the checkpoint"
+    self.charge()
+    return dict(self.secs)
+
+@patch
+def load_state_dict(self:Clock,
+    state:dict[str,float], # From `state_dict`
+):
+    "Go on counting from there"
+    self.charge()
+    self.secs = {**dict.fromkeys(self.secs, 0.), **state}
+    self.laps = dict(self.secs)
 
 # %% ../../nbs/train/metrics.ipynb #cell34
 RECENT = 50 # steps that an estimate looks back on

@@ -49,7 +49,7 @@ PEAKS = [
     (r'(NVIDIA |Tesla )?V100-PCIE-(16|32)GB', ('float16',), 112., 'NVIDIA V100 data sheet, PCIe'),
     (r'(NVIDIA |Tesla )?V100S-PCIE-32GB', ('float16',), 130., 'NVIDIA V100 data sheet, V100S'),
     (r'(NVIDIA |Tesla )?T4', ('float16',), 65., 'NVIDIA T4 data sheet'),
-    (r'AMD Instinct MI250X', HALF, 383/2, 'AMD MI250X data sheet, 383 for the two dies that torch shows as two devices'),
+    (r'AMD Instinct MI250X', HALF, 383/2, 'AMD MI250X data sheet, 383 for both dies, which torch shows as two devices'),
     (r'AMD Instinct MI300X', HALF, 1307.4, 'AMD MI300X data sheet'),
     (r'AMD Instinct MI325X', HALF, 1307.4, 'AMD MI325X data sheet'),
 ]
@@ -59,8 +59,9 @@ def table_peak(
     dtype:torch.dtype, # Precision of the matrix products
 )->Peak|None:          # None when the table has no row for this device in this precision
     "Look a device up in `PEAKS`"
-    for pat,kinds,tflops,source in PEAKS:
-        if str(dtype).removeprefix('torch.') in kinds and re.fullmatch(pat, name): return Peak(tflops*1e12, source)
+    kind = str(dtype).removeprefix('torch.')
+    for pattern,kinds,tflops,source in PEAKS:
+        if kind in kinds and re.fullmatch(pattern, name): return Peak(tflops*1e12, source)
 
 # %% ../../nbs/train/mfu.ipynb #cell50
 def measured_peak(
@@ -84,11 +85,14 @@ def measured_peak(
         run()
         return run
     run = product(n)
-    while n<max_n and run()*8<budget_s*share: n *= 2; run = product(n)
+    while n<max_n and run()*8<budget_s*share:
+        n *= 2
+        run = product(n)
     best,t0 = run(),time.perf_counter()
     while time.perf_counter()-t0<budget_s: best = min(best, run())
     what = f'{torch.get_num_threads()} threads' if torch.device(device).type=='cpu' else str(device)
-    return Peak(2*n*n*n/best, f'measured: best of {str(dtype).removeprefix("torch.")} products of {n}x{n} on {what}')
+    kind = str(dtype).removeprefix('torch.')
+    return Peak(2*n*n*n/best, f'measured: best of {kind} products of {n}x{n} on {what}')
 
 # %% ../../nbs/train/mfu.ipynb #cell55
 def peak_flops(
@@ -99,5 +103,7 @@ def peak_flops(
     "Peak of one device, and who says so"
     device = torch.device(device)
     if override: return Peak(override*1e12, 'metrics.peak_tflops')
-    try: return (device.type=='cuda' and table_peak(torch.cuda.get_device_name(device), dtype)) or measured_peak(device, dtype)
+    try:
+        known = table_peak(torch.cuda.get_device_name(device), dtype) if device.type=='cuda' else None
+        return known or measured_peak(device, dtype)
     except (RuntimeError, AssertionError, AttributeError) as e: return Peak(None, f'n/a: {str(e).splitlines()[0]}')

@@ -85,7 +85,8 @@ class Progress:
         out=None,                 # Stream to write to; None is standard output
     ):
         self.total,self.start,self.step,self.cfg = total,start,start,cfg
-        self.t0,self.drawn,self.draw_s = time.monotonic(),-math.inf,0.   # when it began, was drawn last, and how long that took
+        self.t0 = time.monotonic()                 # when it began [s]
+        self.drawn,self.draw_s = -math.inf,0.      # when it was drawn last, and how long that took [s]
         self.curves = {k: Thin() for k in CURVES}
         self.latest = {}
         for r in history: self.remember(r)

@@ -19,7 +19,7 @@ def stop_signals()->tuple: # Numbers
 
 # %% ../../nbs/train/signals.ipynb #173ad2a8
 class HoldSignals:
-    "Inside `with`, a signal to stop only sets `.hit` to its number, SIGUSR1 sets `.save`; a second SIGINT raises KeyboardInterrupt"
+    "Inside `with`, a signal to stop only sets `.hit`, SIGUSR1 sets `.save`; a second SIGINT raises KeyboardInterrupt"
     def __init__(self): self.hit,self.save,self.depth,self.old = 0,False,0,{}
 
     def __enter__(self):

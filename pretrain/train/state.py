@@ -36,7 +36,8 @@ def judge(self:State,
 ):
     "Remember the best validation so far"
     if 'val_bpb' not in rec: return
-    if self.best is None or rec['val_bpb']<self.best['val_bpb']: self.best = dict(step=rec['step'], val_bpb=rec['val_bpb'])
+    if self.best is None or rec['val_bpb']<self.best['val_bpb']:
+        self.best = dict(step=rec['step'], val_bpb=rec['val_bpb'])
 
 # %% ../../nbs/train/state.ipynb #a05a2f30
 PARTS = ('ema', 'guard', 'clock')       # have a state of their own
