@@ -22,7 +22,7 @@ from .data.corpus import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
 from .data.prepare import PrepareConfig, get_tokenizer, prepare
 from .data.tokenizer import Tokenizer, TokenizerConfig
-from .eval.bpb import EvalConfig, bits_per_byte, counted, yardsticks
+from .eval.bpb import EvalConfig, bpb_of, counted, yardsticks
 from .eval.core import CoreConfig, core_dir, evaluate_core, read_bundle
 from .eval.generate import SampleConfig, sample, write
 from .eval.preflight import PreflightConfig, Report, preflight
@@ -265,7 +265,7 @@ def validate(self:Run)->dict: # `val_bpb`, `val_loss`, and what the other evalua
     "Bits per byte on the validation tokens, and the other evaluations"
     c,device = self.cfg,self.machine.device
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
-    v = bits_per_byte(loss, self.data.valid, self.tok.n_bytes, c.model.seq_len, c.eval.rows,
+    v = bpb_of(loss, self.data.valid, self.tok.n_bytes, c.model.seq_len, c.eval.rows,
                       n_tok=c.eval.tokens, rank=rank(), world=world())
     res = dict(val_bpb=v.bpb, val_loss=v.loss) | self.measure_core()
     for fn in self.evals.values(): res |= fn(self)
