@@ -87,6 +87,8 @@ class Loop:
     @property
     def n_step(self): return self.state.step
     @property
+    def best(self): return self.state.best
+    @property
     def clock(self): return self.state.clock
     @property
     def done(self): return self.n_step>=self.settings.steps
