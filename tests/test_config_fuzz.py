@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import is_dataclass
 import pytest
 from helpers import pretrain
-from pretrain.base.config import MAX_INT, ConfigError, check_config, describe, leaves, to_dict, to_toml, toml_value, tree
-from pretrain.base.config import read_config
+from pretrain.base.config import ConfigError, check_config, describe, leaves, read_config, to_dict, to_toml, tree
+from pretrain.base.toml import MAX_INT, toml_value
 from pretrain.build import Config
 
 LIMIT = 2.     # seconds for one config, in process
