@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['MAX_INT', 'QUOTED', 'MAX_PARTS', 'LONG_KEY', 'BRACKETS', 'JSON_TOKEN', 'MAX_TRIES', 'MAX_BYTES', 'BOMS', 'toml_text',
-           'toml_value', 'mask', 'parse_toml', 'key_path', 'spans', 'Statement', 'statements', 'json_keys', 'Source',
-           'blame', 'toml_source', 'json_source', 'no_file', 'read_bytes', 'read_text', 'read_chain']
+           'toml_value', 'merge', 'nested', 'without', 'mask', 'parse_toml', 'key_path', 'spans', 'Statement',
+           'statements', 'json_keys', 'Source', 'blame', 'toml_source', 'json_source', 'no_file', 'read_bytes',
+           'read_text', 'read_chain']
 
-# %% ../../nbs/base/toml.ipynb #9018bad3
+# %% ../../nbs/base/toml.ipynb #f5f9594a
 import difflib, json, os, re, stat, tomllib
 from bisect import bisect
 from dataclasses import MISSING, dataclass, field
@@ -36,6 +37,30 @@ def toml_value(
     if isinstance(v, str): return toml_text(v)
     assert isinstance(v, (list, tuple)), f'{type(v)} has no form in TOML'
     return '[' + ', '.join(map(toml_value, v)) + ']'
+
+# %% ../../nbs/base/toml.ipynb #475ea04c
+def merge(
+    a:dict, b:dict,  # Nested tables
+)->dict:             # `b` on top of `a`
+    "Two tables in one"
+    return a | {k: merge(a[k], v) if isinstance(v, dict) and k in a else v for k,v in b.items()}
+
+def nested(
+    path,   # Keys from the root
+    v,      # A value
+)->dict:    # Tables with that one key
+    "A key by itself"
+    for k in reversed(path): v = {k: v}
+    return v
+
+def without(
+    d:dict,  # Nested tables
+    path,    # A key that they have
+)->dict:     # Others, also without tables that held nothing else
+    "Tables without a key"
+    k,*rest = path
+    inner = without(d[k], rest) if rest else {}
+    return {**d, k: inner} if inner else {o: v for o,v in d.items() if o!=k}
 
 # %% ../../nbs/base/toml.ipynb #cell42
 QUOTED = re.compile(r'''
@@ -77,7 +102,7 @@ def key_path(
         res += (k,)
     return res if d==0 else ()
 
-# %% ../../nbs/base/toml.ipynb #d27ccee6
+# %% ../../nbs/base/toml.ipynb #5a9aaaa0
 BRACKETS = re.compile(r'[\[{\]}\n]|\Z')
 
 def spans(
@@ -253,7 +278,7 @@ def no_file(
     near = difflib.get_close_matches(os.path.basename(path), near, 1)
     return f'no such file; did you mean {near[0]}?' if near else 'no such file; name a .toml or .json file'
 
-# %% ../../nbs/base/toml.ipynb #4bd49d8a
+# %% ../../nbs/base/toml.ipynb #2e3a2649
 MAX_BYTES = 2**16   # Roomy for a config, and small enough to refuse a data file named by mistake
 
 def read_bytes(
