@@ -4,11 +4,11 @@ number of files, and because some go through the real command line in a process 
 Keys, types and bounds are read from the dataclasses, so a new setting is fuzzed from the day it exists."""
 import json, random, re, signal, time
 from contextlib import contextmanager
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 import pytest
 from helpers import pretrain
-from pretrain.base.config import MAX_INT, ConfigError, check_config, describe, leaves, to_dict, to_toml, toml_value, tree
-from pretrain.base.config import read_config
+from pretrain.base.config import ConfigError, describe, leaves, read_config, to_dict, to_toml, tree
+from pretrain.base.toml import MAX_INT, toml_value
 from pretrain.build import Config
 
 LIMIT = 2.     # seconds for one config, in process
@@ -284,6 +284,14 @@ def test_command_line_mistakes():
         with pytest.raises(ConfigError) as e: read_config(Config, None, [f'{dots(p)}={spell(v, "toml")}'])
         assert len(e.value.problems)==1 and e.value.problems[0].startswith(f'command line: {dots(key or ())}'), e.value
 
+def test_mistakes_in_python():
+    for i in range(100):
+        rng = random.Random(f'python {i}')
+        ((p,v),),key,_ = rng.choice([misspelt, wrong_type])(rng, [], 'toml')
+        if isinstance(v, Raw): v = float(v)
+        with pytest.raises(ConfigError) as e: read_config(Config, None, {'.'.join(p): v})
+        assert len(e.value.problems)==1 and e.value.problems[0].startswith(f'overrides: {dots(key)} = '), e.value
+
 @contextmanager
 def alarm():
     "Stop what takes too long instead of waiting for it"
@@ -332,4 +340,5 @@ def test_good_configs_are_taken(tmp_path):
         for name,text in {'a.toml': to_toml(cfg), 'b.toml': describe(cfg), 'c.json': json.dumps(to_dict(cfg))}.items():
             (tmp_path/name).write_text(text, encoding='utf-8')
             assert read_config(Config, tmp_path/name)==cfg
-        assert check_config(cfg)==cfg==read_config(Config, None, [f'{dots(p)}={spell(v, "toml")}' for p,v in rows])
+        assert replace(cfg)==cfg==read_config(Config, None, [f'{dots(p)}={spell(v, "toml")}' for p,v in rows])
+        assert read_config(Config, None, {dots(p): v for p,v in rows})==cfg
