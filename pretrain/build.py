@@ -17,7 +17,7 @@ import torch
 from fastcore.basics import patch
 from .base.config import NatInt, assemble, read_config, section, to_dict, to_toml
 from .base.dist import first, is_main, local_rank, rank, world
-from .base.config import Source
+from .base.toml import Source
 from .data.corpus import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
 from .data.prepare import PrepareConfig, get_tokenizer, prepare
@@ -36,7 +36,7 @@ from .store.checkpoint import CheckpointConfig, load_checkpoint, newest_checkpoi
 from .store.files import lock_run, write_whole
 from .train.console import Console
 from .train.guard import Guard, GuardConfig
-from .train.identity import CONTENT, can_allow
+from .train.identity import CONTENT, can_allow, flat
 from .train.loop import Loop, TrainConfig
 from .train.machine import Machine, pick_device, seed_all, start_machine
 from .train.metrics import MetricsConfig
@@ -135,9 +135,9 @@ def load_config(
 )->Config:         # ConfigError where anything is wrong: a line for each problem
     "The config of a run"
     given = [overrides] if isinstance(overrides, (str,Mapping)) else [*overrides]
-    given += [keys] if keys else []
-    if isinstance(name, Config): return read_config(Config, base=name, overrides=given)
-    return read_config(Config, None if name is None else find_config(str(name)), given)
+    path = None if name is None or isinstance(name, Config) else find_config(str(name))
+    base = dict(flat(to_dict(name))) if isinstance(name, Config) else {}
+    return read_config(Config, path, [base, *given, keys])
 
 # %% ../nbs/build.ipynb #a7cde320
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from ..store.checkpoint import list_checkpoints
-from ..base.config import parse_toml
+from ..base.toml import parse_toml
 from ..base.words import brief, one_line
 from ..base.screen import fmt_time
 from ..base.screen import printable

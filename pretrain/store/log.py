@@ -10,7 +10,7 @@ import bisect, errno, json, math, os
 from collections.abc import Mapping
 from pathlib import Path
 from fastcore.basics import patch
-from ..base.config import MAX_INT
+from ..base.toml import MAX_INT
 from .files import sync_dir
 
 # %% ../../nbs/store/log.ipynb #cell12
