@@ -15,7 +15,8 @@ from html import escape
 import torch
 
 from ..base.config import Frac, NatFloat, NatInt, PosInt
-from ..model.gpt import GPT, KVCache
+from ..model.gpt import GPT
+from ..model.cache import KVCache
 from ..base.screen import in_notebook
 from ..base.screen import printable
 
