@@ -2,7 +2,7 @@
 import random, statistics, time
 import torch
 from _core import Row, experiment, small_gpt
-from pretrain.eval.generate import generate, generate_batch
+from pretrain.model.generate import generate, generate_batch
 from pretrain.model.gpt import GPT
 from pretrain.model.cache import KVCache
 from pretrain.model.blocks import ModelConfig
