@@ -25,7 +25,9 @@ from .data.corpus import CorpusConfig, describe_split
 from .data.prepare import PrepareConfig, get_tokenizer, prepare
 from .store.files import lock_run, write_whole
 from .data.loader import Loader, LoaderConfig
-from .model.gpt import GPT, ModelConfig, flops_per_token, param_counts
+from .model.gpt import GPT
+from .model.blocks import ModelConfig
+from .model.cost import flops_per_token, param_counts
 from .train.guard import Guard
 from .model.optim import OptimConfig, build_optim
 from .train.gradients import clip_grads
