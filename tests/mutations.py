@@ -40,7 +40,7 @@ MUTATIONS = [
              'nbs/build.ipynb#Accumulation changes nothing'),
     Mutation('last partial validation batch dropped', 'eval/bpb', 'for c in range(calls):', 'for c in range(n_rows//(B*world)):', 'nbs/eval/bpb.ipynb#In batches'),
     Mutation('text shown when a buffer is full', 'base/screen', '\n    out.flush()', '', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted'),
-    Mutation('markup of a sample taken over', 'eval/report', 'return escape(printable(text))', 'return printable(text)', 'nbs/eval/report.ipynb#One page'),
+    Mutation('markup of a sample taken over', 'eval/page', 'return escape(printable(text))', 'return printable(text)', 'nbs/eval/page.ipynb#One page'),
     Mutation('bpb by tokens instead of bytes', 'eval/bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/eval/bpb.ipynb#In batches'),
     Mutation('generators not restored', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'nbs/build.ipynb#Interrupted and resumed'),
     Mutation('position off by one after a resume', 'train/state', 'for k in PLAIN} | {k:', 'for k in PLAIN} | dict(passed=self.passed+1) | {k:', 'nbs/build.ipynb#Interrupted and resumed'),

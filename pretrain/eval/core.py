@@ -28,8 +28,10 @@ from fastcore.basics import patch
 from ..base.config import NatInt
 from ..base.words import brief, one_line
 from ..base.dist import all_sum, rank as my_rank, world as n_ranks
-from ..model.gpt import GPT, KVCache, rms_norm, rotate
-from ..model.gpt import may_see
+from ..model.gpt import GPT
+from ..model.cache import KVCache
+from ..model.blocks import rms_norm, rotate
+from ..model.blocks import may_see
 
 # %% ../../nbs/eval/core.ipynb #cell8
 LIST,TABLE,TABLE_V2,DATA = 'core.yaml','eval_meta_data.csv','eval_meta_data_v2.csv','eval_data'
@@ -479,7 +481,7 @@ class Branches(KVCache):
         mine = torch.cat((torch.ones(len(sizes), T, self.base, dtype=torch.bool), who[:,:,None]==who[:,None]), 2)
         self.at,self.see = at.to(device),(may_see(at, key_at[:,None], self.window) & mine)[:,None].to(device)
 
-    def place(self, T): return self.at,dict(attn_mask=self.see)
+    def place(self, T): return self.at,self.hi,dict(attn_mask=self.see)
     def advance(self, T): return self.lens  # the rows stay as long as they were
     def put(self, i, k, v):
         end = self.base+k.shape[2]
