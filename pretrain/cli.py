@@ -24,9 +24,7 @@ from .export.hf import load_hf
 from .train.progress import Progress
 from .eval.report import compare, save_plot, save_report, summary
 from .eval.generate import write
-from .build import Config, Run, load_model
-from .train.machine import pick_device
-from .train.signals import SAVES, stop_signals
+from .build import SAVES, Config, Run, load_model, pick_device, stop_signals
 
 # %% ../nbs/cli.ipynb #cell6
 def config_dir()->Path:
