@@ -25,7 +25,8 @@ from fastcore.basics import patch
 from ..base.config import NatInt, PosInt
 from ..base.words import one_line
 from ..store.files import EXACT, TMP, locked, read_as, size_of, sync_dir, write_whole
-from .corpus import EMBEDDED, CorpusConfig, CorpusError, Skipped, content_hash, corpus_fingerprint, split_documents, stdlib_files
+from .corpus import CorpusConfig, corpus_fingerprint, split_documents
+from .readers import EMBEDDED, CorpusError, Skipped, content_hash, stdlib_files
 from ..base.words import n_of
 from .tokenizer import FORMAT as TOKENIZER_FORMAT
 from .tokenizer import JSON_FILE, Tokenizer, TokenizerConfig, train_tokenizer
