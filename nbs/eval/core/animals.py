@@ -77,3 +77,9 @@ def models(V):
     torch.manual_seed(0)
     table = 3*torch.randn(V, V)
     return dict(bigram=lambda ids: table[ids], plain=Plain(V).eval(), gpt=random_gpt(V), windowed=random_gpt(V, n_kv_head=2, window=9))
+
+class Outsider:
+    "A model that isn't ours, with positions and a mask: takes a `Tree`, and keeps nothing"
+    trees = True
+    def __init__(self, gpt): self.gpt,self.logits = gpt,gpt.logits
+    def hidden(self, ids, cache=None): return self.gpt.hidden(ids, cache)
