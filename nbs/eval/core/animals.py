@@ -4,7 +4,8 @@ import torch, torch.nn.functional as F
 from torch import nn
 from pretrain.data.tokenizer import TokenizerConfig, train_tokenizer
 from pretrain.eval.core.tasks import prompts, read_bundle, write_bundle
-from pretrain.model.gpt import GPT, ModelConfig
+from pretrain.model.blocks import ModelConfig
+from pretrain.model.gpt import GPT
 
 NAMES = 'bim dol fep gur hax jol kip lum mox nev pol quz'.split()
 COLOURS = 'red,deep blue,green,pale yellow'.split(',')
