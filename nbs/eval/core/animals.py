@@ -42,6 +42,11 @@ TINY = [dict(label='colour', kind='multiple_choice', rows=ROWS['colour'], baseli
         dict(label='food', kind='language_modeling', rows=ROWS['food'], shots=2, delimiter='\nAnswer: '),
         dict(label='again', kind='language_modeling', rows=ROWS['again'])]
 
+TWIN = dict(label='twin', kind='multiple_choice', baseline=50,   # an option is the beginning of another, or equal to it
+            rows=[dict(query='The dol is', choices=['green','green moss'], gold=0),
+                  dict(query='The dol is', choices=['green moss','green'], gold=1),
+                  dict(query='The dol is', choices=['red','red'], gold=1)])
+
 def tokenizer(tasks):
     "Learnt from all prompts of some tasks"
     texts = [p for t in tasks for i in range(len(t)) for p in prompts(t, i)]

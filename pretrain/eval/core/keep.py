@@ -13,7 +13,8 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .tasks import Task, encode_example
-from .verdict import BOOT_SEED, N_BOOT, Comparison, CoreResult, TaskResult, from_json, judge_example, task_result
+from .verdict import BOOT_SEED, N_BOOT, Comparison, CoreResult, TaskResult
+from .verdict import from_json, judge_example, task_result
 from ...store.files import write_whole
 
 # %% ../../../nbs/eval/core/keep.ipynb #06dad066
@@ -27,8 +28,9 @@ def identity(
     options = encode_example(task, 0, tok, max_seq_len)
     scorer.score([options])
     ids = b''.join(o.ids.astype('<i4').tobytes() for o in options)
-    return dict(kind=task.kind, shots=task.shots, delimiter=task.delimiter, n=len(task), data=task.sha256, max_seq_len=max_seq_len,
-                tokens=hashlib.sha256(ids).hexdigest(), probe=judge_example(task, 0, options).to_json()['losses'])
+    return dict(kind=task.kind, shots=task.shots, delimiter=task.delimiter, n=len(task), data=task.sha256,
+                max_seq_len=max_seq_len, tokens=hashlib.sha256(ids).hexdigest(),
+                probe=judge_example(task, 0, options).to_json()['losses'])
 
 # %% ../../../nbs/eval/core/keep.ipynb #8d54b317
 PROBE_TOL = 1e-4  # Difference of a mean loss above which a model counts as another one [nats]
@@ -59,7 +61,8 @@ def read_results(
         tasks = json.loads((path/RESULTS).read_text(encoding='utf-8'))['tasks']
         for t in tasks.values(): list(t['identity']['probe']),t['sha256'],float(_counted(t).baseline)
         return tasks
-    except OSError as e: raise ValueError(f'{path/RESULTS}: {e.strerror}; a directory that evaluate_core wrote would work') from None
+    except OSError as e:
+        raise ValueError(f'{path/RESULTS}: {e.strerror}; a directory that evaluate_core wrote would work') from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(f'{path/RESULTS}: damaged; move it away to evaluate anew') from None
 

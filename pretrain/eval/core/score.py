@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOGIT_ROWS', 'ON_CPU', 'ELSEWHERE', 'inputs_targets', 'Want', 'Reading', 'longest_only', 'plan_reading', 'batches',
-           'padded', 'Parts', 'Memory', 'Scorer', 'side_by_side', 'lay_out', 'Branches', 'Tree']
+           'padded', 'Parts', 'Memory', 'Scorer', 'losses_and_guesses', 'side_by_side', 'lay_out', 'Branches', 'Tree']
 
 # %% ../../../nbs/eval/core/score.ipynb #487ec9fe
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from ...model.cache import Cache
 # %% ../../../nbs/eval/core/score.ipynb #6ee51184
 def inputs_targets(
     option:Option,  # Tokens of a prompt, and its span
-)->tuple:           # Ids to read, as far as anybody asks, and for each what should follow; -1 = not scored, int32 [n] each
+)->tuple:           # Ids to read, as far as anybody asks, and what should follow each; -1 = not scored, int32 [n]
     "An option as training would see it"
     ids = torch.from_numpy(option.ids)
     scored = torch.full_like(ids, -1)
@@ -47,7 +47,7 @@ class Reading:
     def __len__(self): return len(self.ids)
     def __repr__(self): return f'Reading({len(self)} tokens, {sum(w.hi-w.lo for w in self.wants)} scores)'
 
-# %% ../../../nbs/eval/core/score.ipynb #27b9f158
+# %% ../../../nbs/eval/core/score.ipynb #e1c4c29f
 def longest_only(
     keys:list,  # Bytes
 )->list:        # Those that are not the beginning of another
@@ -55,6 +55,7 @@ def longest_only(
     order = sorted(set(keys))   # a beginning stands right before what it begins
     return [a for a,b in zip(order, order[1:]+[b'']) if not b.startswith(a)]
 
+# %% ../../../nbs/eval/core/score.ipynb #27b9f158
 def plan_reading(
     options:list,  # `Option`s of one question
     share:bool,    # Can the model go on from a common beginning?
@@ -122,7 +123,7 @@ class Scorer:
     "Reads prompts with a model, many at a time, and keeps only the scores that count"
     def __init__(self,
         model,               # Callable from ids int64 [B,T] to logits [B,T,V]; may offer parts of the model protocol
-        batch_tokens:int=0,  # Most tokens of one forward pass, padding and cache included; 0 = 2048 on CPUs, 16384 elsewhere [tokens]
+        batch_tokens:int=0,  # Most tokens of one forward pass, padding included; 0 = 2048 on CPUs, else 16384 [tokens]
         share:bool=True,     # Read common beginnings once, where the model can
     ):
         p = next(model.parameters(), None) if isinstance(model, nn.Module) else None
@@ -135,19 +136,26 @@ class Scorer:
         self.picks = share and getattr(model, 'picks', False)
         self.n_tok = 0   # tokens read so far, padding included
 
-# %% ../../../nbs/eval/core/score.ipynb #bc94fd63
-def _scores(logits, x, at, targets):
-    "Loss and first guess of each target: the row of `x` that predicts it is `at`"
-    loss,best = torch.empty(len(at), device=x.device),torch.empty_like(at)
+# %% ../../../nbs/eval/core/score.ipynb #72053cf2
+def losses_and_guesses(
+    logits,                # Final vectors to logits
+    x:torch.Tensor,        # Final vectors [n,C]
+    at:torch.Tensor,       # For each target, the row of `x` that predicts it
+    targets:torch.Tensor,  # Token ids
+)->tuple:                  # float32 and int64 arrays [targets]
+    "Loss of each target and the model's first guess in its place"
+    loss,best,top = torch.empty(len(at), device=x.device),torch.empty_like(at),int(targets.max())
     for i in range(0, len(x), LOGIT_ROWS):
         z = logits(x[i:i+LOGIT_ROWS]).float()
-        if (top := int(targets.max()))>=z.shape[-1]: raise ValueError(
-            f'token id {top}, but the model knows {z.shape[-1]} tokens; use the tokenizer that the model was trained with')
+        V = z.shape[-1]
+        if top>=V: raise ValueError(f'token id {top}, but the model knows {V} tokens; '
+                                    'use the tokenizer that the model was trained with')
         mine = ((at>=i) & (at<i+LOGIT_ROWS)).nonzero()[:,0]
         loss[mine] = -z.log_softmax(-1)[at[mine]-i,targets[mine]]
         best[mine] = z.argmax(-1)[at[mine]-i]
     return loss.cpu().numpy(),best.cpu().numpy()
 
+# %% ../../../nbs/eval/core/score.ipynb #60ada199
 @patch
 def pick(self:Scorer,
     x:torch.Tensor,  # Final vectors or logits [B,T,...], or only those of wanted positions [B,Q,...]
@@ -162,7 +170,7 @@ def pick(self:Scorer,
     rows,columns = torch.tensor(list(spots), device=x.device).T
     targets = torch.from_numpy(np.concatenate([w.targets for _,w in wants]).astype(np.int64)).to(x.device)
     logits = self.model.logits if self.parts else lambda z: z
-    loss,best = _scores(logits, x[rows,columns], torch.tensor(at, device=x.device), targets)
+    loss,best = losses_and_guesses(logits, x[rows,columns], torch.tensor(at, device=x.device), targets)
     n = 0
     for _,w in wants:
         k = w.hi-w.lo
@@ -199,7 +207,7 @@ def forward(self:Scorer,
         raise ValueError(f'the model made {made} of ids {tuple(ids.shape)}; logits [B,T,V] would work')
     self.pick(x, readings, cols)
 
-# %% ../../../nbs/eval/core/score.ipynb #217f47d9
+# %% ../../../nbs/eval/core/score.ipynb #3f6dc305
 def side_by_side(
     readings:list,  # `Reading`s
 )->Reading:
@@ -210,6 +218,7 @@ def side_by_side(
         n += len(r)
     return whole
 
+# %% ../../../nbs/eval/core/score.ipynb #217f47d9
 def lay_out(
     sizes:list,   # For each row, the lengths of its pieces [tokens]
     starts:list,  # For each row, the position at which each piece begins
@@ -295,7 +304,8 @@ def score(self:Scorer,
     plans = [plan_reading(q, self.share) for q in questions]
     alone,stems = [r for s,rs in plans if s is None for r in rs],[p for p in plans if p[0] is not None]
     def total(p): return len(p[0])+sum(map(len, p[1]))
-    jobs = [(self.continue_from if self.caches else self.read_trees, b) for b in batches(stems, total, self.batch_tokens)]
+    together = self.continue_from if self.caches else self.read_trees
+    jobs = [(together, b) for b in batches(stems, total, self.batch_tokens)]
     jobs += [(self.forward, b) for b in batches(alone, len, self.batch_tokens)]
     for n,(read,b) in enumerate(jobs, 1):
         read(b)

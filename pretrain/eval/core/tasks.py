@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['LIST', 'TABLE', 'TABLE_V2', 'DATA', 'LABEL', 'BASELINE', 'SHOTS', 'DELIMITER', 'TASK_FIELDS', 'NOT_YAML', 'SPEC',
-           'WORKS', 'SHUFFLE_SEED', 'SHOT_SEED', 'CORRECTED', 'BUNDLE_URL', 'BUNDLE_LAYOUT', 'NEEDS_CONTEXT', 'STYLES',
-           'MARKS', 'write_bundle', 'BundleError', 'row_problem', 'read_rows', 'read_baselines', 'read_specs',
-           'spec_problem', 'example_order', 'Task', 'spec_label', 'read_task', 'read_bundle', 'shots_of', 'solved',
-           'prompts', 'common', 'spans', 'Option', 'lm_problem', 'encode_example', 'show_example']
+           'WORKS', 'SHUFFLE_SEED', 'SHOT_SEED', 'CORRECTED', 'BUNDLE_URL', 'BUNDLE_LAYOUT', 'NEEDS_CONTEXT',
+           'NO_BEGINNING', 'STYLES', 'MARKS', 'write_bundle', 'BundleError', 'row_problem', 'read_rows',
+           'read_baselines', 'read_specs', 'spec_problem', 'example_order', 'Task', 'spec_label', 'read_task',
+           'read_bundle', 'shots_of', 'solved', 'prompts', 'common', 'spans', 'Option', 'lm_problem', 'encode_example',
+           'token_box', 'show_example']
 
 # %% ../../../nbs/eval/core/tasks.ipynb #5aabf500
 import csv, hashlib, html, json, math, random, re
@@ -43,12 +44,14 @@ def write_bundle(
         w.writerows(table)
     return path
 
-# %% ../../../nbs/eval/core/tasks.ipynb #aea8460d
-class BundleError(ValueError): "Something in a bundle, or in what it makes of a prompt, that the user can mend; one line"
+# %% ../../../nbs/eval/core/tasks.ipynb #77fa20b1
+class BundleError(ValueError):
+    "Something in a bundle, or in what it makes of a prompt, that the user can mend; one line"
 
 TASK_FIELDS = dict(multiple_choice=('query','choices'), schema=('continuation','context_options'),
                    language_modeling=('context','continuation'))   # Of a row: a text, and options or another text
 
+# %% ../../../nbs/eval/core/tasks.ipynb #aea8460d
 def _lacks(kind, k):
     names = TASK_FIELDS[kind] + ('gold',)*(kind!='language_modeling')
     return f'no {k!r}; a row of type {kind} has ' + ', '.join(names)
@@ -83,7 +86,8 @@ def read_rows(
 )->tuple:       # Rows, the line of each, SHA-256 of the file
     "All rows of a data file, checked"
     try: raw = path.read_bytes()
-    except OSError as e: raise BundleError(f'{label}: cannot read {path} ({e.strerror}); the bundle is not complete') from None
+    except OSError as e:
+        raise BundleError(f'{label}: cannot read {path} ({e.strerror}); the bundle is not complete') from None
     rows,lines = [],[]
     for n,line in enumerate(raw.split(b'\n'), 1):
         if not line.strip(): continue
@@ -110,7 +114,8 @@ def read_baselines(
             raise BundleError(f'{path}, line {r.line_num}: {BASELINE!r} is not a number') from None
 
 # %% ../../../nbs/eval/core/tasks.ipynb #9011dbf8
-NOT_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)  # What a hostile text makes of the reader
+# What a text that isn't YAML, or a hostile one, makes of the reader
+NOT_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 def read_specs(
     path:Path,  # The bundle
@@ -123,9 +128,10 @@ def read_specs(
     return specs
 
 # %% ../../../nbs/eval/core/tasks.ipynb #63cbdab1
-SPEC = dict(icl_task_type=None, dataset_uri='', num_fewshot=[SHOTS], continuation_delimiter=DELIMITER)  # What an entry may leave out
+# What an entry may leave out, and what it may say
+SPEC = dict(icl_task_type=None, dataset_uri='', num_fewshot=[SHOTS], continuation_delimiter=DELIMITER)
 WORKS = dict(icl_task_type=f'one of {", ".join(TASK_FIELDS)}', num_fewshot='a list with a whole number',
-             continuation_delimiter='a string', dataset_uri=f'a file below {DATA}')  # What it may say
+             continuation_delimiter='a string', dataset_uri=f'a file below {DATA}')
 
 def _is_below(folder, name):
     if not isinstance(name, str) or not name or '\0' in name: return False
@@ -175,7 +181,7 @@ class Task:
     def item(self, i): return self.rows[self.order[i]]
     def where(self, i): return f'{self.label}: row {self.order[i]} ({self.file}, line {self.lines[self.order[i]]})'
 
-# %% ../../../nbs/eval/core/tasks.ipynb #fd48dd49
+# %% ../../../nbs/eval/core/tasks.ipynb #dd7fc2e4
 def spec_label(
     path:Path,  # The bundle
     spec,       # Entry of a task, of any type
@@ -185,7 +191,9 @@ def spec_label(
     if isinstance(label, str) and re.fullmatch(r'\w[\w.-]*', label): return label
     raise BundleError(f'{path/LIST}: label {one_line(brief(label))}; letters, digits, _, - and . would work')
 
-def _no_baseline(path, label): return f'{path/TABLE}: {label}: no baseline; a row with {LABEL!r} and {BASELINE!r} is needed'
+# %% ../../../nbs/eval/core/tasks.ipynb #fd48dd49
+def _no_baseline(path, label):
+    return f'{path/TABLE}: {label}: no baseline; a row with {LABEL!r} and {BASELINE!r} is needed'
 
 def _too_few(task):
     need = task.shots+1
@@ -214,10 +222,13 @@ def read_task(
     return task
 
 # %% ../../../nbs/eval/core/tasks.ipynb #f01e8010
-CORRECTED = dict(commonsense_qa=40.3, agi_eval_lsat_ar=25., bigbench_language_identification=25.)  # [%] eval_meta_data.csv of https://github.com/mlfoundations/dclm, September 2025
-BUNDLE_URL = 'https://karpathy-public.s3.us-west-2.amazonaws.com/eval_bundle.zip'  # EVAL_BUNDLE_URL in scripts/base_eval.py of https://github.com/karpathy/nanochat
-BUNDLE_LAYOUT = (f'expected is a directory with {LIST}, {TABLE} and {DATA}/<category>/<file>.jsonl, as in nanochat\'s eval_bundle.zip '
-                 f'(the data of the DCLM paper, arXiv 2406.11794), to be had at {BUNDLE_URL}; write_bundle makes one of your own tasks')
+# [%] eval_meta_data.csv of https://github.com/mlfoundations/dclm, September 2025
+CORRECTED = dict(commonsense_qa=40.3, agi_eval_lsat_ar=25., bigbench_language_identification=25.)
+# EVAL_BUNDLE_URL in scripts/base_eval.py of https://github.com/karpathy/nanochat
+BUNDLE_URL = 'https://karpathy-public.s3.us-west-2.amazonaws.com/eval_bundle.zip'
+BUNDLE_LAYOUT = (f'expected is a directory with {LIST}, {TABLE} and {DATA}/<category>/<file>.jsonl, '
+                 'as in nanochat\'s eval_bundle.zip (the data of the DCLM paper, arXiv 2406.11794), '
+                 f'to be had at {BUNDLE_URL}; write_bundle makes one of your own tasks')
 
 def read_bundle(
     path,                # Directory of the evaluation data
@@ -233,7 +244,8 @@ def read_bundle(
     if (path/TABLE_V2).exists(): base_v2 |= read_baselines(path/TABLE_V2)
     tasks = [read_task(path, s, base, base_v2, max_per_task) for s in specs]
     labels = [t.label for t in tasks]
-    if twice := [l for l in labels if labels.count(l)>1]: raise BundleError(f'{path/LIST}: {twice[0]} stands there twice')
+    if twice := [l for l in labels if labels.count(l)>1]:
+        raise BundleError(f'{path/LIST}: {twice[0]} stands there twice')
     return tasks
 
 # %% ../../../nbs/eval/core/tasks.ipynb #cell19
@@ -268,7 +280,7 @@ def prompts(
     text = before+row['context'].strip()+between
     return [text.strip(), text+row['continuation']]
 
-# %% ../../../nbs/eval/core/tasks.ipynb #10a74336
+# %% ../../../nbs/eval/core/tasks.ipynb #4f5adb68
 def common(
     seqs:list,  # Arrays of ids
 )->int:         # Tokens
@@ -278,6 +290,7 @@ def common(
     for s in seqs: same &= s[:n]==seqs[0][:n]
     return n if same.all() else int(same.argmin())
 
+# %% ../../../nbs/eval/core/tasks.ipynb #10a74336
 def spans(
     kind:str,  # Type of the task
     ids:list,  # Arrays of ids, one for each prompt
@@ -313,6 +326,8 @@ class Option:
 
 # %% ../../../nbs/eval/core/tasks.ipynb #562fcec3
 NEEDS_CONTEXT = 'an empty context, and the delimiter begins with white space; a context is needed'
+NO_BEGINNING = ('the tokens without the continuation are not the beginning of those with it; '
+                'another delimiter or continuation is needed')
 
 def lm_problem(
     task:Task,  # A language-modelling task
@@ -325,8 +340,7 @@ def lm_problem(
     first = shots_of(task, i)[:1]
     if first and opens_blank(first[0]): return f'its first shot, row {task.order[first[0]]}, has {NEEDS_CONTEXT}'
     without,full = ids
-    if common(ids)==len(without)<len(full): return ''
-    return 'the tokens without the continuation are not the beginning of those with it; another delimiter or continuation is needed'
+    return '' if common(ids)==len(without)<len(full) else NO_BEGINNING
 
 # %% ../../../nbs/eval/core/tasks.ipynb #79123ade
 def _encoded(task, i, tok):
@@ -352,16 +366,21 @@ def encode_example(
         res.append(Option(o[cut:], start-cut, end-cut))
     return res
 
-# %% ../../../nbs/eval/core/tasks.ipynb #091e2587
+# %% ../../../nbs/eval/core/tasks.ipynb #66a43c65
 STYLES = dict(box='border:1px solid #8886;white-space:pre',
               scored='background:#fa07', gold='border-color:#084',
               line='font-family:monospace;font-size:90%;line-height:1.7')
 MARKS = {'\n':'⏎', '\t':'⇥'}  # Of white space that would not show
 
-def _box(text, look):
+def token_box(
+    text:str,  # Of one token
+    *look,     # Further styles
+)->str:        # HTML
+    "A token in a frame"
     text = html.escape(''.join(MARKS.get(c, c) for c in text))
     return f'<span style="{";".join(STYLES[l] for l in ("box", *look))}">{text}</span>'
 
+# %% ../../../nbs/eval/core/tasks.ipynb #091e2587
 def show_example(
     task:Task,             # The task
     i:int,                 # An example of it
@@ -375,6 +394,6 @@ def show_example(
     for k,o in enumerate(encode_example(task, i, tok, max_seq_len)):
         first,right = max(o.start-context, 0),task.kind=='language_modeling' or k==task.item(i)['gold']
         look = ['scored']+['gold']*right
-        boxes = [_box(tok.decode([int(o.ids[p])]), look if p>=o.start else []) for p in range(first, len(o.ids))]
+        boxes = [token_box(tok.decode([int(o.ids[p])]), *look*(p>=o.start)) for p in range(first, len(o.ids))]
         lines.append(f'… {first} tokens … '*(first>0) + '<wbr>'.join(boxes))
     return ''.join(f'<div style="{STYLES["line"]}">{l}</div>' for l in lines)

@@ -35,7 +35,8 @@ def centre(
     return (accuracy-b)/(1-b)
 
 # %% ../../../nbs/eval/core/verdict.ipynb #cell95
-PUBLISHED = {'GPT-2 124M': 0.113891, 'GPT-2 355M': 0.184903, 'GPT-2 774M': 0.214641, 'GPT-2 1.6B': 0.256525}  # CSV files in nanochat's eval_bundle; first table
+# CSV files in nanochat's eval_bundle; first table
+PUBLISHED = {'GPT-2 124M': 0.113891, 'GPT-2 355M': 0.184903, 'GPT-2 774M': 0.214641, 'GPT-2 1.6B': 0.256525}
 
 # %% ../../../nbs/eval/core/verdict.ipynb #cell98
 @dataclass(kw_only=True)
@@ -92,8 +93,8 @@ def from_json(
     encode=None,        # Makes the options anew
 )->Example:
     "An example as it was"
-    losses = [math.nan if l is None else float(l) for l in r['losses']]
-    return Example(**{k: r[k] for k in FIELDS} | dict(losses=losses, spans=[tuple(s) for s in r['spans']]), encode=encode)
+    losses,spans = [math.nan if l is None else float(l) for l in r['losses']],[tuple(s) for s in r['spans']]
+    return Example(**{k: r[k] for k in FIELDS} | dict(losses=losses, spans=spans), encode=encode)
 
 # %% ../../../nbs/eval/core/verdict.ipynb #cell102
 @dataclass(kw_only=True)
@@ -111,7 +112,9 @@ class TaskResult:
     @property
     def accuracy(self): return self.n_correct/self.n if self.n else math.nan
     @property
-    def se(self): return math.sqrt(self.accuracy*(1-self.accuracy)/self.n) if self.n else math.nan   # standard error of the accuracy
+    def se(self):
+        "Standard error of the accuracy"
+        return math.sqrt(self.accuracy*(1-self.accuracy)/self.n) if self.n else math.nan
     @property
     def centred(self): return centre(self.accuracy, self.baseline)
     @property
@@ -119,13 +122,15 @@ class TaskResult:
     @property
     def centred_se(self): return self.se/(1-self.baseline/PERCENT)
 
+# %% ../../../nbs/eval/core/verdict.ipynb #7b01abed
 def task_result(
     task,            # A `Task` or `TaskResult`
     examples:list,   # Its examples
 )->TaskResult:
     "Count"
-    keep = {k: getattr(task, k) for k in ('label','kind','shots','baseline','baseline_v2')}
-    return TaskResult(n=len(examples), n_correct=sum(e.correct for e in examples), n_nan=sum(e.nan for e in examples), **keep)
+    same = {k: getattr(task, k) for k in ('label','kind','shots','baseline','baseline_v2')}
+    n_correct,n_nan = sum(e.correct for e in examples),sum(e.nan for e in examples)
+    return TaskResult(n=len(examples), n_correct=n_correct, n_nan=n_nan, **same)
 
 # %% ../../../nbs/eval/core/verdict.ipynb #cell103
 class CoreResult:
@@ -148,7 +153,8 @@ class CoreResult:
     def n_nan(self): return sum(t.n_nan for t in self.tasks.values())
 
 # %% ../../../nbs/eval/core/verdict.ipynb #cell107
-N_BOOT,BOOT_SEED,CONFIDENCE = 10_000,0,.95  # Replicates and seed of bootstrap and paired test; share of replicates inside an interval
+N_BOOT,BOOT_SEED = 10_000,0  # Replicates and seed of bootstrap and paired test
+CONFIDENCE = .95             # Share of replicates inside an interval
 
 @patch
 def bootstrap(self:CoreResult,
@@ -159,6 +165,7 @@ def bootstrap(self:CoreResult,
     rng = np.random.default_rng(seed)
     return np.mean([centre(rng.binomial(t.n, t.accuracy, n)/t.n, t.baseline) for t in self.tasks.values()], axis=0)
 
+# %% ../../../nbs/eval/core/verdict.ipynb #ab56e44b
 def _ends(values, level): return tuple(np.quantile(values, [(1-level)/2, (1+level)/2]).tolist())
 
 @patch
@@ -218,6 +225,7 @@ def tossed(
     "Each question that only one got right, as a coin decides it"
     return 2*rng.binomial(only_a+only_b, .5, n)-only_a-only_b
 
+# %% ../../../nbs/eval/core/verdict.ipynb #e96a89c0
 def redrawn(
     only_a:int,  # Questions that only one model got right
     only_b:int,  # And only the other
