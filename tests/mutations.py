@@ -19,8 +19,8 @@ class Mutation:
     error:str = 'AssertionError'  # How the test must fail; a crash would prove less
 
 MUTATIONS = [
-    Mutation('shift 0', 'data/loader', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/data/loader.ipynb#The shift'),
-    Mutation('shift 2', 'data/loader', 'rows[..., 1:].contiguous()', 'torch.nn.functional.pad(rows[..., 2:], (0,1), value=-1)', 'nbs/data/loader.ipynb#The shift'),
+    Mutation('shift 0', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/data/shift.ipynb#The shift'),
+    Mutation('shift 2', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/data/shift.ipynb#The shift'),
     Mutation('loader slice ignores the rank', 'data/loader', 'self.rows(lo+self.mine.start, lo+self.mine.stop)', 'self.rows(lo, lo+self.batch_rows//self.world)',
              'nbs/data/loader.ipynb#One run, however it is computed'),
     Mutation('causal mask removed', 'model/gpt', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/model/gpt.ipynb#Does it do what it says?'),
