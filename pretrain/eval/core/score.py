@@ -13,7 +13,7 @@ import numpy as np, torch
 from torch import nn
 from fastcore.basics import patch
 
-from ...data.loader import shift
+from ...data.shift import shift
 from .tasks import Option, common
 from ...model.blocks import may_see
 from ...model.cache import Cache
