@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 import pytest
 from pretrain.base.config import read_config
-from pretrain.model.gpt import param_counts
+from pretrain.model.cost import param_counts
 from pretrain.build import Config
 
 CONFIGS = sorted((Path(__file__).parents[1]/'configs').iterdir())

@@ -8,7 +8,8 @@ import sys, torch
 from pathlib import Path
 from pretrain.eval.core import core_eval, evaluate_core, CoreConfig
 from pretrain.base.dist import cleanup, is_main, rank, setup, world
-from pretrain.model.gpt import GPT, ModelConfig
+from pretrain.model.gpt import GPT
+from pretrain.model.blocks import ModelConfig
 from types import SimpleNamespace
 dir = Path(sys.argv[1])
 tok = SimpleNamespace(bos=256, encode=lambda s: list(s.encode()))

@@ -511,7 +511,7 @@ def check_overfit(
     twin = copy.deepcopy(model)
     n,step,opt = (y>=0).sum(),0,build_optim(twin, optim)
     while True:
-        with context(): loss = twin.loss(x, y)/n
+        with context(): loss = twin.loss(x, y, 'sum')/n
         value = loss.item()
         if not step: start = value
         if not value>cfg.overfit_loss or step==cfg.overfit_steps: break

@@ -12,7 +12,8 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..eval.core import Option, Scorer
-from ..eval.generate import as_text, stream
+from ..eval.generate import as_text
+from ..model.generate import stream
 from ..model.gpt import GPT
 
 # %% ../../nbs/export/harness.ipynb #cell10
