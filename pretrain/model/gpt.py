@@ -36,6 +36,7 @@ UNIFORM = math.sqrt(3)  # A uniform distribution over ±sqrt(3) has standard dev
 
 class GPT(nn.Module):
     "A decoder-only transformer in plain form"
+    picks = True   # `hidden` can be asked for some positions only
     def __init__(self,
         cfg:ModelConfig,  # Shape and first weights
         V:int,            # Vocabulary, special tokens included
@@ -85,9 +86,10 @@ class GPT(nn.Module):
 # %% ../../nbs/model/gpt.ipynb #a7de88d4
 @patch
 def hidden(self:GPT,
-    ids:torch.Tensor,  # Token ids [B,T]
-    cache:Cache=None,  # Tokens read before; gets the new ones
-)->torch.Tensor:       # Final vectors [B,T,C]
+    ids:torch.Tensor,        # Token ids [B,T]
+    cache:Cache=None,        # Tokens read before; gets the new ones
+    only:torch.Tensor=None,  # Positions wanted in each row [B,Q], of rows that begin at position 0; None = all
+)->torch.Tensor:             # Final vectors [B,T,C], or [B,Q,C]
     "Everything but the head"
     T = ids.shape[1]
     if cache is None: at,end,see = slice(T),T,sight(T, self.cfg.window, ids.device)
@@ -96,7 +98,9 @@ def hidden(self:GPT,
     cos,sin = self.cos[at],self.sin[at]
     rope = (cos,sin) if cos.dim()==2 else (cos[:,None],sin[:,None])
     x = rms_norm(self.embed(ids), self.cfg.norm_eps)
-    for b in self.blocks: x = b(x, rope, see, cache)
+    *before,last = self.blocks
+    for b in before: x = b(x, rope, see, cache)
+    x = last(x, rope, see, cache) if only is None else last.only(x, rope, only, cache)
     if cache is not None: cache.advance(T)
     return rms_norm(x, self.cfg.norm_eps)
 
