@@ -1,4 +1,5 @@
-"""How a chapter reads: what is exported is used at once, cells and lines stay small. In tests/, since it reads all notebooks at once.
+"""How a chapter reads: what is exported is used at once, cells and lines stay small. In tests/, since it reads all
+notebooks at once.
 
 `python tests/test_chapters.py` prints what each notebook owes."""
 import ast, io, json, re, statistics, tokenize
@@ -11,7 +12,8 @@ WORDS = 100   # of one prose cell
 COLUMNS = 120 # of one exported line
 LINES = 450   # of one module
 
-# Exported cells without a use, and prose cells that are longer: (notebook, a name the cell defines or how it begins) to the reason
+# Exported cells without a use, and prose cells that are longer: (notebook, a name the cell defines or how it begins) to
+# the reason
 UNUSED = {
 }
 LONGER = {
@@ -49,7 +51,8 @@ def defined(tree):
 
 def mentioned(tree):
     "Names and attributes that a cell uses"
-    return {n.id if isinstance(n, ast.Name) else n.attr for n in ast.walk(tree) if isinstance(n, (ast.Name, ast.Attribute))}
+    return {n.id if isinstance(n, ast.Name) else n.attr for n in ast.walk(tree)
+            if isinstance(n, (ast.Name, ast.Attribute))}
 
 def code_cells(cells):
     "(source, tree, exported) of the code cells that do more than import"
@@ -101,7 +104,8 @@ def test_what_is_exported_is_used_at_once(name):
 
 @pytest.mark.parametrize('name', NOTEBOOKS)
 def test_prose_cells_are_short(name):
-    assert [(s, n) for s,n in long_prose(read(NOTEBOOKS[name])) if not any(nb==name and s.startswith(b) for nb,b in LONGER)]==[]
+    assert [(s, n) for s,n in long_prose(read(NOTEBOOKS[name]))
+            if not any(nb==name and s.startswith(b) for nb,b in LONGER)]==[]
 
 @pytest.mark.parametrize('name', CHAPTERS)
 def test_exported_lines_are_narrow_and_hold_one_statement(name):
@@ -135,8 +139,10 @@ PATCH = '#| export\n@patch\ndef grow(self:Tree): return 1'
     ([F], [['f']]), ([F, '1+1'], [['f']]), ([F, '1', '2', 'f(1)'], [['f']]),                # too far away
     ([F, G, 'f(g(1))'], []), ([F, G, 'g(1)'], [['f']]), ([F, G], [['f'], ['g']]),
     ([F, '#| export\ny = f(1)', 'y'], [['f']]),                                             # exported code is no use
-    ([F, '# f(1)', '"f"'], [['f']]), ([F, 'from m import f'], [['f']]),                     # nor a comment, a string or an import
-    ([F, 'import os', 'import re', 'from m import x', 'f(1)'], []),                         # cells of imports do not count
+    # nor a comment, a string or an import
+    ([F, '# f(1)', '"f"'], [['f']]), ([F, 'from m import f'], [['f']]),
+    # cells of imports do not count
+    ([F, 'import os', 'import re', 'from m import x', 'f(1)'], []),
     (['#| export\nimport os', '1'], []),
     (['#| export\nA,B = 1,2', 'B'], []), (['#| export\nA:int = 1', '1'], [['A']]),
     ([PATCH, 'Tree().grow()'], []), ([PATCH, 'Tree()'], [['grow']]),
@@ -145,12 +151,15 @@ PATCH = '#| export\n@patch\ndef grow(self:Tree): return 1'
 ])
 def test_a_cell_without_a_use_is_noticed(tmp_path, cells, owed): assert list(unused(planted(tmp_path, *cells)))==owed
 
-@pytest.mark.parametrize('cell,n', [('#:'+'word '*100, 0), ('#:'+'word '*101, 1), ('#:```\n'+'word '*200+'\n```\nthat', 0),
-                                    ('#:| a |\n'+'| word word |\n'*60, 0), ('#:'+'[a b](c.ipynb) '*51, 1), ('x = '+'1 + '*200+'1', 0)])
+@pytest.mark.parametrize('cell,n', [('#:'+'word '*100, 0), ('#:'+'word '*101, 1),
+                                    ('#:```\n'+'word '*200+'\n```\nthat', 0),
+                                    ('#:| a |\n'+'| word word |\n'*60, 0), ('#:'+'[a b](c.ipynb) '*51, 1),
+                                    ('x = '+'1 + '*200+'1', 0)])
 def test_long_prose_is_noticed(tmp_path, cell, n): assert len(long_prose(planted(tmp_path, cell)))==n
 
 def test_wide_lines_and_semicolons_are_noticed(tmp_path):
-    cells = planted(tmp_path, '#| export\na = 1; b = 2\nc = ";"  # ; here\n"""x;\ny;"""\nd = f"{a};"', '#| export\n'+'x'*121+'\n'+'y'*120, 'p; q')
+    cells = planted(tmp_path, '#| export\na = 1; b = 2\nc = ";"  # ; here\n"""x;\ny;"""\nd = f"{a};"',
+                    '#| export\n'+'x'*121+'\n'+'y'*120, 'p; q')
     assert [[len(wide(s)), semicolons(s)] for s in exported(cells)]==[[0, ['a = 1; b = 2']], [1, []]]
 
 # ------------------------------------------------------------ the table
