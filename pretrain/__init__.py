@@ -6,7 +6,6 @@
 
 A module is loaded when the first of its names is asked for, so `import pretrain` takes no time."""
 from importlib import import_module as _import_module
-from importlib.util import find_spec as _find_spec
 
 __version__ = "0.1.0"
 
@@ -32,7 +31,7 @@ _HOME = dict(   # name to the module that it comes from
     # how one knows
     bits_per_byte='eval.bpb',          # of a loss on prepared tokens
     bits_per_text='eval.bpb',          # of a model on texts, whatever its tokenizer
-    evaluate_core='eval.core',         # the CORE metric of a model
+    evaluate_core='eval.core.evaluate',  # the CORE metric of a model
     preflight='eval.preflight',        # looks for silent bugs before training
     read_metrics='store.log',          # the records of a run, step by step
     # doors
@@ -45,8 +44,7 @@ def __getattr__(name):
     "Load what is asked for, once"
     if name not in _HOME: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     value = getattr(_import_module(f'{__name__}.{_HOME[name]}'), name)
-    if _find_spec(f'{__name__}.base.help'):
-        _import_module(f'{__name__}.base.help').explain(value)   # units and meanings for help() and `?`
+    _import_module(f'{__name__}.base.help').explain(value)   # units and meanings, for help() and `?`
     globals()[name] = value
     return value
 
