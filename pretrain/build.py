@@ -23,7 +23,9 @@ from .data.loader import Loader, LoaderConfig
 from .data.prepare import PrepareConfig, get_tokenizer, prepare
 from .data.tokenizer import Tokenizer, TokenizerConfig
 from .eval.bpb import EvalConfig, bpb_of, counted, yardsticks
-from .eval.core import CoreConfig, core_dir, evaluate_core, read_bundle
+from .eval.core.evaluate import CoreConfig, evaluate_core
+from .eval.core.keep import core_dir
+from .eval.core.tasks import read_bundle
 from .eval.generate import SampleConfig, sample, write
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report

@@ -104,7 +104,8 @@ def swap(s, m, where):
 
 def plant(m, root):
     "Apply `m` to the notebook and the module under `root`"
-    nb = root/f'nbs/{m.nb}.ipynb'; d = json.loads(nb.read_text(encoding='utf-8'))
+    nb = root/f'nbs/{m.nb}.ipynb'
+    d = json.loads(nb.read_text(encoding='utf-8'))
     cells = [c for c in d['cells'] if exported(c)]
     hit = [c for c in cells if m.old in source(c)]
     if len(hit)!=1: raise ValueError(f'{m.name}: {m.old!r} is in {len(hit)} exported cells of {m.nb}; it must be in one')
@@ -130,7 +131,9 @@ def failing_line(e, src):
 
 def run_notebook(nb, root):
     "In a process of its own: run `nb` to its first failing cell; print what failed as JSON, or null"
-    os.chdir(root/'nbs'); sys.path.insert(0, str(root)); os.environ['IN_TEST'] = '1'
+    os.chdir(root/'nbs')
+    sys.path.insert(0, str(root))
+    os.environ['IN_TEST'] = '1'
     from execnb.shell import CaptureShell
     from nbdev.config import get_config
     skip = re.compile(rf"^\s*#\|\s*(?:(?:{'|'.join(get_config().tst_flags.split())})\b|eval:\s*false)", re.M)
@@ -165,7 +168,8 @@ def failure(m, root):
 def try_mutation(m):
     "Plant `m` in a fresh copy and run its test: (caught by the named test, what was seen)"
     with tempfile.TemporaryDirectory(prefix='mutation-') as tmp:
-        root = copy(Path(tmp)/'copy'); plant(m, root)
+        root = copy(Path(tmp)/'copy')
+        plant(m, root)
         got = failure(m, root)
     if got is None: return False, f'{m.shown_by} passes'
     want = m.shown_by.partition('[')[0]
@@ -173,7 +177,8 @@ def try_mutation(m):
 
 def main(names):
     if names[:1]==['--notebook']: return run_notebook(Path(names[1]), Path(names[2]))
-    ms = [m for m in MUTATIONS if not names or m.name in names]; t0 = time.time()
+    ms = [m for m in MUTATIONS if not names or m.name in names]
+    t0 = time.time()
     print('| mutation | failing test | caught |\n|--|----|--|')
     bad = 0
     with ThreadPoolExecutor(os.cpu_count()) as ex:

@@ -36,7 +36,8 @@ def run(folder, n):
     launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)] if n>1 else []
     env = {k:v for k,v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
     env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    p = subprocess.run([sys.executable, *launch, str(folder/'script.py'), str(folder)], env=env, capture_output=True, text=True, timeout=200)
+    p = subprocess.run([sys.executable, *launch, str(folder/'script.py'), str(folder)], env=env, capture_output=True,
+                       text=True, timeout=200)
     assert p.returncode==0, p.stderr[-3000:]
     return [json.loads((folder/f'{n}_{r}.json').read_text()) for r in range(n)]
 

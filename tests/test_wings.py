@@ -1,6 +1,7 @@
 """Imports follow the map of the house. Here rather than in a notebook because it reads all exported modules at once.
 
-A module may import from the wings that its own may know (`KNOWS`) and, inside its wing, from modules that stand below it: there is no circle."""
+A module may import from the wings that its own may know (`KNOWS`) and, inside its wing, from modules that stand below
+it: there is no circle."""
 import ast
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -15,17 +16,20 @@ PACKAGE = Path(__file__).parents[1]/'pretrain'
 
 def modules():
     "Dotted name below `pretrain` to source"
-    return {'.'.join(p.relative_to(PACKAGE).with_suffix('').parts): p.read_text(encoding='utf-8') for p in sorted(PACKAGE.rglob('[!_]*.py'))}
+    return {'.'.join(p.relative_to(PACKAGE).with_suffix('').parts): p.read_text(encoding='utf-8')
+            for p in sorted(PACKAGE.rglob('[!_]*.py'))}
 
 def imports(name, source):
-    "What a module imports of ours, anywhere in it: (dotted name below `pretrain`, line); its tail may be a name in a module"
+    """What a module imports of ours, anywhere in it: (dotted name below `pretrain`, line); its tail may be a name in
+    a module"""
     for n in ast.walk(ast.parse(source)):
         if isinstance(n, ast.Import): names = [a.name for a in n.names]
         elif isinstance(n, ast.ImportFrom):
             at = ['pretrain', *name.split('.')[:-n.level], *filter(None, [n.module])] if n.level else [n.module]
             names = ['.'.join([*at, a.name]) for a in n.names]
         else: continue
-        yield from ((full.removeprefix('pretrain').lstrip('.'), n.lineno) for full in names if full.partition('.')[0]=='pretrain')
+        yield from ((full.removeprefix('pretrain').lstrip('.'), n.lineno)
+                    for full in names if full.partition('.')[0]=='pretrain')
 
 def edges(sources):
     "Which module imports which: {module: {imported: line}}"
@@ -44,10 +48,14 @@ def violations(sources):
     "What is wrong with the imports of `{module: source}`, a line each"
     res,graph = [],edges(sources)
     for m,to in graph.items():
-        if wing(m) not in KNOWS: res.append(f'{m}: stands in no wing'); continue
+        if wing(m) not in KNOWS:
+            res.append(f'{m}: stands in no wing')
+            continue
         for t,line in to.items():
-            if t not in sources: res.append(f'{m}:{line}: imports {t or "the package"}, which is no module of the house')
-            elif wing(t)!=wing(m) and wing(t) not in KNOWS[wing(m)]: res.append(f'{m}:{line}: imports {t}; {wing(m)} must not know {wing(t)}')
+            if t not in sources:
+                res.append(f'{m}:{line}: imports {t or "the package"}, which is no module of the house')
+            elif wing(t)!=wing(m) and wing(t) not in KNOWS[wing(m)]:
+                res.append(f'{m}:{line}: imports {t}; {wing(m)} must not know {wing(t)}')
     try: TopologicalSorter({m: set(to) & set(graph) for m,to in graph.items()}).prepare()
     except CycleError as e: res.append('circle: '+' → '.join(e.args[1]))
     return res
@@ -73,8 +81,11 @@ def test_planted_violation_is_seen(module, source, said):
 
 def test_circle_is_seen():
     a,b,c = 'from .b import x', 'from .c import x', 'from . import a'
-    assert violations({'data.a': a, 'data.b': b, 'data.c': c})!=[] and violations({'data.a': a, 'data.b': b, 'data.c': ''})==[]
+    assert violations({'data.a': a, 'data.b': b, 'data.c': c})!=[]
+    assert violations({'data.a': a, 'data.b': b, 'data.c': ''})==[]
 
 def test_the_way_down_is_fine():
-    assert violations({'cli': 'import os, torch\nfrom pretrain import __version__\nfrom .build import Run\nfrom pretrain.base.config import read',
-                       'build': 'from .train.loop import Loop', 'train.loop': 'from ..base import config', 'base.config': ''})==[]
+    assert violations({'cli': 'import os, torch\nfrom pretrain import __version__\nfrom .build import Run\n'
+                       'from pretrain.base.config import read',
+                       'build': 'from .train.loop import Loop', 'train.loop': 'from ..base import config',
+                       'base.config': ''})==[]
