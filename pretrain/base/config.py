@@ -51,8 +51,9 @@ class Leaf:
         v,   # Value from a file
     ):       # The value as the dataclass stores it
         "Check `v`; `ValueError` if it won't do"
+        v = _as_text(v)
         if self.schema.get('type')=='array':
-            v = (v,) if isinstance(v, str) else tuple(v) if isinstance(v, list) else v
+            v = (v,) if isinstance(v, str) else tuple(map(_as_text, v)) if isinstance(v, (list, tuple)) else v
         v = self.adapter.validate_python(v)
         toml_value(v).encode()
         return v
@@ -62,6 +63,8 @@ class Leaf:
         try: self(v)
         except ValueError: return False
         return True
+
+def _as_text(v): return os.fspath(v) if isinstance(v, os.PathLike) else v
 
 # %% ../../nbs/base/config.ipynb #cell26
 TYPE_WORDS = dict(integer='an integer', number='a number', string='text', boolean='true or false')
@@ -94,13 +97,12 @@ def parse_value(
     if list(d)!=['v']: raise ValueError('more than one value')
     return d['v']
 
-# %% ../../nbs/base/config.ipynb #4892de13
+# %% ../../nbs/base/config.ipynb #f70714d5
 def readings(
     v,      # A value that won't do
 ):          # Values that may have been meant
     "Other ways to take a value"
     if isinstance(v, float) and v.is_integer(): yield int(v)
-    if isinstance(v, os.PathLike): yield os.fspath(v)
     if getattr(v, 'shape', None)==(): yield v.item()
     with suppress(ValueError):  # text or digits with no other reading
         if isinstance(v, str): yield parse_value(v)
@@ -177,7 +179,7 @@ def to_dict(
     def plain(v): return to_dict(v) if is_dataclass(v) else list(v) if isinstance(v, tuple) else v
     return {f.name: plain(getattr(cfg, f.name)) for f in fields(cfg)}
 
-# %% ../../nbs/base/config.ipynb #9470a1d4
+# %% ../../nbs/base/config.ipynb #d8ce7bf6
 def check_table(
     cls,       # Dataclass of this table
     d:dict,    # What the file holds
@@ -198,14 +200,14 @@ def check_table(
         else: say(path, v, f'is a section; write {dotted(path)}.key = value, with {", ".join(tree(t))}')
     return res
 
-# %% ../../nbs/base/config.ipynb #a95b9146
+# %% ../../nbs/base/config.ipynb #eba9aefb
 def old_places(
     root,  # Root dataclass, perhaps with an attribute `moved`, dotted key to dotted key
 )->dict:   # Path to path
     "Where keys stood that have moved"
     return {tuple(old.split('.')): tuple(new.split('.')) for old,new in getattr(root, 'moved', {}).items()}
 
-# %% ../../nbs/base/config.ipynb #a8a5594e
+# %% ../../nbs/base/config.ipynb #0efacd12
 def rehouse(
     root,        # Root dataclass
     srcs:list,   # Sources; those with keys at an old place are changed
@@ -237,7 +239,7 @@ def key_of(
     path = tuple(k.strip() for k in text.split('.')) if isinstance(text, str) else ()
     return path if all(path) and len(path) <= MAX_PARTS else ()
 
-# %% ../../nbs/base/config.ipynb #c474f28b
+# %% ../../nbs/base/config.ipynb #3827145e
 def override(
     root,      # Root dataclass
     arg:str,   # `key=value`
@@ -261,7 +263,7 @@ def override(
     src.data = nested(path, v)
     return src
 
-# %% ../../nbs/base/config.ipynb #69cede92
+# %% ../../nbs/base/config.ipynb #330f6dc0
 def override_value(
     root,      # Root dataclass
     key:str,   # Dotted
@@ -315,7 +317,7 @@ def default_of(
     if base is not MISSING: return getattr(base, f.name)
     return f.default_factory() if f.default_factory is not MISSING else f.default
 
-# %% ../../nbs/base/config.ipynb #a5cef44d
+# %% ../../nbs/base/config.ipynb #086222f3
 def make(
     cls,            # Dataclass of this table
     d:dict,         # Right values, nested
@@ -337,7 +339,7 @@ def make(
         found.say(at+key_of(key), attrgetter(key)(res), text)
     return res
 
-# %% ../../nbs/base/config.ipynb #06de6b3c
+# %% ../../nbs/base/config.ipynb #d1a98c6d
 def assemble(
     cls,         # Root dataclass
     srcs:list,   # Sources, the strongest last
@@ -352,7 +354,7 @@ def assemble(
     if found.rows: raise ConfigError(found.lines())
     return res
 
-# %% ../../nbs/base/config.ipynb #b0c65b77
+# %% ../../nbs/base/config.ipynb #90153335
 def read_config(
     cls,           # Root dataclass
     path=None,     # TOML or JSON file, `None` for defaults only
@@ -422,7 +424,7 @@ def default_dict(
     def value(f, t): return default_dict(t, default_of(f, base)) if is_dataclass(t) else default_of(f, base)
     return {f.name: value(f, tree(cls)[f.name]) for f in fields(cls)}
 
-# %% ../../nbs/base/config.ipynb #5cf7ab88
+# %% ../../nbs/base/config.ipynb #9242604d
 def meaning(
     cls,       # A dataclass
     key:str,   # One of its fields
@@ -433,7 +435,7 @@ def meaning(
     first = (t.__doc__ or '').partition('\n')[0]
     return doc or ('' if first.startswith(f'{t.__name__}(') else first)
 
-# %% ../../nbs/base/config.ipynb #933549ae
+# %% ../../nbs/base/config.ipynb #bd7f857d
 def describe(
     cls,     # A config class, or an instance for its own values
 )->str:      # TOML with comments; keys without default are commented out
