@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from pretrain.eval.bpb import bpb_of
 from pretrain.base.dist import cleanup, rank, setup, world
-from pretrain.data.prepare import Tokens
+from pretrain.data.shards import Tokens
 
 setup('cpu')
 g = torch.Generator().manual_seed(0)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SPLIT', 'N_BYTE', 'PROBE', 'HASH_BYTES', 'BOS', 'SPECIALS', 'MAX_CHARS', 'MAX_PIECE', 'MAX_VOCAB', 'FEED_CHARS',
-           'STRETCH', 'FORMAT', 'RANKS_FILE', 'JSON_FILE', 'LINE_SHOWN', 'SIZES', 'VISIBLE', 'MASK', 'HUE', 'CIRCLE',
-           'matched', 'pattern_problem', 'utf8', 'piece_hash', 'cut_pieces', 'sample_pieces', 'TokenizerConfig',
-           'no_panic', 'learn_ranks', 'sure_cut', 'cut_stretches', 'rank_lines', 'fingerprint', 'Tokenizer',
-           'train_tokenizer', 'Shift']
+           'STRETCH', 'TOKENIZER_FORMAT', 'RANKS_FILE', 'JSON_FILE', 'LINE_SHOWN', 'SIZES', 'VISIBLE', 'MASK', 'HUE',
+           'CIRCLE', 'matched', 'pattern_problem', 'utf8', 'piece_hash', 'cut_pieces', 'sample_pieces',
+           'TokenizerConfig', 'no_panic', 'learn_ranks', 'sure_cut', 'cut_stretches', 'rank_lines', 'fingerprint',
+           'Tokenizer', 'train_tokenizer', 'Shift']
 
 # %% ../../nbs/data/tokenizer.ipynb #cell3
 import base64, binascii, hashlib, html, json, os, warnings
@@ -188,7 +188,7 @@ def cut_stretches(
     if at<len(text): yield text[at:]
 
 # %% ../../nbs/data/tokenizer.ipynb #cell85
-FORMAT = 1  # Of the saved files and of the way texts are cut: another number is another fingerprint
+TOKENIZER_FORMAT = 1  # Of the saved files and of the way texts are cut: another number is another fingerprint
 
 def rank_lines(
     ranks:dict,  # Bytes of each token to its rank
@@ -202,7 +202,7 @@ def fingerprint(
     specials:tuple, # Special tokens in the order of their ids
 )->str:             # SHA-256 in hex
     "What tells one tokenizer from another"
-    return hashlib.sha256(rank_lines(ranks)+json.dumps([FORMAT, pattern, list(specials)]).encode()).hexdigest()
+    return hashlib.sha256(rank_lines(ranks)+json.dumps([TOKENIZER_FORMAT, pattern, list(specials)]).encode()).hexdigest()
 
 # %% ../../nbs/data/tokenizer.ipynb #cell87
 class Tokenizer:
@@ -310,7 +310,7 @@ def save(self:Tokenizer,
     path = Path(path).absolute()
     folders = [path,*(p.parent for p in (path,*path.parents) if not p.exists())]
     path.mkdir(parents=True, exist_ok=True)
-    meta = dict(format=FORMAT, vocab_size=self.vocab_size, pattern=self.pattern, specials=list(self.specials), fingerprint=self.fingerprint)
+    meta = dict(format=TOKENIZER_FORMAT, vocab_size=self.vocab_size, pattern=self.pattern, specials=list(self.specials), fingerprint=self.fingerprint)
     for name,data in ((RANKS_FILE, rank_lines(self.ranks)), (JSON_FILE, json.dumps(meta, indent=2).encode())):
         tmp = path/f'.{name}'
         with tmp.open('wb') as f: f.write(data); f.flush(); os.fsync(f.fileno())
@@ -343,7 +343,7 @@ def _read_meta(file:Path):
     want = dict(format=int, pattern=str, specials=list, fingerprint=str)
     if not isinstance(meta, dict) or any(not isinstance(meta.get(k), t) for k,t in want.items()) or any(not isinstance(s, str) for s in meta['specials']):
         raise ValueError(f"{file}: expected an object with {', '.join(want)}")
-    if meta['format']!=FORMAT: raise ValueError(f"{file}: format {brief(meta['format'])}, but this version reads format {FORMAT}")
+    if meta['format']!=TOKENIZER_FORMAT: raise ValueError(f"{file}: format {brief(meta['format'])}, but this version reads format {TOKENIZER_FORMAT}")
     return meta
 
 @patch(cls_method=True)

@@ -4,7 +4,8 @@ import numpy as np
 from common import Row, fault
 from damage import PAGE, payloads
 from operations import begin, hashes, preparation, settings
-from pretrain.data.prepare import INDEX, get_tokenizer, prepare, verify_file
+from pretrain.data.prepare import get_tokenizer, prepare
+from pretrain.data.shards import INDEX, verify_file
 from pretrain.data.tokenizer import JSON_FILE, RANKS_FILE, SPECIALS, SPLIT, Tokenizer, fingerprint, rank_lines
 
 KINDS = 'bin','lens','json'
