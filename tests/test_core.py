@@ -7,7 +7,8 @@ from helpers import SMALL, env, pretrain, write_texts
 MODEL = '''
 import sys, torch
 from pathlib import Path
-from pretrain.eval.core import core_eval, evaluate_core, CoreConfig
+from pretrain.build import core_eval
+from pretrain.eval.core.evaluate import CoreConfig, evaluate_core
 from pretrain.base.dist import cleanup, is_main, rank, setup, world
 from pretrain.model.gpt import GPT
 from pretrain.model.blocks import ModelConfig
@@ -24,7 +25,7 @@ LIMIT_S = 200  # a test that takes longer has hung
 
 def bundle(path, **more):
     "Eleven rows of each type; `more` replaces what `write_bundle` is told of the language-modelling task"
-    from pretrain.eval.core import write_bundle
+    from pretrain.eval.core.tasks import write_bundle
     ask = [dict(query=f'A {n} eats', choices=['moss','old bread','fish'][:2+i%2], gold=i%2) for i,n in enumerate(NAMES)]
     who = [dict(context_options=[f'The {a} fed the {b} as the {a}', f'The {a} fed the {b} as the {b}'],
                 continuation='was hungry.', gold=1) for a,b in zip(NAMES, NAMES[::-1])]
@@ -84,7 +85,7 @@ def test_killed_and_taken_up(tmp_path):
     ok(tmp_path, WHOLE, 1)
     half = WHOLE.replace("dir/f'of_{world()}'", "dir/'half'")
     code,_ = run(tmp_path, f'''
-import os, signal, pretrain.eval.core as core
+import os, signal, pretrain.eval.core.evaluate as core
 ask = core.evaluate_task
 def evaluate_task(task, *a, **kw):
     if task.label=='end' and rank()==1: os.kill(os.getpid(), signal.SIGKILL)
@@ -93,7 +94,7 @@ core.evaluate_task = evaluate_task
 {half}''')
     assert code!=0 and sorted(p.name for p in (tmp_path/'half').iterdir())==['ask.jsonl','core.json','who.jsonl']
     ok(tmp_path, f'''
-import pretrain.eval.core as core
+import pretrain.eval.core.evaluate as core
 ask,asked = core.evaluate_task,[]
 def evaluate_task(task, *a, **kw): asked.append(task.label); return ask(task, *a, **kw)
 core.evaluate_task = evaluate_task
