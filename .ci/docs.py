@@ -1,8 +1,8 @@
 """The website, without network and without Quarto: `python .ci/docs.py [--out _docs]`
 
 The inputs are a standard nbdev and Quarto project (nbs/, settings.ini, _quarto.yml, sidebar.yml). A copy is processed
-with nbdev's own processors,
-rendered by smalldocs, made self-contained, and every link, anchor and picture of the result is checked."""
+with nbdev's own processors, rendered by smalldocs, made self-contained, and every link, anchor and picture of the
+result is checked."""
 import argparse, ast, html, os, re, shutil, subprocess, sys, tempfile, time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,8 +14,6 @@ sys.path.insert(0, str(HERE))
 import apidoc
 
 # ----------------------------------------------------- stage: notebooks to what a renderer reads (runs inside the copy)
-
-def out_name(p): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.name.lower())
 
 def api_cells(nb, module, depth, mk_cell):
     """After nbdev has read the directives: put an API entry before each exported definition and keep its source,
@@ -45,8 +43,8 @@ def api_cells(nb, module, depth, mk_cell):
              for i in re.findall(r'\{#(\S+) \.api\}|<span id="([^"]+)">', c.source) for i in i if i}
     for c in res:   # a heading that reads like a definition steps aside: the plain anchor belongs to the definition
         if c.cell_type=='markdown' and '.api}' not in c.source:
-            c.source = re.sub(r'^(#{2,6}) ([^{}\n]+?) *$', lambda m: f'{m[0]} {{#sec-{slug(m[2])}}}'
-                              if slug(m[2]) in taken else m[0], c.source, flags=re.M)
+            def aside(m): return f'{m[0]} {{#sec-{slug(m[2])}}}' if slug(m[2]) in taken else m[0]
+            c.source = re.sub(r'^(#{2,6}) ([^{}\n]+?) *$', aside, c.source, flags=re.M)
     nb.cells = res
 
 def join_streams(c):
@@ -88,7 +86,7 @@ def stage(dest):
         for c in nb.cells: join_streams(c)
         # the file has that name already
         for c in nb.cells[:1]: c.source = re.sub(r'^output-file:.*\n', '', c.source, flags=re.M)
-        d = dest/rel.parent/out_name(rel)
+        d = dest/rel
         d.parent.mkdir(parents=True, exist_ok=True)
         write_nb(nb, d)
         d.write_text(relink(d.read_text(encoding='utf-8'), base, depth), encoding='utf-8')
@@ -97,16 +95,12 @@ def stage(dest):
     for f in ('CONTRIBUTING.md', 'CHANGELOG.md'):
         if Path(f).exists():
             (dest/f.lower()).write_text(relink(Path(f).read_text(encoding='utf-8'), base, 0, 'nbs/'), encoding='utf-8')
-    sb = dest/'sidebar.yml'
-    sb.write_text(re.sub(r'(?<=[ /])\d+[a-zA-Z0-9]*_(?=[^/\n]+\.ipynb)', '', sb.read_text(encoding='utf-8')),
-                  encoding='utf-8')
     for f in sorted(Path('pretrain').rglob('[!_]*.py')): source_page(f.relative_to('pretrain'), dest/'source')
 
 def relink(s, base, depth, prefix=''):
-    "Links to our own site become relative; links between notebooks lose the number that orders the files"
+    "Links to our own site become relative, links between notebooks lead to their pages"
     s = s.replace(base, '../'*depth)
-    s = re.sub(rf'\]\({prefix}((?:\.\./)*(?:[\w-]+/)*)(?:\d+[a-zA-Z0-9]*_)?([\w-]+)\.(?:ipynb|html)(#[^)\s]*)?\)',
-               r'](\1\2.html\3)', s)
+    s = re.sub(rf'\]\({prefix}((?:\.\./)*[\w/-]+)\.(?:ipynb|html)(#[^)\s]*)?\)', r'](\1.html\2)', s)
     return re.sub(r'\]\((?:\.\./)*(CONTRIBUTING|CHANGELOG)\.md\)', lambda m: f"]({'../'*depth}{m[1].lower()}.html)", s)
 
 def source_page(f, dest):
@@ -121,8 +115,8 @@ def source_page(f, dest):
     page = f'Exported from the notebook; line numbers are those of the installed module.{chapter}\n\n'
     page_at = dest/f.with_suffix('.qmd')
     page_at.parent.mkdir(parents=True, exist_ok=True)
-    page_at.write_text(f'{fm}{page}``````{{=html}}\n<pre class="src-page '
-                       f'sourceCode"><code>{rows}</code></pre>\n``````\n', encoding='utf-8')
+    listing = f'<pre class="src-page sourceCode"><code>{rows}</code></pre>'
+    page_at.write_text(f'{fm}{page}``````{{=html}}\n{listing}\n``````\n', encoding='utf-8')
 
 # ---------------------------------------------------------------- render and make self-contained
 

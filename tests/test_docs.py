@@ -34,7 +34,7 @@ def test_every_notebook_is_in_the_sidebar():
 def test_every_definition_has_an_entry_and_a_source_line(site):
     for m in sorted((ROOT/'pretrain').rglob('[!_]*.py')):
         nb = re.search(r'File to edit: (?:\.\./)+nbs/(\S+)\.ipynb', m.read_text(encoding='utf-8'))[1]
-        page = (site/docs.out_name(Path(f'{nb}.html'))).read_text(encoding='utf-8')
+        page = (site/f'{nb}.html').read_text(encoding='utf-8')
         src = docs.Page((site/'source'/m.relative_to(ROOT/'pretrain').with_suffix('.html')).read_text(encoding='utf-8'))
         for n,line in apidoc.lines(m.read_text(encoding='utf-8')).items():
             assert n.startswith('_') or f'id="{n.lower()}"' in page, f'{n} has no entry in {nb}'

@@ -2,47 +2,20 @@
 
 A module may import from the wings that its own may know (`KNOWS`) and, inside its wing, from modules that stand below
 it: there is no circle."""
-import ast
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT/'.ci'))
+from house import draw, edges, floors, modules, shortest, wing
 
 KNOWS = dict(base=(), store=('base',), data=('base','store'), model=('base','store'))
 KNOWS |= dict(train=(*KNOWS, ), eval=(*KNOWS, ))
 KNOWS |= dict(export=('base','store','data','model','eval'))
 KNOWS |= dict(build=(*KNOWS, ))
 KNOWS |= dict(cli=(*KNOWS, ))
-PACKAGE = Path(__file__).parents[1]/'pretrain'
-
-def modules():
-    "Dotted name below `pretrain` to source"
-    return {'.'.join(p.relative_to(PACKAGE).with_suffix('').parts): p.read_text(encoding='utf-8')
-            for p in sorted(PACKAGE.rglob('[!_]*.py'))}
-
-def imports(name, source):
-    """What a module imports of ours, anywhere in it: (dotted name below `pretrain`, line); its tail may be a name in
-    a module"""
-    for n in ast.walk(ast.parse(source)):
-        if isinstance(n, ast.Import): names = [a.name for a in n.names]
-        elif isinstance(n, ast.ImportFrom):
-            at = ['pretrain', *name.split('.')[:-n.level], *filter(None, [n.module])] if n.level else [n.module]
-            names = ['.'.join([*at, a.name]) for a in n.names]
-        else: continue
-        yield from ((full.removeprefix('pretrain').lstrip('.'), n.lineno)
-                    for full in names if full.partition('.')[0]=='pretrain')
-
-def edges(sources):
-    "Which module imports which: {module: {imported: line}}"
-    res = {}
-    for name,src in sources.items():
-        res[name] = {}
-        for full,line in imports(name, src):
-            to = next((m for m in (full, full.rpartition('.')[0]) if m in sources), full)
-            if to.startswith('__'): continue   # the version
-            res[name].setdefault(to, line)
-    return res
-
-def wing(name): return name.partition('.')[0]
 
 def violations(sources):
     "What is wrong with the imports of `{module: source}`, a line each"
@@ -61,7 +34,7 @@ def violations(sources):
     return res
 
 def test_imports_follow_the_map():
-    assert len(modules())>20, f'no modules in {PACKAGE}'
+    assert len(modules())>20, 'no modules in pretrain/'
     assert violations(modules())==[]
 
 @pytest.mark.parametrize('module,source,said', [
@@ -89,3 +62,24 @@ def test_the_way_down_is_fine():
                        'from pretrain.base.config import read',
                        'build': 'from .train.loop import Loop', 'train.loop': 'from ..base import config',
                        'base.config': ''})==[]
+
+# ------------------------------------------------------------ the picture of it
+
+def test_the_picture_is_current():
+    "Drawn from the imports as they are; the same each time"
+    assert (ROOT/'nbs/house.svg').read_text(encoding='utf-8')==draw(edges(modules())), 'run python .ci/house.py'
+
+def test_the_picture_shows_every_module_and_follows_the_imports():
+    tiny = {'cli': 'from .build import Run', 'build': 'from .train.loop import Loop',
+            'train.loop': 'from ..base import words',
+            'train.state': '', 'base.words': ''}
+    svg = draw(edges(tiny))
+    assert all(f'>{n}</text>' in svg for n in ('cli', 'build', 'train', 'loop', 'state', 'base', 'words'))
+    assert 'train stands on base' in svg and svg.count('class="far"')==3
+    assert draw(edges(tiny | {'train.state': 'from .loop import Loop'}))!=svg
+    assert draw(edges(dict(reversed(tiny.items()))))==svg
+
+def test_only_the_longest_ways_are_drawn():
+    graph = dict(a={'b','c','d'}, b={'c'}, c={'d'}, d=set(), e={'d'})
+    assert shortest(graph)==dict(a={'b'}, b={'c'}, c={'d'}, d=set(), e={'d'})
+    assert floors(graph)==dict(a=3, b=2, c=1, d=0, e=1)
