@@ -26,7 +26,7 @@ from .eval.bpb import EvalConfig, bpb_of, counted, yardsticks
 from .eval.core.evaluate import CoreConfig, evaluate_core
 from .eval.core.keep import core_dir
 from .eval.core.tasks import read_bundle
-from .eval.generate import SampleConfig, sample, write
+from .eval.samples import SampleConfig, sample, write
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
 from .eval.report import plot_run, save_plot

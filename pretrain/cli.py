@@ -6,7 +6,7 @@
 __all__ = ['COMMANDS', 'SIGNALLED', 'MISTAKES', 'SIGPIPE', 'CONFIG', 'OVERRIDES', 'SAMPLE_KEYS', 'DEVICE', 'DTYPE', 'BYTES',
            'parser', 'Stopped', 'stoppable', 'reader_left', 'main', 'open_model']
 
-# %% ../nbs/cli.ipynb #31effff9
+# %% ../nbs/cli.ipynb #354a0762
 import argparse, io, os, select, signal, sys, threading, traceback
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import __version__
 
-# %% ../nbs/cli.ipynb #536ec048
+# %% ../nbs/cli.ipynb #933292e0
 COMMANDS = []  # (function, its arguments), in the order that the help lists them
 
 def _arg(*names, **how):
@@ -28,7 +28,7 @@ def _command(*args):
         return fn
     return add
 
-# %% ../nbs/cli.ipynb #bbd37b56
+# %% ../nbs/cli.ipynb #ccf19d3e
 def parser()->argparse.ArgumentParser:
     "All commands and their arguments"
     top = argparse.ArgumentParser('pretrain', description='Pretrain a GPT from raw text and understand every step.',
@@ -42,7 +42,7 @@ def parser()->argparse.ArgumentParser:
         for names,how in args: p.add_argument(*names, **how)
     return top
 
-# %% ../nbs/cli.ipynb #96b96a5e
+# %% ../nbs/cli.ipynb #8414afe5
 SIGNALLED = 128  # plus the number of the signal: how shells report a process that a signal ended
 
 class Stopped(KeyboardInterrupt):
@@ -64,7 +64,7 @@ def stoppable():
     finally:
         for s,h in old.items(): signal.signal(s, h or signal.SIG_DFL)
 
-# %% ../nbs/cli.ipynb #a7d3159e
+# %% ../nbs/cli.ipynb #eea40437
 def reader_left()->bool:
     "Has whoever reads our output gone? Then it goes nowhere from now on, so that Python doesn't fail at its end"
     try:
@@ -77,7 +77,7 @@ def reader_left()->bool:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True
 
-# %% ../nbs/cli.ipynb #cd8df4df
+# %% ../nbs/cli.ipynb #214067af
 MISTAKES = (KeyboardInterrupt, ValueError, OSError, FloatingPointError, RuntimeError, MemoryError)
 SIGPIPE = 13   # its number, also where the system has no such signal
 
@@ -90,7 +90,7 @@ def _said(e):
     if isinstance(e, (ValueError, OSError)): return getattr(e, 'problems', [str(e)]), 2
     return [f'{type(e).__name__}: {e}'], 1
 
-# %% ../nbs/cli.ipynb #306fb4a6
+# %% ../nbs/cli.ipynb #6fdc76e8
 def main(
     argv=None,  # Arguments; the process's own when left out
 )->int:         # Exit code
@@ -110,7 +110,7 @@ def main(
     for l in lines: _tell(l)
     return code
 
-# %% ../nbs/cli.ipynb #09691661
+# %% ../nbs/cli.ipynb #41257dc4
 CONFIG = _arg('config', help='a TOML or JSON file, or the name of a shipped config such as quickstart')
 OVERRIDES = _arg('overrides', nargs='*', metavar='key=value',
                  help='set any key, e.g. optim.lr=3e-4 data.train=my/texts; `pretrain config` lists them')
@@ -120,7 +120,7 @@ def _load(a):
     from pretrain.build import load_config
     return load_config(a.config, a.overrides)
 
-# %% ../nbs/cli.ipynb #54b69812
+# %% ../nbs/cli.ipynb #99b66071
 @_command(CONFIG, OVERRIDES)
 def _train(a):
     "Train: prepare what is missing, then go to the end, or go on where an earlier run stopped"
@@ -128,7 +128,7 @@ def _train(a):
     run = Run(_load(a)).fit()
     return 0 if run.done else SIGNALLED+run.hold.hit
 
-# %% ../nbs/cli.ipynb #04b91697
+# %% ../nbs/cli.ipynb #f92eefed
 @_command(CONFIG, OVERRIDES, _arg('--overfit', action='store_true', help='also learn one batch by heart'))
 def _check(a):
     "Look for silent bugs before training: each check says what it measured and what was expected"
@@ -137,7 +137,7 @@ def _check(a):
     print(report.summary())
     return 0 if report.ok else 1
 
-# %% ../nbs/cli.ipynb #44f82654
+# %% ../nbs/cli.ipynb #5c244365
 @_command(CONFIG, OVERRIDES, _arg('--save', metavar='DIR', help='directory for a copy'))
 def _tokenizer(a):
     "Train the tokenizer of a config, or find it in the cache; --save keeps a copy"
@@ -149,7 +149,7 @@ def _tokenizer(a):
         tok.save(a.save)
         print(f'saved in {a.save}')
 
-# %% ../nbs/cli.ipynb #d08c24d9
+# %% ../nbs/cli.ipynb #f675aebb
 @_command(CONFIG, OVERRIDES)
 def _prepare(a):
     "Turn the documents of a config into token shards, or find them in the cache"
@@ -158,7 +158,7 @@ def _prepare(a):
     tok = get_tokenizer(c.data, c.tokenizer, c.prepare)
     for split in ('train','valid'): print(f'{split:<6}', prepare(c.data, tok, c.prepare, split))
 
-# %% ../nbs/cli.ipynb #a991489f
+# %% ../nbs/cli.ipynb #c19edff9
 @_command(_arg('config', nargs='?', help=CONFIG[1]['help']), OVERRIDES)
 def _config(a):
     "Without a file: every key with its default, unit and meaning. With one: the resolved config"
@@ -167,7 +167,7 @@ def _config(a):
     if a.config and '=' in a.config: a.overrides,a.config = [a.config, *a.overrides],None   # no file
     print(to_toml(_load(a)) if a.config or a.overrides else describe(Config), end='')
 
-# %% ../nbs/cli.ipynb #cbc8165a
+# %% ../nbs/cli.ipynb #47554c67
 SAMPLE_KEYS = dict(tokens=int, temperature=float, top_k=int, top_p=float, min_p=float, seed=int)
 DEVICE = _arg('--device', default='auto', help='auto, cpu, cuda, mps')
 
@@ -180,7 +180,7 @@ def _sampling(a, cfg):
     if not cfg.prompts: raise ValueError(f'{a.run}: its sample.prompts are empty; --prompt TEXT would work')
     return replace(cfg, prompts=tuple(p for p in cfg.prompts for _ in range(a.n)))
 
-# %% ../nbs/cli.ipynb #0d0471f2
+# %% ../nbs/cli.ipynb #9ce9a5c7
 @_command(
     _arg('run', metavar='RUN', help='a run directory'), DEVICE,
     _arg('--prompt', action='append',
@@ -192,12 +192,12 @@ def _sampling(a, cfg):
 def _sample(a):
     "Let the model of a run write, shown as it comes; the same options give the same text"
     from pretrain.build import load_model
-    from pretrain.eval.generate import write
+    from pretrain.eval.samples import write
     model,tok,cfg,_ = load_model(a.run, a.device)
     try: write(model, tok, _sampling(a, cfg.sample), sys.stdout, _tell)
     except Stopped as e: return SIGNALLED+e.sig   # the reader has read enough
 
-# %% ../nbs/cli.ipynb #84d92cdf
+# %% ../nbs/cli.ipynb #30e9b0da
 DTYPE = _arg('--dtype', default='float32',
              help='precision of a Hugging Face model: float32, bfloat16, float16, or auto = as stored')
 
@@ -214,7 +214,7 @@ def open_model(
     from pretrain.train.machine import pick_device
     return load_model(where, device)[:2] if _is_run(where) else load_hf(where, pick_device(device)[0], dtype)
 
-# %% ../nbs/cli.ipynb #1eb60508
+# %% ../nbs/cli.ipynb #9632c6c0
 BYTES = 1_000_000  # that `eval --data` reads where nothing is said: minutes for a small model on a CPU [bytes]
 
 def _why_not(where):
@@ -237,7 +237,7 @@ def _eval_run(where, overrides, device):
     found = bits_per_byte(model, toks, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows, n_tok=cfg.eval.tokens)
     return f'step {step:,}: {found}'
 
-# %% ../nbs/cli.ipynb #65095d9b
+# %% ../nbs/cli.ipynb #641a2fb7
 def _window(models, wanted, default):
     "Tokens in a row: those wanted, or what the model that reads the fewest can read"
     limits = {w: model.seq_len for w,(model,_) in models.items() if model.seq_len}
@@ -261,7 +261,7 @@ def _eval_table(where, overrides, a):
         except ValueError as e: raise ValueError(f'{w}: {e}') from None
     return bpb_table(found, ''.join(texts).encode())
 
-# %% ../nbs/cli.ipynb #ee8fab6f
+# %% ../nbs/cli.ipynb #3d2bc459
 @_command(
     DEVICE, DTYPE,
     _arg('where', nargs='+', metavar='WHERE',
@@ -280,7 +280,7 @@ def _eval(a):
     if (why := _why_not(where)) and not (where and a.data): raise ValueError(why)
     print(_eval_table(where, overrides, a) if a.data else _eval_run(where[0], overrides, a.device))
 
-# %% ../nbs/cli.ipynb #e39692cc
+# %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
     "Of a run's newest checkpoint, kept in its directory"
     from pretrain.build import load_model
@@ -306,7 +306,7 @@ def _core_compared(a):
     from pretrain.eval.core.keep import compare_core
     return compare_core(*a.compare)
 
-# %% ../nbs/cli.ipynb #a1bb397e
+# %% ../nbs/cli.ipynb #11ee9ac3
 @_command(
     DEVICE, DTYPE, _arg('where', nargs='?', metavar='WHERE', help="a run directory, or a Hugging Face model's"),
     _arg('--compare', nargs=2, metavar='DIR',
@@ -323,7 +323,7 @@ def _core(a):
                          'a run directory, that of a Hugging Face model, or --compare DIR DIR would work')
     else: print(_core_run(a) if _is_run(a.where) and not a.out else _core_other(a))
 
-# %% ../nbs/cli.ipynb #fd594237
+# %% ../nbs/cli.ipynb #6eaf6c51
 @_command(_arg('run', nargs='+', metavar='RUN', help='run directories'),
           _arg('--out', default='compare.png', help='picture of the comparison of several runs'))
 def _plot(a):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..base.config import NatInt, PosInt, section
 from ..base.dist import all_sum, world as n_ranks
-from ..data.loader import shift
+from ..data.shift import shift
 
 # %% ../../nbs/eval/bpb.ipynb #5869af15
 def losses_of(

@@ -18,7 +18,7 @@ import numpy as np
 from fastcore.basics import patch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from ..base.config import parse_toml
+from ..base.toml import parse_toml
 from ..base.screen import fmt_time
 from ..base.words import brief, one_line
 from ..store.checkpoint import list_checkpoints

@@ -3,7 +3,8 @@ import io, json, os, pickle, random, resource, struct, zipfile
 from pathlib import Path
 import torch
 from common import Row, fault
-from pretrain.store.checkpoint import MANIFEST, CheckpointError, _manifest, load_checkpoint, newest_checkpoint, save_checkpoint, write_file
+from pretrain.store.checkpoint import (
+    CheckpointError, MANIFEST, _manifest, load_checkpoint, newest_checkpoint, save_checkpoint, write_file)
 
 PAGE = 4096  # bytes
 

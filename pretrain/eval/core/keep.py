@@ -13,7 +13,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .tasks import Task, encode_example
-from .verdict import BOOT_SEED, N_BOOT, Comparison, CoreResult, TaskResult
+from .verdict import BOOT_SEED, Comparison, CoreResult, N_BOOT, TaskResult
 from .verdict import from_json, judge_example, task_result
 from ...store.files import write_whole
 
