@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['MAX_INT', 'QUOTED', 'MAX_PARTS', 'LONG_KEY', 'BRACKETS', 'JSON_TOKEN', 'MAX_TRIES', 'MAX_BYTES', 'BOMS', 'toml_text',
-           'toml_value', 'merge', 'nested', 'without', 'mask', 'parse_toml', 'key_path', 'spans', 'Statement',
+           'toml_value', 'merge', 'nested', 'without', 'mask', 'parse_toml', 'key_path', 'statement_spans', 'Statement',
            'statements', 'json_keys', 'Source', 'blame', 'toml_source', 'json_source', 'no_file', 'read_bytes',
            'read_text', 'read_chain']
 
-# %% ../../nbs/base/toml.ipynb #f5f9594a
+# %% ../../nbs/base/toml.ipynb #2aa78db1
 import difflib, json, os, re, stat, tomllib
 from bisect import bisect
 from dataclasses import MISSING, dataclass, field
@@ -38,7 +38,7 @@ def toml_value(
     assert isinstance(v, (list, tuple)), f'{type(v)} has no form in TOML'
     return '[' + ', '.join(map(toml_value, v)) + ']'
 
-# %% ../../nbs/base/toml.ipynb #475ea04c
+# %% ../../nbs/base/toml.ipynb #04a32e20
 def merge(
     a:dict, b:dict,  # Nested tables
 )->dict:             # `b` on top of `a`
@@ -102,10 +102,10 @@ def key_path(
         res += (k,)
     return res if d==0 else ()
 
-# %% ../../nbs/base/toml.ipynb #5a9aaaa0
+# %% ../../nbs/base/toml.ipynb #24d86f4b
 BRACKETS = re.compile(r'[\[{\]}\n]|\Z')
 
-def spans(
+def statement_spans(
     text:str,    # TOML
     masked:str,  # The same, strings and comments blanked out
 ):               # For each: first character, end, first line, line after the last
@@ -133,7 +133,7 @@ def statements(
 )->list:       # Its statements in order
     "Where every key of a TOML file stands"
     masked,res,at = mask(text),[],()
-    for start,stop,line,end in spans(text, masked):
+    for start,stop,line,end in statement_spans(text, masked):
         raw = masked[start:stop].rstrip()
         if not raw: continue
         table = raw.lstrip()[0]=='['
@@ -278,7 +278,7 @@ def no_file(
     near = difflib.get_close_matches(os.path.basename(path), near, 1)
     return f'no such file; did you mean {near[0]}?' if near else 'no such file; name a .toml or .json file'
 
-# %% ../../nbs/base/toml.ipynb #2e3a2649
+# %% ../../nbs/base/toml.ipynb #c6988110
 MAX_BYTES = 2**16   # Roomy for a config, and small enough to refuse a data file named by mistake
 
 def read_bytes(

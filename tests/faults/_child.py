@@ -6,9 +6,9 @@ began and ended. Events that a killer waits for also go through a pipe."""
 import hashlib, json, os, random, signal, sys, time
 import numpy as np, torch, torch._dynamo  # the optimizer would import it in each child
 from pretrain import build, cli
-from pretrain.store import checkpoint
+from pretrain.store import saver as savers
 from pretrain.train import metrics
-from pretrain.store.checkpoint import rng_state
+from pretrain.store.saver import rng_state
 
 def sha(*parts):
     "SHA-256 of tensors in dicts, names included"
@@ -74,8 +74,8 @@ class Watch:
         self.around(build.Loader, 'batch', batch)
         self.around(build.Run, 'finish', finish)
         self.around(metrics.Clock, '__call__', phase)
-        self.around(checkpoint.Saver, 'save', save)
-        self.around(checkpoint, 'save_checkpoint', write)
+        self.around(savers.Saver, 'save', save)
+        self.around(savers, 'save_checkpoint', write)
 
 def go(cwd, argv, plant=None, **kw):
     "The body of a child: `pretrain ARGV` in `cwd`, output to a file beside the ledger, exit code as the shell would see it"
