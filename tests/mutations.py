@@ -65,7 +65,7 @@ MUTATIONS = [
     Mutation('a tokenizer of another fingerprint is taken', 'data/tokenizer', 'if got!=want: raise', 'if False: raise', 'nbs/data/tokenizer.ipynb#Save and load'),
     Mutation('log read beyond the step to go on from', 'store/log', 'if upto is not None and (', 'if False and (', 'nbs/store/log.ipynb#The file', 'ValueError'),
     Mutation('the name of the log is not synced', 'store/log', 'if not self.named: sync_dir', 'if False: sync_dir', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'for p in folders:', 'for p in folders[:1]:', 'tests/test_faults.py::test_fault[power_cuts]'),
+    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'path = make_dir(path)', 'path = Path(path).absolute(); path.mkdir(parents=True, exist_ok=True)', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('folders above a first save not synced', 'store/checkpoint', 'with suppress(OSError): sync_dir(p)', 'pass', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('removed before what replaces it is on the disk', 'store/checkpoint', 'sync_dir(root); _remove(p) #', '_remove(p) #', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('core: span off by one', 'eval/core', 'return [(n,len(o)) for o in ids]', 'return [(n+1,len(o)) for o in ids]', 'nbs/eval/core.ipynb#Which tokens are scored'),
