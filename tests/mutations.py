@@ -71,7 +71,7 @@ MUTATIONS = [
     Mutation('a tokenizer of another fingerprint is taken', 'data/tokenizer', 'if got!=want: raise', 'if False: raise', 'nbs/data/tokenizer.ipynb#Save and load'),
     Mutation('log read beyond the step to go on from', 'store/log', 'if upto is not None and last>=upto', 'if False', 'nbs/store/log.ipynb#The reader'),
     Mutation('the name of the log is not synced', 'store/log', 'if not self.named: sync_dir', 'if False: sync_dir', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'for p in folders:', 'for p in folders[:1]:', 'tests/test_faults.py::test_fault[power_cuts]'),
+    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'path = make_dir(path)', 'path = Path(path).absolute(); path.mkdir(parents=True, exist_ok=True)', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('folders above a first save not synced', 'store/files', 'with suppress(OSError): sync_dir(p)', 'pass', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('removed before what replaces it is on the disk', 'store/checkpoint', 'sync_dir(root)  # its name', 'pass  # its name', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('core: span off by one', 'eval/core/tasks', 'return [(n,len(o)) for o in ids]', 'return [(n+1,len(o)) for o in ids]', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),

@@ -23,7 +23,8 @@ from .corpus import CorpusConfig, corpus_fingerprint, split_documents
 from .readers import CorpusError, EMBEDDED, Skipped, content_hash, stdlib_files
 from .shards import INDEX, PREPARED_FORMAT, Shard, Tokens
 from .shards import damaged, make_shard, shard_name, totals, write_index
-from .tokenizer import JSON_FILE, TOKENIZER_FORMAT, Tokenizer, TokenizerConfig, train_tokenizer
+from .bpe import TokenizerConfig
+from .tokenizer import JSON_FILE, TOKENIZER_FORMAT, Tokenizer, train_tokenizer
 from ..store.files import TMP, locked, read_as, write_whole
 
 # %% ../../nbs/data/prepare.ipynb #cell31

@@ -6,7 +6,8 @@ from damage import PAGE, payloads
 from operations import begin, hashes, preparation, settings
 from pretrain.data.prepare import get_tokenizer, prepare
 from pretrain.data.shards import INDEX, verify_file
-from pretrain.data.tokenizer import JSON_FILE, RANKS_FILE, SPECIALS, SPLIT, Tokenizer, fingerprint, rank_lines
+from pretrain.data.bpe import SPECIALS, SPLIT
+from pretrain.data.tokenizer import JSON_FILE, RANKS_FILE, Tokenizer, fingerprint, rank_lines
 
 KINDS = 'bin','lens','json'
 VALUES = None,True,'x','',-1,0,1,1.5,2**31,2**63,10**400,[],[1],{},{'a': 1},'../../escaped','\x1b[2J\n','é'*1000  # what may stand in the place of any other value
