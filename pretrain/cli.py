@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'SIGNALLED', 'MISTAKES', 'SIGPIPE', 'CONFIG', 'OVERRIDES', 'SAMPLE_KEYS', 'DEVICE', 'DTYPE', 'BYTES',
-           'PASS', 'parser', 'Stopped', 'stoppable', 'reader_left', 'main', 'config_dir', 'find_config', 'open_model']
+           'parser', 'Stopped', 'stoppable', 'reader_left', 'main', 'open_model']
 
-# %% ../nbs/cli.ipynb #efc35242
-import argparse, difflib, io, os, select, signal, sys, threading, traceback
+# %% ../nbs/cli.ipynb #354a0762
+import argparse, io, os, select, signal, sys, threading, traceback
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from . import __version__
 
-# %% ../nbs/cli.ipynb #d6e7a528
+# %% ../nbs/cli.ipynb #933292e0
 COMMANDS = []  # (function, its arguments), in the order that the help lists them
 
 def _arg(*names, **how):
@@ -28,7 +28,7 @@ def _command(*args):
         return fn
     return add
 
-# %% ../nbs/cli.ipynb #02aff702
+# %% ../nbs/cli.ipynb #ccf19d3e
 def parser()->argparse.ArgumentParser:
     "All commands and their arguments"
     top = argparse.ArgumentParser('pretrain', description='Pretrain a GPT from raw text and understand every step.',
@@ -42,7 +42,7 @@ def parser()->argparse.ArgumentParser:
         for names,how in args: p.add_argument(*names, **how)
     return top
 
-# %% ../nbs/cli.ipynb #cc5ed9a0
+# %% ../nbs/cli.ipynb #8414afe5
 SIGNALLED = 128  # plus the number of the signal: how shells report a process that a signal ended
 
 class Stopped(KeyboardInterrupt):
@@ -56,7 +56,7 @@ class Stopped(KeyboardInterrupt):
 @contextmanager
 def stoppable():
     "Inside, SIGTERM and SIGHUP stop as Ctrl-C does; SIGUSR1, which asks for a checkpoint, finds nothing to save"
-    from pretrain.build import SAVES, stop_signals
+    from pretrain.train.signals import SAVES, stop_signals
     def stop(sig, frame): raise Stopped(sig)
     main = threading.current_thread() is threading.main_thread()
     old = {s: signal.signal(s, signal.SIG_IGN if s in SAVES else stop) for s in stop_signals()+SAVES} if main else {}
@@ -64,7 +64,7 @@ def stoppable():
     finally:
         for s,h in old.items(): signal.signal(s, h or signal.SIG_DFL)
 
-# %% ../nbs/cli.ipynb #be9219c5
+# %% ../nbs/cli.ipynb #eea40437
 def reader_left()->bool:
     "Has whoever reads our output gone? Then it goes nowhere from now on, so that Python doesn't fail at its end"
     try:
@@ -77,7 +77,7 @@ def reader_left()->bool:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True
 
-# %% ../nbs/cli.ipynb #a68f9579
+# %% ../nbs/cli.ipynb #214067af
 MISTAKES = (KeyboardInterrupt, ValueError, OSError, FloatingPointError, RuntimeError, MemoryError)
 SIGPIPE = 13   # its number, also where the system has no such signal
 
@@ -90,7 +90,7 @@ def _said(e):
     if isinstance(e, (ValueError, OSError)): return getattr(e, 'problems', [str(e)]), 2
     return [f'{type(e).__name__}: {e}'], 1
 
-# %% ../nbs/cli.ipynb #b213afdc
+# %% ../nbs/cli.ipynb #6fdc76e8
 def main(
     argv=None,  # Arguments; the process's own when left out
 )->int:         # Exit code
@@ -110,36 +110,17 @@ def main(
     for l in lines: _tell(l)
     return code
 
-# %% ../nbs/cli.ipynb #cell6
-def config_dir()->Path:
-    "Where the shipped configs are"
-    inside = Path(__file__).parent/'configs'
-    return inside if inside.is_dir() else Path(__file__).parent.parent/'configs'
-
-def find_config(
-    name:str,   # Path of a file, or name of a shipped config with or without its ending
-)->Path:        # An existing file
-    "The file that `name` means"
-    if (p := Path(name)).exists(): return p
-    shipped = {f.stem: f for f in sorted(config_dir().iterdir()) if f.suffix in ('.toml','.json')}
-    shipped |= {f.name: f for f in shipped.values()}
-    if name in shipped: return shipped[name]
-    near = difflib.get_close_matches(name, shipped, n=1)
-    hint = f'did you mean {near[0]!r}? ' if near else ''
-    raise FileNotFoundError(f'{name}: no such file, and no shipped config of that name; {hint}shipped: {", ".join(s for s in shipped if "." not in s)}')
-
-# %% ../nbs/cli.ipynb #f8c4f369
+# %% ../nbs/cli.ipynb #41257dc4
 CONFIG = _arg('config', help='a TOML or JSON file, or the name of a shipped config such as quickstart')
 OVERRIDES = _arg('overrides', nargs='*', metavar='key=value',
                  help='set any key, e.g. optim.lr=3e-4 data.train=my/texts; `pretrain config` lists them')
 
 def _load(a):
     "The config that is asked for"
-    from pretrain.base.config import read_config
-    from pretrain.build import Config
-    return read_config(Config, find_config(a.config) if a.config else None, a.overrides)
+    from pretrain.build import load_config
+    return load_config(a.config, a.overrides)
 
-# %% ../nbs/cli.ipynb #9a8fd1ff
+# %% ../nbs/cli.ipynb #99b66071
 @_command(CONFIG, OVERRIDES)
 def _train(a):
     "Train: prepare what is missing, then go to the end, or go on where an earlier run stopped"
@@ -147,7 +128,7 @@ def _train(a):
     run = Run(_load(a)).fit()
     return 0 if run.done else SIGNALLED+run.hold.hit
 
-# %% ../nbs/cli.ipynb #fdac65a1
+# %% ../nbs/cli.ipynb #f92eefed
 @_command(CONFIG, OVERRIDES, _arg('--overfit', action='store_true', help='also learn one batch by heart'))
 def _check(a):
     "Look for silent bugs before training: each check says what it measured and what was expected"
@@ -156,7 +137,7 @@ def _check(a):
     print(report.summary())
     return 0 if report.ok else 1
 
-# %% ../nbs/cli.ipynb #9af15124
+# %% ../nbs/cli.ipynb #5c244365
 @_command(CONFIG, OVERRIDES, _arg('--save', metavar='DIR', help='directory for a copy'))
 def _tokenizer(a):
     "Train the tokenizer of a config, or find it in the cache; --save keeps a copy"
@@ -168,7 +149,7 @@ def _tokenizer(a):
         tok.save(a.save)
         print(f'saved in {a.save}')
 
-# %% ../nbs/cli.ipynb #6c4605f7
+# %% ../nbs/cli.ipynb #f675aebb
 @_command(CONFIG, OVERRIDES)
 def _prepare(a):
     "Turn the documents of a config into token shards, or find them in the cache"
@@ -177,7 +158,7 @@ def _prepare(a):
     tok = get_tokenizer(c.data, c.tokenizer, c.prepare)
     for split in ('train','valid'): print(f'{split:<6}', prepare(c.data, tok, c.prepare, split))
 
-# %% ../nbs/cli.ipynb #616746aa
+# %% ../nbs/cli.ipynb #c19edff9
 @_command(_arg('config', nargs='?', help=CONFIG[1]['help']), OVERRIDES)
 def _config(a):
     "Without a file: every key with its default, unit and meaning. With one: the resolved config"
@@ -186,21 +167,20 @@ def _config(a):
     if a.config and '=' in a.config: a.overrides,a.config = [a.config, *a.overrides],None   # no file
     print(to_toml(_load(a)) if a.config or a.overrides else describe(Config), end='')
 
-# %% ../nbs/cli.ipynb #68cbda2a
+# %% ../nbs/cli.ipynb #47554c67
 SAMPLE_KEYS = dict(tokens=int, temperature=float, top_k=int, top_p=float, min_p=float, seed=int)
 DEVICE = _arg('--device', default='auto', help='auto, cpu, cuda, mps')
 
 def _sampling(a, cfg):
     "The sampling config of a run, with what the arguments change"
-    from pretrain.base.config import check_config
     given = {k: v for k in SAMPLE_KEYS if (v := getattr(a, k)) is not None}
     if a.prompt: given['prompts'] = tuple(a.prompt)
-    cfg = check_config(replace(cfg, **given))
+    cfg = replace(cfg, **given)
     if a.n<1: raise ValueError(f'--n {a.n}: a number above 0 would work')
     if not cfg.prompts: raise ValueError(f'{a.run}: its sample.prompts are empty; --prompt TEXT would work')
     return replace(cfg, prompts=tuple(p for p in cfg.prompts for _ in range(a.n)))
 
-# %% ../nbs/cli.ipynb #fe7809cb
+# %% ../nbs/cli.ipynb #9ce9a5c7
 @_command(
     _arg('run', metavar='RUN', help='a run directory'), DEVICE,
     _arg('--prompt', action='append',
@@ -212,12 +192,12 @@ def _sampling(a, cfg):
 def _sample(a):
     "Let the model of a run write, shown as it comes; the same options give the same text"
     from pretrain.build import load_model
-    from pretrain.eval.generate import write
+    from pretrain.eval.samples import write
     model,tok,cfg,_ = load_model(a.run, a.device)
     try: write(model, tok, _sampling(a, cfg.sample), sys.stdout, _tell)
     except Stopped as e: return SIGNALLED+e.sig   # the reader has read enough
 
-# %% ../nbs/cli.ipynb #4553895a
+# %% ../nbs/cli.ipynb #30e9b0da
 DTYPE = _arg('--dtype', default='float32',
              help='precision of a Hugging Face model: float32, bfloat16, float16, or auto = as stored')
 
@@ -229,18 +209,13 @@ def open_model(
     dtype='float32', # Precision of a Hugging Face model
 )->tuple:            # Model and tokenizer
     "A model to evaluate, ours or not"
-    from pretrain.build import load_model, pick_device
+    from pretrain.build import load_model
     from pretrain.export.hf import load_hf
+    from pretrain.train.machine import pick_device
     return load_model(where, device)[:2] if _is_run(where) else load_hf(where, pick_device(device)[0], dtype)
 
-def _losses(model):
-    "The model's losses one by one, wherever the ids are"
-    device = next(model.parameters()).device
-    return lambda x,y: model.loss(x.to(device), y.to(device), reduction='none')
-
-# %% ../nbs/cli.ipynb #1b18c5e6
+# %% ../nbs/cli.ipynb #9632c6c0
 BYTES = 1_000_000  # that `eval --data` reads where nothing is said: minutes for a small model on a CPU [bytes]
-PASS = 8192  # tokens of one of its forward passes, or one row if that is longer
 
 def _why_not(where):
     "Why these cannot be evaluated on validation text, or ''"
@@ -253,17 +228,16 @@ def _why_not(where):
 
 def _eval_run(where, overrides, device):
     "A run's newest checkpoint on its own validation tokens"
-    from pretrain.base.config import read_config
-    from pretrain.build import Config, load_model
+    from pretrain.build import load_config, load_model
     from pretrain.data.prepare import prepare
     from pretrain.eval.bpb import bits_per_byte
     model,tok,cfg,step = load_model(where, device)
-    cfg = read_config(Config, Path(where)/'config.toml', overrides)
+    cfg = load_config(Path(where)/'config.toml', overrides)
     toks = prepare(cfg.data, tok, cfg.prepare, 'valid')
-    found = bits_per_byte(_losses(model), toks, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows, n_tok=cfg.eval.tokens)
+    found = bits_per_byte(model, toks, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows, n_tok=cfg.eval.tokens)
     return f'step {step:,}: {found}'
 
-# %% ../nbs/cli.ipynb #b7b9d7aa
+# %% ../nbs/cli.ipynb #641a2fb7
 def _window(models, wanted, default):
     "Tokens in a row: those wanted, or what the model that reads the fewest can read"
     limits = {w: model.seq_len for w,(model,_) in models.items() if model.seq_len}
@@ -273,22 +247,21 @@ def _window(models, wanted, default):
 
 def _eval_table(where, overrides, a):
     "All models on the same text"
-    from pretrain.base.config import read_config
-    from pretrain.build import Config
+    from pretrain.build import load_config
     from pretrain.data.corpus import documents
     from pretrain.eval.bpb import bits_per_text, bpb_table, head_of
     if a.bytes<0 or a.window<0:
         raise ValueError(f'--bytes {a.bytes}, --window {a.window}: 0, or a number above it, would work')
-    cfg = read_config(Config, None, overrides)
+    cfg = load_config(None, overrides)
     texts = head_of(documents([a.data], cfg.data, key='--data'), a.bytes)
     models = {w: open_model(w, a.device, a.dtype) for w in where}
     T,found = _window(models, a.window, cfg.model.seq_len),{}
     for w,(model,tok) in models.items():
-        try: found[w] = (tok.vocab_size, T, bits_per_text(_losses(model), tok, texts, T, max(PASS//T, 1)))
+        try: found[w] = (tok.vocab_size, T, bits_per_text(model, tok, texts, T))
         except ValueError as e: raise ValueError(f'{w}: {e}') from None
     return bpb_table(found, ''.join(texts).encode())
 
-# %% ../nbs/cli.ipynb #b761c237
+# %% ../nbs/cli.ipynb #3d2bc459
 @_command(
     DEVICE, DTYPE,
     _arg('where', nargs='+', metavar='WHERE',
@@ -307,19 +280,21 @@ def _eval(a):
     if (why := _why_not(where)) and not (where and a.data): raise ValueError(why)
     print(_eval_table(where, overrides, a) if a.data else _eval_run(where[0], overrides, a.device))
 
-# %% ../nbs/cli.ipynb #d4ade6ed
+# %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
     "Of a run's newest checkpoint, kept in its directory"
     from pretrain.build import load_model
-    from pretrain.eval.core import core_of_run
+    from pretrain.eval.core.evaluate import evaluate_core
+    from pretrain.eval.core.keep import core_dir
     from pretrain.train.progress import Progress
     model,tok,cfg,step = load_model(a.where, a.device)
     n = cfg.core.max_per_task if a.max_per_task is None else a.max_per_task
-    return core_of_run(a.where, model, tok, step, a.bundle or cfg.core.bundle, n, cfg.core.batch_tokens, Progress)
+    return evaluate_core(model, tok, a.bundle or cfg.core.bundle, n, model.seq_len, cfg.core.batch_tokens, Progress,
+                         resume_dir=core_dir(a.where, step, n))
 
 def _core_other(a):
     "Of a Hugging Face model, or of a run whose answers are to be elsewhere"
-    from pretrain.eval.core import evaluate_core
+    from pretrain.eval.core.evaluate import evaluate_core
     from pretrain.train.progress import Progress
     if not a.bundle: raise ValueError(f'{a.where}: --bundle DIR says where the questions are')
     model,tok = open_model(a.where, a.device, a.dtype)
@@ -328,10 +303,10 @@ def _core_other(a):
 
 def _core_compared(a):
     "Two directories of results"
-    from pretrain.eval.core import compare_core
+    from pretrain.eval.core.keep import compare_core
     return compare_core(*a.compare)
 
-# %% ../nbs/cli.ipynb #e1fea6ca
+# %% ../nbs/cli.ipynb #11ee9ac3
 @_command(
     DEVICE, DTYPE, _arg('where', nargs='?', metavar='WHERE', help="a run directory, or a Hugging Face model's"),
     _arg('--compare', nargs=2, metavar='DIR',
@@ -348,13 +323,14 @@ def _core(a):
                          'a run directory, that of a Hugging Face model, or --compare DIR DIR would work')
     else: print(_core_run(a) if _is_run(a.where) and not a.out else _core_other(a))
 
-# %% ../nbs/cli.ipynb #9ea08217
+# %% ../nbs/cli.ipynb #6eaf6c51
 @_command(_arg('run', nargs='+', metavar='RUN', help='run directories'),
           _arg('--out', default='compare.png', help='picture of the comparison of several runs'))
 def _plot(a):
     """Draw what happened in a run as report/loss.png, with figures and samples as report/index.html;
     several runs are drawn over each other"""
-    from pretrain.eval.report import compare, save_plot, save_report, summary
+    from pretrain.eval.page import save_report
+    from pretrain.eval.report import compare, save_plot, summary
     for run in a.run:
         for f in (save_plot, save_report, summary): print(f(run))
     if len(a.run)>1:
