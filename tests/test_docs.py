@@ -31,6 +31,15 @@ def test_every_notebook_is_in_the_sidebar():
             if '.ipynb_checkpoints' not in f.parts]
     assert sorted(listed)==sorted(have)
 
+def test_the_sidebar_has_the_wings():
+    "A chapter stands in the section that names its folder"
+    bar = (ROOT/'nbs/sidebar.yml').read_text(encoding='utf-8')
+    sections = re.findall(r'- section: .*\((\w[\w, ]*)\)\n((?: {8,}.*\n)*)', bar)
+    assert [s for s,_ in sections]==['data', 'model', 'train', 'eval', 'export', 'build, cli', 'store', 'base']
+    for names,listed in sections:
+        wings = [p.partition('/')[0].removesuffix('.ipynb') for p in re.findall(r'([\w/]+\.ipynb)', listed)]
+        assert {*wings}-{'reports'}=={*names.split(', ')}, names
+
 def test_every_definition_has_an_entry_and_a_source_line(site):
     for m in sorted((ROOT/'pretrain').rglob('[!_]*.py')):
         nb = re.search(r'File to edit: (?:\.\./)+nbs/(\S+)\.ipynb', m.read_text(encoding='utf-8'))[1]

@@ -1,10 +1,13 @@
 """`from pretrain import …`: every name of the table of contents is there and says what it is, and loads when asked.
 
 In tests/, since what is loaded, and how fast, shows only in a fresh process."""
-import inspect, subprocess, sys, time
+import ast, inspect, re, subprocess, sys, time
+from pathlib import Path
 import pytest
 import pretrain
 from helpers import env
+
+ROOT = Path(__file__).resolve().parents[1]
 
 IMPORT_S,HELP_S = .2,.5   # what `import pretrain` and `pretrain --help` may take [s]
 HEAVY = ('torch', 'numpy', 'matplotlib', 'pydantic', 'fastcore', 'tiktoken', 'transformers')
@@ -26,7 +29,7 @@ def test_help_tells_parameters(name):
     "Comments of parameters and fields reach help()"
     thing = getattr(pretrain, name)
     told,sig = inspect.getdoc(thing),inspect.signature(thing)
-    assert [p for p in sig.parameters if p!='self' and p not in told]==[]
+    assert 'Parameters:' in told and [p for p in sig.parameters if p not in told]==[]
 
 def test_the_face_is_found_by_completion_and_star():
     assert {*pretrain.__all__, '__version__'} <= {*dir(pretrain)}
@@ -47,3 +50,31 @@ def test_import_and_help_are_instant():
     bare = fastest('-c', 'pass')
     assert fastest('-c', 'import pretrain')-bare<IMPORT_S
     assert fastest('-m', 'pretrain', '--help')<HELP_S
+
+# ------------------------------------------------------------ a module is found by its idea
+
+ROW = re.compile(r'^\| .+\? \| \[([\w/]+)\]\(nbs/([\w/]+)\.ipynb\) \| `(\w+)` \|$', re.M)
+
+def holds(module, name, root=ROOT):
+    "Is this a name that the module defines, or a method that it gives to a class?"
+    f = root/f'pretrain/{module}.py'
+    if not f.is_file(): return False
+    for o in ast.parse(f.read_text(encoding='utf-8')).body:
+        targets = o.targets if isinstance(o, ast.Assign) else [getattr(o, 'target', None)]
+        if name in [getattr(o, 'name', None), *(t.id for t in targets if isinstance(t, ast.Name))]: return True
+    return False
+
+ASKED = ROW.findall((ROOT/'CONTRIBUTING.md').read_text(encoding='utf-8'))
+def test_twenty_questions_are_answered(): assert len(ASKED)>=20 and len({q[2] for q in ASKED})==len(ASKED)
+
+@pytest.mark.parametrize('said,linked,name', ASKED, ids=lambda s: s)
+def test_a_question_of_contributing_is_answered_where_it_says(said, linked, name):
+    assert said==linked and (ROOT/f'nbs/{linked}.ipynb').is_file()
+    assert holds(linked, name), f'{linked} does not define {name}'
+
+def test_a_wrong_answer_is_noticed(tmp_path):
+    (tmp_path/'pretrain').mkdir()
+    (tmp_path/'pretrain/m.py').write_text('A = 1\nB:int = 2\n@patch\ndef f(self:C): x = 1\nclass D: pass\n',
+                                          encoding='utf-8')
+    assert [holds('m', n, tmp_path) for n in ('A', 'B', 'f', 'D', 'x', 'C')]==[True]*4+[False]*2
+    assert not holds('n', 'A', tmp_path) and not ROW.findall('| where? | [a/b](nbs/a/c.ipynb) | name |')

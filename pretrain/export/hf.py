@@ -6,7 +6,7 @@
 __all__ = ['PROBE', 'CLOSE', 'ULPS', 'WINDOWS', 'LOSS_ROWS', 'EXTRA', 'NEEDED', 'HFTokenizer', 'run_whole', 'run_body',
            'probe_texts', 'gives', 'abilities', 'HFModel', 'hf_source', 'quiet', 'said', 'read_hf', 'load_hf']
 
-# %% ../../nbs/export/hf.ipynb #57b25c68
+# %% ../../nbs/export/hf.ipynb #3111da31
 import io
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import nn
 
 from ..base.words import one_line
 
-# %% ../../nbs/export/hf.ipynb #f1d8a340
+# %% ../../nbs/export/hf.ipynb #5d9a6813
 class HFTokenizer:
     "A tokenizer of the transformers library, with the names of ours"
     def __init__(self,
@@ -30,23 +30,26 @@ class HFTokenizer:
         if self.bos is None:
             raise ValueError('the tokenizer names no token that begins or ends documents; bos=ID would work')
 
-    def encode(self,
-        text:str,  # Any text
-    )->list:       # Ids, without special tokens
-        "Ordinary text to ids; special tokens in it stay text"
-        return self.tok(text, add_special_tokens=False, split_special_tokens=True, verbose=False)['input_ids']
-
-    def decode(self,
-        ids:list,  # Ids
-    )->str:
-        "Text of ids, as it is"
-        return self.tok.decode(ids, clean_up_tokenization_spaces=False)
-
     def __repr__(self):
         begin = f'documents begin with {self.tok.decode([self.bos])!r}'
         return f'HFTokenizer: {self.vocab_size:,} tokens, {begin}' + ' (their end)'*self.ends
 
-# %% ../../nbs/export/hf.ipynb #f8e5a419
+# %% ../../nbs/export/hf.ipynb #e7ba418e
+@patch
+def encode(self:HFTokenizer,
+    text:str,  # Any text
+)->list:       # Ids, without special tokens
+    "Ordinary text to ids; special tokens in it stay text"
+    return self.tok(text, add_special_tokens=False, split_special_tokens=True, verbose=False)['input_ids']
+
+@patch
+def decode(self:HFTokenizer,
+    ids:list,  # Ids
+)->str:
+    "Text of ids, as it is"
+    return self.tok.decode(ids, clean_up_tokenization_spaces=False)
+
+# %% ../../nbs/export/hf.ipynb #59642eed
 def run_whole(
     model,             # From transformers
     ids:torch.Tensor,  # Token ids [B,T]
@@ -71,7 +74,7 @@ def _placed(model, cache):
     mask = torch.where(cache.see, 0., torch.finfo(dtype).min).to(dtype)
     return dict(position_ids=cache.at, attention_mask=mask)
 
-# %% ../../nbs/export/hf.ipynb #52190a79
+# %% ../../nbs/export/hf.ipynb #4910675e
 PROBE = (5,3,4)  # Lengths of a beginning and of two continuations, to try what a model can do [tokens]
 
 def probe_texts(
@@ -87,7 +90,7 @@ def probe_texts(
     see = ((branch[:,None]==branch) | (branch==0)) & (at[0]<=at[0,:,None])
     return one,two,ids,SimpleNamespace(at=at, see=see[None,None])
 
-# %% ../../nbs/export/hf.ipynb #08b8e667
+# %% ../../nbs/export/hf.ipynb #0bd686fd
 # Largest difference of logits that rounding explains: relative to their spread, in roundings of the precision
 CLOSE,ULPS = 1e-3,8
 
@@ -102,7 +105,7 @@ def gives(
     bound = max(CLOSE, ULPS*torch.finfo(dtype).eps)*want.std()
     return got.shape==want.shape and bool((got-want).abs().max()<=bound)
 
-# %% ../../nbs/export/hf.ipynb #fbf39cc4
+# %% ../../nbs/export/hf.ipynb #5383221c
 # names in configs of a limit to what a token sees, which a mask of ours would lift
 WINDOWS = ('sliding_window','window_size','attention_chunk_size')
 
@@ -121,7 +124,7 @@ def abilities(
     free = all(getattr(model.config.get_text_config(), k, None) is None for k in WINDOWS)
     return split, free and gives(lambda: run(model, ids, tree), want, dtype)
 
-# %% ../../nbs/export/hf.ipynb #904333a2
+# %% ../../nbs/export/hf.ipynb #d5595eea
 class HFModel(nn.Module):
     "A causal model of the transformers library, with the names of ours"
     def __init__(self,
@@ -150,7 +153,7 @@ class HFModel(nn.Module):
         return (f'HFModel: {type(self.model).__name__}, {n:,} parameters, vocabulary {self.V:,}, '
                 f'context {self.seq_len}, split={self.split}, trees={self.trees}')
 
-# %% ../../nbs/export/hf.ipynb #adb82a92
+# %% ../../nbs/export/hf.ipynb #149c04d6
 LOSS_ROWS = 512  # Positions whose logits exist at the same time
 
 @patch
@@ -181,7 +184,7 @@ def loss(self:HFModel,
     if reduction=='none': return losses.view_as(targets)
     return losses.sum()/(1 if reduction=='sum' else (targets>=0).sum())
 
-# %% ../../nbs/export/hf.ipynb #2fbd4b70
+# %% ../../nbs/export/hf.ipynb #70587b05
 def hf_source(
     path,    # A directory, or a GGUF file
 )->tuple:    # The directory, and its GGUF file or None
@@ -208,7 +211,7 @@ def _not_one(path, found):
     return (f'{path}: neither a run (no config.toml) nor a Hugging Face model '
             '(no config.json with *.safetensors, no .gguf file)')
 
-# %% ../../nbs/export/hf.ipynb #e1d80836
+# %% ../../nbs/export/hf.ipynb #fee83d4e
 @contextmanager
 def quiet():
     "Without the library's bars and warnings"
@@ -225,7 +228,7 @@ def said(
     "What an error says, in one line"
     return one_line((str(e).strip() or type(e).__name__).splitlines()[0])
 
-# %% ../../nbs/export/hf.ipynb #ec11ad30
+# %% ../../nbs/export/hf.ipynb #95e7f1f5
 EXTRA = "pip install 'pretrain[hf]'"
 NEEDED = ('transformers','gguf','accelerate')  # packages of the extra
 
@@ -251,7 +254,7 @@ def read_hf(
         raise ValueError(f'{path}: {len(lacking)} of the weights are not in its files, such as {lacking[0]}')
     return model,tok
 
-# %% ../../nbs/export/hf.ipynb #df2eccfb
+# %% ../../nbs/export/hf.ipynb #be6474c3
 def load_hf(
     # A directory with config.json, *.safetensors and tokenizer, or one with a GGUF file, or that file
     path,
