@@ -21,7 +21,8 @@ from .base.toml import Source
 from .data.corpus import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
 from .data.prepare import PrepareConfig, get_tokenizer, prepare
-from .data.tokenizer import Tokenizer, TokenizerConfig
+from .data.bpe import TokenizerConfig
+from .data.tokenizer import Tokenizer
 from .eval.bpb import EvalConfig, bpb_of, counted, yardsticks
 from .eval.core.evaluate import CoreConfig, evaluate_core
 from .eval.core.keep import core_dir
@@ -35,7 +36,8 @@ from .model.blocks import ModelConfig
 from .model.gpt import GPT
 from .model.optim import OptimConfig, build_optim
 from .model.schedule import ScheduleConfig, check_schedule
-from .store.checkpoint import CheckpointConfig, load_checkpoint, newest_checkpoint
+from .store.checkpoint import load_checkpoint, newest_checkpoint
+from .store.saver import CheckpointConfig
 from .store.files import lock_run, write_whole
 from .train.console import Console
 from .train.guard import Guard, GuardConfig

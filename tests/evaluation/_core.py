@@ -12,7 +12,8 @@ from _plain import tasks_of
 from pretrain.eval.core.tasks import write_bundle
 from pretrain.model.gpt import GPT
 from pretrain.model.blocks import ModelConfig
-from pretrain.data.tokenizer import TokenizerConfig, train_tokenizer
+from pretrain.data.bpe import TokenizerConfig
+from pretrain.data.tokenizer import train_tokenizer
 
 TOL = 2e-5         # between mean losses [nats]
 EXPERIMENTS = {}   # name: function of a `Lab` that returns rows
