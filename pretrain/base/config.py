@@ -365,7 +365,8 @@ def read_config(
     def say(*row): bad.append(row)
     srcs = read_chain(path, say) if path is not None else []
     for o in [overrides] if isinstance(overrides, (str,Mapping)) else overrides:
-        srcs += [override_value(cls, k, v, say) for k,v in o.items()] if isinstance(o, Mapping) else [override(cls, o, say)]
+        if isinstance(o, Mapping): srcs += [override_value(cls, k, v, say) for k,v in o.items()]
+        else: srcs.append(override(cls, o, say))
     return assemble(cls, srcs, bad)
 
 # %% ../../nbs/base/config.ipynb #cell121
