@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['MAX_INT', 'QUOTED', 'MAX_PARTS', 'LONG_KEY', 'BRACKETS', 'JSON_TOKEN', 'MAX_TRIES', 'MAX_BYTES', 'BOMS', 'toml_text',
            'toml_value', 'merge', 'nested', 'without', 'mask', 'parse_toml', 'key_path', 'statement_spans', 'Statement',
-           'statements', 'json_keys', 'Source', 'blame', 'toml_source', 'json_source', 'no_file', 'read_bytes',
-           'read_text', 'read_chain']
+           'statements', 'json_keys', 'Source', 'blame', 'toml_mistake', 'toml_source', 'json_source', 'no_file',
+           'read_bytes', 'read_text', 'read_chain']
 
-# %% ../../nbs/base/toml.ipynb #2aa78db1
+# %% ../../nbs/base/toml.ipynb #6e6fa879
 import difflib, json, os, re, stat, tomllib
 from bisect import bisect
 from dataclasses import MISSING, dataclass, field
@@ -38,7 +38,7 @@ def toml_value(
     assert isinstance(v, (list, tuple)), f'{type(v)} has no form in TOML'
     return '[' + ', '.join(map(toml_value, v)) + ']'
 
-# %% ../../nbs/base/toml.ipynb #04a32e20
+# %% ../../nbs/base/toml.ipynb #bdc898f0
 def merge(
     a:dict, b:dict,  # Nested tables
 )->dict:             # `b` on top of `a`
@@ -102,7 +102,7 @@ def key_path(
         res += (k,)
     return res if d==0 else ()
 
-# %% ../../nbs/base/toml.ipynb #24d86f4b
+# %% ../../nbs/base/toml.ipynb #6b1c9ea8
 BRACKETS = re.compile(r'[\[{\]}\n]|\Z')
 
 def statement_spans(
@@ -206,6 +206,19 @@ def blame(
     return stmts[i] if i < len(stmts) else None
 
 # %% ../../nbs/base/toml.ipynb #cell64
+def toml_mistake(
+    s:Statement, # At fault
+    row:str,     # Its first line
+    first:int,   # Line in which its key came first
+    msg:str,     # What `tomllib` said
+)->str:
+    "What is wrong with a statement, in words"
+    why = msg.partition(' (at ')[0]
+    if why.startswith('Cannot') and first < s.line:
+        return f'{dotted(s.path)}: given twice, first in line {first}; keep one'
+    return f'{brief(row.strip())}: not TOML ({why}); write key = value, text in quotes'
+
+# %% ../../nbs/base/toml.ipynb #84954562
 MAX_TRIES = 20   # Syntax errors after which the rest of a file isn't read
 
 def toml_source(
@@ -222,21 +235,15 @@ def toml_source(
         try: src.data = parse_toml(text)
         except ValueError as e: msg = str(e)
         else: break
-        s,why = blame(text, stmts, msg),msg.partition(' (at ')[0]
+        s = blame(text, stmts, msg)
         if s is None:
-            say(src, 0, f'not TOML ({why}); write key = value lines')
+            say(src, 0, f'not TOML ({msg.partition(" (at ")[0]}); write key = value lines')
             break
-        say(src, s.line, _toml_mistake(s, rows[s.line-1], src.lines.get(s.path, s.line), why))
+        say(src, s.line, toml_mistake(s, rows[s.line-1], src.lines.get(s.path, s.line), msg))
         last = len(rows) if s.table else s.end-1
         rows[s.line-1:last] = ['']*(last-s.line+1)
         stmts = [o for o in stmts if not s.line <= o.line <= last]
     return src
-
-def _toml_mistake(s, row, first, why):
-    "What is wrong with a statement, in words"
-    if why.startswith('Cannot') and first < s.line:
-        return f'{dotted(s.path)}: given twice, first in line {first}; keep one'
-    return f'{brief(row.strip())}: not TOML ({why}); write key = value, text in quotes'
 
 # %% ../../nbs/base/toml.ipynb #cell70
 def json_source(
@@ -278,7 +285,7 @@ def no_file(
     near = difflib.get_close_matches(os.path.basename(path), near, 1)
     return f'no such file; did you mean {near[0]}?' if near else 'no such file; name a .toml or .json file'
 
-# %% ../../nbs/base/toml.ipynb #c6988110
+# %% ../../nbs/base/toml.ipynb #2c8286bb
 MAX_BYTES = 2**16   # Roomy for a config, and small enough to refuse a data file named by mistake
 
 def read_bytes(

@@ -115,7 +115,7 @@ def manifest_text(
     m = dict(format=CHECKPOINT_FORMAT, step=step, files=files)
     return to_json(m | dict(sha256=hashlib.sha256(to_json(m)).hexdigest()))
 
-# %% ../../nbs/store/checkpoint.ipynb #d1b67bac
+# %% ../../nbs/store/checkpoint.ipynb #66e53dce
 def open_regular(
     path:Path,         # A file
     most:int|None=None,# Larger ones are refused [bytes]
@@ -130,7 +130,7 @@ def open_regular(
         raise CheckpointError(f'{path}: {s.st_size} bytes, more than the {most} that it may have')
     return open(path, 'rb')
 
-# %% ../../nbs/store/checkpoint.ipynb #eca648d6
+# %% ../../nbs/store/checkpoint.ipynb #96830507
 MANIFEST_MAX = 2**20  # Bytes; a manifest has a line or two for each file
 
 def read_manifest(
@@ -170,7 +170,7 @@ def check_entry(
         was,says = sha[:HASH_DIGITS],entry['sha256'][:HASH_DIGITS]
         raise CheckpointError(f'{path}: damaged, sha256 {was}… where the manifest says {says}…')
 
-# %% ../../nbs/store/checkpoint.ipynb #847c00ad
+# %% ../../nbs/store/checkpoint.ipynb #d4f98136
 def verify_checkpoint(
     path, # A checkpoint's directory
 )->dict:  # Its manifest
@@ -210,7 +210,7 @@ def list_checkpoints(
     there = sorted(((int(m[1]), m[2] is None, p) for m,p in names if m), reverse=True)
     return [(s,p) for s,_,p in there]
 
-# %% ../../nbs/store/checkpoint.ipynb #19722db4
+# %% ../../nbs/store/checkpoint.ipynb #74c00e25
 def clean_up(
     root, # The directory `checkpoints` of a run that no other process is writing to
 ):
@@ -240,7 +240,7 @@ def prune(
         if s>step or s<step and n>=keep and not stays(s): remove(p)
         elif s<step and n<keep and is_intact(p): n += 1
 
-# %% ../../nbs/store/checkpoint.ipynb #594b0d75
+# %% ../../nbs/store/checkpoint.ipynb #bd47c6f5
 def check_room(
     root:Path,                                # A folder on the disk
     tensors:Mapping[str,Mapping[str,Tensor]], # What is about to be written there
@@ -262,7 +262,7 @@ def write_parts(
     write_file(folder/MANIFEST, [manifest_text(step, files)], forget=True)
     sync_dir(folder)
 
-# %% ../../nbs/store/checkpoint.ipynb #ada90bce
+# %% ../../nbs/store/checkpoint.ipynb #58250ed2
 def save_checkpoint(
     root,                                   # The directory `checkpoints` of a run; made if it isn't there
     step:int,                               # Optimizer steps taken
@@ -293,7 +293,7 @@ def save_checkpoint(
         raise CheckpointError(f'{final}: not saved ({e.strerror or e}); older checkpoints stay as they are') from e
     return final
 
-# %% ../../nbs/store/checkpoint.ipynb #4101373f
+# %% ../../nbs/store/checkpoint.ipynb #fb8dbb22
 def read_checked(
     path:Path,   # A file of a checkpoint
     entry:dict,  # Its entry in the manifest

@@ -30,7 +30,7 @@ def byte_views(
         m = m.cast('B')
         for i in range(0, len(m), n): yield m[i:i+n]
 
-# %% ../../nbs/store/files.ipynb #271a228c
+# %% ../../nbs/store/files.ipynb #e9651a6d
 def write_file(
     path,             # A file that isn't there yet
     parts:Iterable,   # Its content: bytes or contiguous arrays, which nobody changes meanwhile
@@ -99,7 +99,7 @@ def remove(
     if gone!=path: os.rename(path, gone)
     shutil.rmtree(gone) if gone.is_dir() and not gone.is_symlink() else gone.unlink()
 
-# %% ../../nbs/store/files.ipynb #1c477c03
+# %% ../../nbs/store/files.ipynb #2770f172
 OLD = '.old'  # Ends the name of a folder that has stepped aside for another
 
 def into_place(
@@ -114,7 +114,7 @@ def into_place(
     sync_dir(final.parent)
     if there: remove(old)
 
-# %% ../../nbs/store/files.ipynb #5abaf1c1
+# %% ../../nbs/store/files.ipynb #b1ec5889
 def size_of(
     path:Path, # A file
 )->int:        # Bytes
@@ -140,7 +140,7 @@ def read_as(
         where = '.'.join(map(str, bad['loc']))
         raise ValueError(one_line(f'{path.name}: {where + ": " if where else ""}{bad["msg"]}')) from None
 
-# %% ../../nbs/store/files.ipynb #124bb34d
+# %% ../../nbs/store/files.ipynb #fbad1a05
 try: import fcntl
 except ImportError: fcntl = None  # Windows, where it is msvcrt
 
@@ -181,7 +181,7 @@ def locked(
         yield
     finally: os.close(fd)
 
-# %% ../../nbs/store/files.ipynb #4645924e
+# %% ../../nbs/store/files.ipynb #27b54c99
 OWNER_S,LOOKS = 0.01,200  # How often to look for the owner's name [s], and how many times
 
 def alive(

@@ -23,7 +23,7 @@ def to_plain(
     if hasattr(v, 'item'): v = v.item()
     return None if isinstance(v, float) and not math.isfinite(v) else v
 
-# %% ../../nbs/store/log.ipynb #13854df6
+# %% ../../nbs/store/log.ipynb #6499180a
 def record_line(
     record:Mapping, # Plain values, as `to_plain` gives them
 )->bytes:           # With its line end
@@ -31,7 +31,7 @@ def record_line(
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
     return text.encode('utf-8', 'backslashreplace')+b'\n'
 
-# %% ../../nbs/store/log.ipynb #a7d8c39b
+# %% ../../nbs/store/log.ipynb #11e803f1
 def parse_record(
     line:bytes, # A line of the file, perhaps torn
 )->dict|None:
@@ -67,14 +67,14 @@ def _no_record(path, i):
 def _no_rise(path, i, step, last):
     return f'{path}:{i}: step {step} after step {last}, but steps must rise; take the line out to go on'
 
-# %% ../../nbs/store/log.ipynb #3f9c25ca
+# %% ../../nbs/store/log.ipynb #c04f166e
 def read_metrics(
     path,        # A `metrics.jsonl`, also one that is being written just now
 )->list[dict]:   # One dict per record, in order
     "All complete records of a log"
     return scan(path)[0]
 
-# %% ../../nbs/store/log.ipynb #ab4016f7
+# %% ../../nbs/store/log.ipynb #19ede904
 def split_at(
     path,               # A log
     step:int|None=None, # Last step to keep; None keeps every whole record
@@ -88,7 +88,7 @@ def split_at(
         whole = f.read(min(at, 1)) in (b'', b'\n')
         return last,at,whole,f.read().splitlines()
 
-# %% ../../nbs/store/log.ipynb #56936e0a
+# %% ../../nbs/store/log.ipynb #ba06981b
 def set_aside(
     path:Path,             # The side file; made if it isn't there
     lines:Iterable[bytes], # Records, or what is left of them
@@ -119,28 +119,31 @@ class MetricsLog:
         self.named = False # Is its name on the disk?
         self.truncate(step)
 
-    def truncate(self,
-        step:int|None=None, # Last step to keep; None keeps every whole record and only repairs the end
-    )->int:                 # Lines set aside
-        "Drop what comes after `step`, and a torn end, into the side file"
-        self.step,at,whole,rest = split_at(self.path, step)
-        if rest:
-            set_aside(self.side, rest)
-            self.f.truncate(at)
-        if not whole: self.f.write(b'\n')
-        if rest: self.sync()
-        return len(rest)
-
-    def sync(self):
-        "Wait until the log is on the disk itself: for a checkpoint that must not outlive its log"
-        os.fsync(self.f.fileno())
-        if not self.named: sync_dir(self.path.parent)
-        self.named = True
-
     def close(self): self.f.close()
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
     def __repr__(self): return f'MetricsLog({self.path.name}, last step {self.step})'
+
+# %% ../../nbs/store/log.ipynb #0187eff5
+@patch
+def truncate(self:MetricsLog,
+    step:int|None=None, # Last step to keep; None keeps every whole record and only repairs the end
+)->int:                 # Lines set aside
+    "Drop what comes after `step`, and a torn end, into the side file"
+    self.step,at,whole,rest = split_at(self.path, step)
+    if rest:
+        set_aside(self.side, rest)
+        self.f.truncate(at)
+    if not whole: self.f.write(b'\n')
+    if rest: self.sync()
+    return len(rest)
+
+@patch
+def sync(self:MetricsLog):
+    "Wait until the log is on the disk itself: for a checkpoint that must not outlive its log"
+    os.fsync(self.f.fileno())
+    if not self.named: sync_dir(self.path.parent)
+    self.named = True
 
 # %% ../../nbs/store/log.ipynb #cell20
 @patch

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CheckpointConfig', 'copied', 'Saver', 'rng_state', 'set_rng_state']
 
-# %% ../../nbs/store/saver.ipynb #e3dc2f95
+# %% ../../nbs/store/saver.ipynb #d7057127
 import copy, random, threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..base.config import NatFloat, NatInt, PosInt, section
 from .checkpoint import CheckpointError, check_state, save_checkpoint, step_name
 
-# %% ../../nbs/store/saver.ipynb #3653c3cc
+# %% ../../nbs/store/saver.ipynb #60f123ff
 @section
 class CheckpointConfig:
     "What stays on the disk"
@@ -39,7 +39,7 @@ class CheckpointConfig:
         "For the estimate of the disk's size"
         return self.keep+self.best+(steps//self.keep_every if self.keep_every else 0)
 
-# %% ../../nbs/store/saver.ipynb #07d95714
+# %% ../../nbs/store/saver.ipynb #7870899e
 def copied(
     tensors:Mapping[str,Mapping[str,Tensor]], # Part to its tensors, on any device
     old:dict,                                 # `(part, name)` to memory of an earlier copy, used again where it fits
@@ -85,7 +85,7 @@ class Saver:
 
     def _passing(self): return isinstance(self.error.__cause__, OSError)
 
-# %% ../../nbs/store/saver.ipynb #ae163e94
+# %% ../../nbs/store/saver.ipynb #e1b167ec
 @patch
 def _write(self:Saver, todo):
     "In the thread: try, and try again"
@@ -103,6 +103,7 @@ def _write(self:Saver, todo):
         self.news.append(f'warning: {self.error}; {then}')
         if not again or self.hurry.wait(self.cfg.retry_s): return
 
+# %% ../../nbs/store/saver.ipynb #4041ac28
 @patch
 def save(self:Saver,
     step:int,                                 # Optimizer steps taken
@@ -118,8 +119,9 @@ def save(self:Saver,
     self.hurry.clear()
     if self.error and not self._passing(): self._raise()
     self.error,self.buffers = None,copied(tensors, self.buffers)
-    todo = dict(step=step, tensors={part: {k: self.buffers[part,k] for k in ts} for part,ts in tensors.items()},
-                state=copy.deepcopy(state), keep=self.cfg.keep, stays=lambda s: self.cfg.stays(s, best), before=before)
+    mine = {part: {k: self.buffers[part,k] for k in ts} for part,ts in tensors.items()}
+    todo = dict(step=step, tensors=mine, state=copy.deepcopy(state), before=before)
+    todo |= dict(keep=self.cfg.keep, stays=lambda s: self.cfg.stays(s, best))
     self.thread = threading.Thread(target=self._write, args=(todo,), name=self.name, daemon=True)
     self.thread.start()
 
@@ -138,7 +140,7 @@ def rng_state()->dict[str,Tensor]: # A part for `save_checkpoint`
     if torch.cuda.is_available() and torch.cuda.is_initialized(): r['cuda'] = torch.cuda.get_rng_state()
     return r
 
-# %% ../../nbs/store/saver.ipynb #510228dc
+# %% ../../nbs/store/saver.ipynb #86d52857
 def set_rng_state(
     r:Mapping[str,Tensor], # From `rng_state`
 ):
