@@ -37,6 +37,7 @@ UNIFORM = math.sqrt(3)  # A uniform distribution over ±sqrt(3) has standard dev
 class GPT(nn.Module):
     "A decoder-only transformer in plain form"
     picks = True   # `hidden` can be asked for some positions only
+
     def __init__(self,
         cfg:ModelConfig,  # Shape and first weights
         V:int,            # Vocabulary, special tokens included

@@ -78,7 +78,7 @@ def random_gpt(V, **kw):
     torch.manual_seed(1)
     return GPT(ModelConfig(**dict(seq_len=128, n_layer=2, n_head=4, width=32, init_head=.5, init_out=1) | kw), V).eval()
 
-def models(V):
+def make_models(V):
     "A bigram table, which sees one token; a plain transformer; two of ours, one with a window and fewer key heads"
     torch.manual_seed(0)
     table = 3*torch.randn(V, V)

@@ -130,10 +130,9 @@ class Scorer:
         self.model,self.device = model,torch.device('cpu') if p is None else p.device
         self.batch_tokens = batch_tokens or (ON_CPU if self.device.type=='cpu' else ELSEWHERE)
         self.parts = isinstance(model, Parts)
-        new_cache = getattr(model, 'new_cache', None)
-        self.caches = share and new_cache is not None and isinstance(new_cache(1, 1), Memory)
-        self.share = self.caches or share and getattr(model, 'trees', False)
-        self.picks = share and getattr(model, 'picks', False)
+        def offers(name): return share and self.parts and getattr(model, name, False)
+        self.caches = bool(offers('new_cache')) and isinstance(model.new_cache(1, 1), Memory)
+        self.share,self.picks = self.caches or offers('trees'),offers('picks')
         self.n_tok = 0   # tokens read so far, padding included
 
 # %% ../../../nbs/eval/core/score.ipynb #72053cf2
