@@ -53,8 +53,7 @@ def decode(self:HFTokenizer,
 def run_whole(
     model,             # From transformers
     ids:torch.Tensor,  # Token ids [B,T]
-    # Has `at` [B,T], the positions, and `see` [B,1,T,T], what each token sees; None = a text from its beginning
-    cache=None,
+    cache=None,        # Has `at` [B,T], positions, and `see` [B,1,T,T], who sees whom; None = a text from its beginning
 )->torch.Tensor:       # Logits [B,T,V]
     "A model of the library, as it is"
     return model(input_ids=ids, use_cache=False, **_placed(model, cache)).logits
@@ -138,9 +137,16 @@ class HFModel(nn.Module):
         self.split,self.trees = abilities(model)
 
     @property
-    def device(self): return self.head.weight.device
+    def device(self):
+        "Where the weights are"
+        return self.head.weight.device
 
-    def new_cache(self, B, T): return None
+    def new_cache(self,
+        B:int,  # Rows
+        T:int,  # Room in each [tokens]
+    ):
+        "It keeps nothing of what it has read"
+        return None
 
     def forward(self,
         ids:torch.Tensor,  # Token ids [B,T]
@@ -256,8 +262,7 @@ def read_hf(
 
 # %% ../../nbs/export/hf.ipynb #be6474c3
 def load_hf(
-    # A directory with config.json, *.safetensors and tokenizer, or one with a GGUF file, or that file
-    path,
+    path,              # A directory with config.json, *.safetensors and tokenizer; or a GGUF file, or its directory
     device='cpu',      # Where to put the model
     dtype='float32',   # Precision: float32, bfloat16, float16, or auto = as stored
     bos:int=None,      # Id that begins documents; None = the tokenizer's own, or else the one that ends them
