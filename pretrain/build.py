@@ -371,7 +371,7 @@ def check(self:Run,
 @patch
 def first_check(self:Run):
     "The quick form, with a run that has a silent bug refused"
-    self.console.say(f'preflight: {self.check().demand().summary()}')
+    self.console.say(f'preflight: {self.check().demand().line()}')
 
 # %% ../nbs/build.ipynb #a110ba3c
 @patch

@@ -7,7 +7,8 @@ from helpers import SMALL, env, pretrain, write_texts
 MODEL = '''
 import sys, torch
 from pathlib import Path
-from pretrain.build import core_eval
+from pretrain.build import Run
+from pretrain.train.machine import Machine
 from pretrain.eval.core.evaluate import CoreConfig, evaluate_core
 from pretrain.base.dist import cleanup, is_main, rank, setup, world
 from pretrain.model.gpt import GPT
@@ -111,9 +112,9 @@ def test_one_ranks_error_is_everybodys(tmp_path):
 try: {WHOLE}
 except ValueError as e: (dir/f'err_{{rank()}}').write_text(str(e))
 notes = []
-run = SimpleNamespace(model=model, tok=tok, out=dir/'run', n_step=5, done=True, dtype=torch.float32,
-                      device=torch.device('cpu'), note=notes.append)
-assert core_eval(CoreConfig(bundle=str(dir/'b')))(run)=={{}}
+cfg = SimpleNamespace(core=CoreConfig(bundle=str(dir/'b')), model=model.cfg)
+run = SimpleNamespace(model=model, tok=tok, cfg=cfg, out=dir/'run', n_step=5, done=True, machine=Machine(), note=notes.append)
+assert Run.measure_core(run)=={{}}
 assert notes[0].startswith('core       not evaluated: end: row 4'), notes''')
     said = [(tmp_path/f'err_{r}').read_text() for r in (0,1)]
     assert said[0]==said[1]

@@ -5,7 +5,8 @@ import pytest, torch
 COMMON = '''
 import json, sys, time, torch
 from pathlib import Path
-from pretrain.base.dist import all_sum, barrier, cleanup, first, is_main, rank, reduce_grads
+from pretrain.base.dist import all_sum, barrier, cleanup, first, is_main, rank
+from pretrain.train.gradients import reduce_grads
 from pretrain.base.dist import setup, share, slice_rows, world
 dir = Path(sys.argv[1])
 '''
