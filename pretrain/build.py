@@ -28,7 +28,7 @@ from .data.loader import Loader, LoaderConfig
 from .model.gpt import GPT
 from .model.blocks import ModelConfig
 from .model.cost import flops_per_token, param_counts
-from .train.guard import Guard
+from .train.guard import HINT, Guard, GuardConfig
 from .model.optim import OptimConfig, build_optim
 from .train.gradients import clip_grads
 from .model.schedule import ScheduleConfig, check_schedule, lr_mult
@@ -86,6 +86,7 @@ class Config:
     loader:LoaderConfig = LoaderConfig()
     model:ModelConfig = ModelConfig()
     optim:OptimConfig = OptimConfig()
+    guard:GuardConfig = GuardConfig()
     schedule:ScheduleConfig = ScheduleConfig()
     metrics:MetricsConfig = MetricsConfig()
     eval:EvalConfig = EvalConfig()
@@ -104,12 +105,12 @@ class Config:
         if self.core.bundle and self.eval.every and self.core.every % self.eval.every:
             yield 'core.every', f'CORE is measured together with validation: a multiple of eval.every = {self.eval.every} works, such as {self.eval.every*max(1, self.core.every//self.eval.every)}'
         for k in self.train.allow:
-            if k not in CONTENT and (k.startswith(FIXED) or not k.startswith(SAME)): yield 'train.allow', f'{k!r} needs no leave or cannot have it; keys of seed, loader and optim work, and {", ".join(CONTENT)}'
+            if k not in CONTENT and (k.startswith(FIXED) or not k.startswith(SAME)): yield 'train.allow', f'{k!r} needs no leave or cannot have it; keys of seed, loader, optim and guard work, and {", ".join(CONTENT)}'
         if not self.out.strip(): yield 'out', "a directory for the run, such as 'runs/mine'"
 
 def _divisor_below(n, m): return next(d for d in range(min(n, m, MOST_ROWS), 0, -1) if n % d==0)
 
-SAME = ('seed', 'loader.', 'optim.')         # settings that a resumed run may not change, unless train.allow names them
+SAME = ('seed', 'loader.', 'optim.', 'guard.')         # settings that a resumed run may not change, unless train.allow names them
 FIXED = ('model.', 'optim.matrix')           # and those that it may never change: its tensors would have no place
 CONTENT = ('train', 'valid', 'precision')    # and what is compared by fingerprint or name
 
@@ -188,7 +189,7 @@ class Run:
         if is_main(): lock_run(self.out)
         self._machine(); self._data(); self._model()
         self.clock = Clock(sync_of(self.device))
-        self.ema,self.guard,self.best = Ema(cfg.metrics.ema_beta),Guard(cfg.optim),None
+        self.ema,self.guard,self.best = Ema(cfg.metrics.ema_beta),Guard(cfg.guard, HINT.format('optim.muon_lr' if cfg.optim.matrix=='muon' else 'optim.lr')),None
         self.passed = 0  # steps whose data was passed over: step `i` reads the batch `i+passed`
         self.changed = {} # since the checkpoint: name to values before and now; told in the next record
         self.saver,self.saved = Saver(self.out/'checkpoints', cfg.checkpoint),-1
@@ -257,7 +258,7 @@ def _tflops(peak): return f'{peak.value/1e12:.3g} TFLOPS ({peak.source})' if pea
 
 # %% ../nbs/build.ipynb #cell46
 SHOWN = 16                            # characters of a fingerprint that a message shows
-FREE = ('model.loss_chunk', 'optim.max_bad', 'optim.on_bad', 'optim.max_rollbacks')  # these may change: memory, patience and policy
+FREE = ('model.loss_chunk', 'guard.max_bad', 'guard.on_bad', 'guard.max_rollbacks')  # these may change: memory, patience and policy
 
 @patch
 def _identity(self:Run):
@@ -478,7 +479,7 @@ def _roll_back(self:Run, rec):
     if is_main(): self.log.append(rec); self._cut_logs()
     self.save()
     self.note(f'rollback: step {rec["step"]:,}: loss {rec["loss"]:.4g}, gradient norm {rec["grad_norm"]:.4g}; going on from step {self.n_step:,} '
-              f'past the data of {rec["step"]-self.n_step} steps ({self.guard.rollbacks} of {self.cfg.optim.max_rollbacks} times)')
+              f'past the data of {rec["step"]-self.n_step} steps ({self.guard.rollbacks} of {self.cfg.guard.max_rollbacks} times)')
 
 @patch
 def check(self:Run,
@@ -502,7 +503,7 @@ def _begin(self:Run):
     if is_main(): self.log.append(rec)
     self.note(f'validation: step 0: {rec["val_bpb"]:.4f} bits per byte')
     if self.cfg.sample.every: self._sample_all()
-    if self.cfg.optim.on_bad=='rollback': self.save()
+    if self.cfg.guard.on_bad=='rollback': self.save()
 
 # %% ../nbs/build.ipynb #cell60
 @patch

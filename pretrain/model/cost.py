@@ -34,18 +34,7 @@ def flops_per_token(
     scores = cfg.n_layer*2*cfg.width*seen
     return FWD_BWD*2*(matrices+scores)
 
-# %% ../../nbs/model/cost.ipynb #1c5089f5
-def model_table(
-    cfg:ModelConfig,  # Shape
-    V:int,            # Vocabulary
-)->str:               # A table: part, its matrices, parameters, FLOPs
-    "What a model is made of and what training on one token costs"
-    rows = _rows(cfg, V)
-    wide = max(len(r[1]) for r in rows)
-    lines = [f"{'part':<11}{'shape':<{wide}}{'parameters':>14}{'MFLOP/token':>13}"]
-    lines += [f'{part:<11}{shape:<{wide}}{n:>14,}{flops/1e6:>13.2f}' for part,shape,n,flops in rows]
-    return '\n'.join([_heading(cfg)]+lines)
-
+# %% ../../nbs/model/cost.ipynb #4a620ac2
 def _rows(cfg, V):
     "(part, its matrices, parameters, FLOPs) of each part and of all"
     C,kv,n,per = cfg.width,cfg.kv_heads*cfg.head_dim,param_counts(cfg, V),FWD_BWD*2
@@ -57,6 +46,18 @@ def _rows(cfg, V):
             ('mlp', f'{cfg.n_layer} x ({C} x {inner}, {inner} x {C})', n['mlp'], per*n['mlp']),
             ('head', f'{C} x {V}', n['head'], per*n['head']),
             ('total', '', n['total'], total)]
+
+# %% ../../nbs/model/cost.ipynb #f167dc6a
+def model_table(
+    cfg:ModelConfig,  # Shape
+    V:int,            # Vocabulary
+)->str:               # A table: part, its matrices, parameters, FLOPs
+    "What a model is made of and what training on one token costs"
+    rows = _rows(cfg, V)
+    wide = max(len(r[1]) for r in rows)
+    lines = [f"{'part':<11}{'shape':<{wide}}{'parameters':>14}{'MFLOP/token':>13}"]
+    lines += [f'{part:<11}{shape:<{wide}}{n:>14,}{flops/1e6:>13.2f}' for part,shape,n,flops in rows]
+    return '\n'.join([_heading(cfg)]+lines)
 
 def _heading(cfg):
     heads = f'{cfg.n_head} heads of {cfg.head_dim} ({cfg.kv_heads} for keys and values)'

@@ -84,6 +84,25 @@ def cut_prompts(
     if longest>T: say(f'a prompt of {longest} tokens: the model reads the last {T} (model.seq_len)')
     return [p[-T:] for p in prompts]
 
+# %% ../../nbs/model/generate.ipynb #ccf32c87
+def _check_prompts(prompts, V):
+    for i,p in enumerate(prompts):
+        if not p: raise ValueError(f'prompt {i}: no tokens to continue; the id that begins documents (bos) would work')
+        if bad := [t for t in p if not 0<=t<V]:
+            raise ValueError(f'prompt {i}: token {bad[0]}; ids from 0 to {V-1} would work')
+
+def _first_cache(model, texts, n):
+    cache = model.new_cache(len(texts), min(model.seq_len, max(map(len, texts))+n))
+    if cache is None:
+        raise ValueError('this model keeps nothing of what it reads; one whose new_cache gives a cache would write')
+    refill(model, cache, list(range(len(texts))), [t[:-1] for t in texts])
+    return cache
+
+def _start_over(model, cache, live, texts):
+    full = [i for i,n in enumerate(cache.lens) if n==model.seq_len]
+    for i in full: texts[live[i]] = texts[live[i]][-max(1, model.seq_len//2):]
+    if full: refill(model, cache, full, [texts[live[i]][:-1] for i in full])
+
 # %% ../../nbs/model/generate.ipynb #d93e6b44
 @torch.inference_mode()
 def decode(
@@ -116,25 +135,6 @@ def decode(
         for r in live: texts[r].append(new[r])
         if not live: return
         yield [new[r] if r in live else None for r in range(len(prompts))]
-
-# %% ../../nbs/model/generate.ipynb #ccf32c87
-def _check_prompts(prompts, V):
-    for i,p in enumerate(prompts):
-        if not p: raise ValueError(f'prompt {i}: no tokens to continue; the id that begins documents (bos) would work')
-        if bad := [t for t in p if not 0<=t<V]:
-            raise ValueError(f'prompt {i}: token {bad[0]}; ids from 0 to {V-1} would work')
-
-def _first_cache(model, texts, n):
-    cache = model.new_cache(len(texts), min(model.seq_len, max(map(len, texts))+n))
-    if cache is None:
-        raise ValueError('this model keeps nothing of what it reads; one whose new_cache gives a cache would write')
-    refill(model, cache, list(range(len(texts))), [t[:-1] for t in texts])
-    return cache
-
-def _start_over(model, cache, live, texts):
-    full = [i for i,n in enumerate(cache.lens) if n==model.seq_len]
-    for i in full: texts[live[i]] = texts[live[i]][-max(1, model.seq_len//2):]
-    if full: refill(model, cache, full, [texts[live[i]][:-1] for i in full])
 
 # %% ../../nbs/model/generate.ipynb #6d39e4e6
 def stream(

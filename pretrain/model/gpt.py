@@ -31,7 +31,7 @@ class Model(Protocol):
     loss:Callable        # (ids, targets [B,T], reduction='mean') to nats: a scalar; with 'none' [B,T], 0 where masked
     new_cache:Callable   # (B, T) to an empty cache for B rows of at most T tokens, or None
 
-# %% ../../nbs/model/gpt.ipynb #cedd35ed
+# %% ../../nbs/model/gpt.ipynb #edad2c00
 UNIFORM = math.sqrt(3)  # A uniform distribution over ±sqrt(3) has standard deviation 1
 
 class GPT(nn.Module):
@@ -48,28 +48,6 @@ class GPT(nn.Module):
         self.grow(cfg.seq_len)
         self.init_weights()
 
-    @torch.no_grad()
-    def init_weights(self):
-        "Draw all weights anew, from torch's current generator"
-        cfg = self.cfg
-        def uniform(W, scale):
-            bound = scale*UNIFORM/math.sqrt(W.shape[1])
-            W.uniform_(-bound, bound)
-        self.embed.weight.normal_(0, cfg.init_embed)
-        self.head.weight.normal_(0, cfg.init_head)
-        for b in self.blocks:
-            for m in (b.attn.q, b.attn.k, b.attn.v, b.mlp.up): uniform(m.weight, cfg.init_matrix)
-            for m in (b.attn.o, b.mlp.down): uniform(m.weight, cfg.init_out)
-        self.grow(len(self.cos))
-
-    def grow(self,
-        T:int,  # Positions that are needed
-    ):
-        "Make RoPE tables for `T` positions"
-        cos,sin = rope_tables(T, self.cfg.head_dim, self.cfg.rope_base, self.device)
-        self.register_buffer('cos', cos, persistent=False)
-        self.register_buffer('sin', sin, persistent=False)
-
     def forward(self,
         ids:torch.Tensor,  # Token ids [B,T]
         cache:Cache=None,  # Tokens read before; gets the new ones
@@ -82,7 +60,33 @@ class GPT(nn.Module):
     def device(self): return self.embed.weight.device
     def __repr__(self): return model_table(self.cfg, self.V)
 
-# %% ../../nbs/model/gpt.ipynb #a7de88d4
+# %% ../../nbs/model/gpt.ipynb #95b244aa
+@patch
+def grow(self:GPT,
+    T:int,  # Positions that are needed
+):
+    "Make RoPE tables for `T` positions"
+    cos,sin = rope_tables(T, self.cfg.head_dim, self.cfg.rope_base, self.device)
+    self.register_buffer('cos', cos, persistent=False)
+    self.register_buffer('sin', sin, persistent=False)
+
+@patch
+def init_weights(self:GPT):
+    "Draw all weights anew, from torch's current generator"
+    cfg = self.cfg
+    with torch.no_grad():
+        self.embed.weight.normal_(0, cfg.init_embed)
+        self.head.weight.normal_(0, cfg.init_head)
+        for b in self.blocks:
+            for m in (b.attn.q, b.attn.k, b.attn.v, b.mlp.up): _uniform(m.weight, cfg.init_matrix)
+            for m in (b.attn.o, b.mlp.down): _uniform(m.weight, cfg.init_out)
+    self.grow(len(self.cos))
+
+def _uniform(W, scale):
+    bound = scale*UNIFORM/math.sqrt(W.shape[1])
+    W.uniform_(-bound, bound)
+
+# %% ../../nbs/model/gpt.ipynb #b989fb45
 @patch
 def hidden(self:GPT,
     ids:torch.Tensor,  # Token ids [B,T]
@@ -100,6 +104,7 @@ def hidden(self:GPT,
     if cache is not None: cache.advance(T)
     return rms_norm(x, self.cfg.norm_eps)
 
+# %% ../../nbs/model/gpt.ipynb #c743b3f3
 @patch
 def logits(self:GPT,
     x:torch.Tensor,  # Final vectors [...,C]
@@ -108,7 +113,7 @@ def logits(self:GPT,
     z = self.head(x)
     return softcap(z.to(torch.promote_types(z.dtype, torch.float32)), self.cfg.softcap)
 
-# %% ../../nbs/model/gpt.ipynb #fd16be18
+# %% ../../nbs/model/gpt.ipynb #be97d5fa
 @patch
 def loss(self:GPT,
     ids:torch.Tensor,      # Token ids [B,T]
@@ -120,6 +125,7 @@ def loss(self:GPT,
     res = head_loss(x, self.head.weight, targets.flatten(), cfg.softcap, cfg.loss_chunk, reduction)
     return res.view(targets.shape) if reduction=='none' else res
 
+# %% ../../nbs/model/gpt.ipynb #2c7b45d2
 @patch
 def new_cache(self:GPT,
     B:int,    # Rows

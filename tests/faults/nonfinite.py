@@ -11,7 +11,7 @@ KINDS = 'data','activation','loss','gradient','parameter'
 EVERY,BAD = 3,4  # steps between saves, bad steps in a row that end a run which skips
 
 def run_of(tmp, out, *over):
-    quiet = ['sample.every=0', 'sample.prompts=[]', 'eval.tokens=200', 'eval.every=0', 'preflight.at_start=false', f'train.save_every={EVERY}', f'optim.max_bad={BAD}']
+    quiet = ['sample.every=0', 'sample.prompts=[]', 'eval.tokens=200', 'eval.every=0', 'preflight.at_start=false', f'train.save_every={EVERY}', f'guard.max_bad={BAD}']
     return Run(read_config(Config, overrides=[*SMALL, f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/{out}', *quiet, *over]), say=None)
 
 def plant(run, kind, value, steps):
@@ -63,7 +63,7 @@ def gives_up(tmp, value, at):
 
 def stops(tmp, kind, value, at):
     "The run ends at the spoilt step, and goes on without the spoiling as if nothing had been"
-    over = 'optim.on_bad=stop', f'train.steps={at+4}'
+    over = 'guard.on_bad=stop', f'train.steps={at+4}'
     run = plant(run_of(tmp, f'stop_{kind}_{value}_{at}', *over), kind, value, {at})
     try: run.fit(); return False
     except FloatingPointError as e: ok = f'step {at+1}:' in str(e) and finite(run)
@@ -71,7 +71,7 @@ def stops(tmp, kind, value, at):
 
 def rolls_back(tmp, kind, value, at):
     "The run ends where one would that never saw the data since the last checkpoint"
-    over = 'optim.on_bad=rollback', f'train.steps={at+4}'
+    over = 'guard.on_bad=rollback', f'train.steps={at+4}'
     run = plant(run_of(tmp, f'roll_{kind}_{value}_{at}', *over), kind, value, {at}).fit()
     ref = run_of(tmp, f'ref_{kind}_{value}_{at}', *over)
     while ref.n_step<at//EVERY*EVERY: ref.step()
@@ -91,6 +91,6 @@ def nonfinite(full, seed, tmp):
     rolled = [rolls_back(tmp, k, v, i) for k,v in cases for i in where]
     note = f'{" and ".join(map(str, values))} in {", ".join(KINDS)}'
     return [Row('skip: weights and moments bit-identical, exactly the spoilt step skipped, no checkpoint holds it', len(skipped), sum(skipped), f'{note} (but parameter)'),
-            Row('skip, parameter spoilt for good: the run ends after optim.max_bad steps, its checkpoints finite', len(gone), sum(gone)),
+            Row('skip, parameter spoilt for good: the run ends after guard.max_bad steps, its checkpoints finite', len(gone), sum(gone)),
             Row('stop: the run ends at the spoilt step and can be taken up', len(stopped), sum(stopped), note),
             Row('rollback: equals, bit for bit, a run that never saw the data since its last checkpoint', len(rolled), sum(rolled), note)]
