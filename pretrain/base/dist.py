@@ -20,8 +20,9 @@ def _env(
 )->int:
     "An integer from the environment"
     s = os.environ.get(name, '').strip() or str(default)
-    if not s.isdecimal(): raise ValueError(f'{name}={s!r} in the environment: expected a whole number, as torchrun sets it; unset it to run one process')
-    return int(s)
+    if s.isdecimal(): return int(s)
+    would = 'expected a whole number, as torchrun sets it; unset it to run one process'
+    raise ValueError(f'{name}={s!r} in the environment: {would}')
 
 def rank()->int:
     "Number of this process among all, from 0"
@@ -47,7 +48,9 @@ def slice_rows(
 )->slice:      # Rows of this rank
     "The part of a global batch that one rank takes"
     if not 0<=rank<world: raise ValueError(f'rank {rank} of {world}: a rank lies between 0 and {world-1}')
-    if G%world: raise ValueError(f'{G} rows cannot be shared equally by {world} ranks; a multiple of {world} would work, such as {max(G//world, 1)*world}')
+    if G%world:
+        would = f'a multiple of {world} would work, such as {max(G//world, 1)*world}'
+        raise ValueError(f'{G} rows cannot be shared equally by {world} ranks; {would}')
     n = G//world
     return slice(rank*n, (rank+1)*n)
 
@@ -82,7 +85,8 @@ def cleanup():
 def _alone()->bool:
     "True for a single process; otherwise the group must exist"
     if world()==1: return True
-    if not torch_dist.is_initialized(): raise RuntimeError(f'WORLD_SIZE={world()} but the ranks have not met: call setup(device) first')
+    if not torch_dist.is_initialized():
+        raise RuntimeError(f'WORLD_SIZE={world()} but the ranks have not met: call setup(device) first')
     return False
 
 def all_sum(
@@ -136,10 +140,12 @@ def buckets(
     bucket_mb:float=32.,       # Largest bucket, unless a single tensor is larger [MB]
 )->list[list[torch.Tensor]]:   # In order; one dtype and device in each
     "Group tensors so that each group makes one message"
-    res,size = [],0.
+    res,size,kind = [],0.,None
     for t in ts:
         mb = t.numel()*t.element_size()/1e6
-        if not res or size+mb>bucket_mb or (t.dtype, t.device)!=(res[-1][-1].dtype, res[-1][-1].device): res.append([]); size = 0.
+        if size+mb>bucket_mb or (t.dtype, t.device)!=kind:
+            res.append([])
+            size,kind = 0.,(t.dtype, t.device)
         res[-1].append(t)
         size += mb
     return res

@@ -26,7 +26,8 @@ class Short(reprlib.Repr):
     def repr_NoneType(self, x, level): return 'null'
     def repr_int(self, x, level): return str(x) if x.bit_length() <= 64 else f'an integer of {x.bit_length()} bits'
     def repr_tuple(self, x, level): return self.repr_list(list(x), level)
-    def repr_instance(self, x, level): return x.isoformat() if hasattr(x, 'isoformat') else super().repr_instance(x, level)
+    def repr_instance(self, x, level):
+        return x.isoformat() if hasattr(x, 'isoformat') else super().repr_instance(x, level)
 
 brief = Short().repr
 

@@ -18,7 +18,7 @@ from typing import Literal
 from fastcore.basics import patch
 from ..base.config import Frac, PosInt, section
 from ..base.words import n_of
-from .readers import EMBEDDED, READERS, CorpusError, Skipped, content_hash, embedded_documents
+from .readers import CorpusError, EMBEDDED, READERS, Skipped, content_hash, embedded_documents
 from .readers import read_file, stop, unreadable, walk
 
 # %% ../../nbs/data/corpus.ipynb #cell10

@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from ..base.config import NatInt, PosInt, section
 from ..base.words import n_of, one_line
 from .corpus import CorpusConfig, corpus_fingerprint, split_documents
-from .readers import EMBEDDED, CorpusError, Skipped, content_hash, stdlib_files
+from .readers import CorpusError, EMBEDDED, Skipped, content_hash, stdlib_files
 from .shards import INDEX, PREPARED_FORMAT, Shard, Tokens
 from .shards import damaged, make_shard, shard_name, totals, write_index
 from .bpe import TokenizerConfig

@@ -6,9 +6,9 @@ began and ended. Events that a killer waits for also go through a pipe."""
 import hashlib, json, os, random, signal, sys, time
 import numpy as np, torch, torch._dynamo  # the optimizer would import it in each child
 from pretrain import build, cli
-from pretrain.store import checkpoint
+from pretrain.store import saver as savers
 from pretrain.train import metrics
-from pretrain.store.checkpoint import rng_state
+from pretrain.store.saver import rng_state
 
 def sha(*parts):
     "SHA-256 of tensors in dicts, names included"
@@ -19,7 +19,7 @@ def sha(*parts):
 
 def state(run, at):
     "SHA-256 of parameters, moments, generators, counters and position"
-    counts = json.dumps([at, run.passed, run.ema.state_dict(), run.guard.state_dict()], sort_keys=True)
+    counts = json.dumps([at, run.state.passed, run.state.ema.state_dict(), run.state.guard.state_dict()], sort_keys=True)
     return hashlib.sha256((sha(run.model.state_dict(), run.opt.state_tensors(), rng_state())+counts).encode()).hexdigest()
 
 class Watch:
@@ -72,10 +72,10 @@ class Watch:
         self.around(build.Run, '__init__', built)
         self.around(build.Run, 'update', update)
         self.around(build.Loader, 'batch', batch)
-        self.around(build.Run, '_finish', finish)
+        self.around(build.Run, 'finish', finish)
         self.around(metrics.Clock, '__call__', phase)
-        self.around(checkpoint.Saver, 'save', save)
-        self.around(checkpoint, 'save_checkpoint', write)
+        self.around(savers.Saver, 'save', save)
+        self.around(savers, 'save_checkpoint', write)
 
 def go(cwd, argv, plant=None, **kw):
     "The body of a child: `pretrain ARGV` in `cwd`, output to a file beside the ledger, exit code as the shell would see it"

@@ -43,8 +43,8 @@ def does(what, tmp): quiet(); body(what, tmp); os._exit(0)
 
 def full_disk(watch, after, error=errno.ENOSPC, op='write'):
     "Plant for a training child: from now on, saves find a disk that takes `after` more bytes"
-    from pretrain.store import checkpoint
-    real,left = checkpoint.save_checkpoint,[after]
+    from pretrain.store import saver
+    real,left = saver.save_checkpoint,[after]
     def mine(): return threading.current_thread().name.startswith('save ')  # the watching goes on writing
     def write(fd, b, w=os.write):
         if not mine(): return w(fd, b)
@@ -59,7 +59,7 @@ def full_disk(watch, after, error=errno.ENOSPC, op='write'):
         keep = getattr(os, op); setattr(os, op, write if op=='write' else fails)
         try: return real(root, step, *a, **kw)
         finally: setattr(os, op, keep)
-    checkpoint.save_checkpoint = save
+    saver.save_checkpoint = save
 
 def vanish(watch, step):
     "Plant: the run's directory is removed while it trains"

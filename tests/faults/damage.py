@@ -3,7 +3,9 @@ import io, json, os, pickle, random, resource, struct, zipfile
 from pathlib import Path
 import torch
 from common import Row, fault
-from pretrain.store.checkpoint import MANIFEST, CheckpointError, _manifest, load_checkpoint, newest_checkpoint, save_checkpoint, write_file
+from pretrain.store.checkpoint import (
+    CheckpointError, MANIFEST, load_checkpoint, manifest_text, newest_checkpoint, save_checkpoint)
+from pretrain.store.files import write_file
 
 PAGE = 4096  # bytes
 
@@ -65,7 +67,7 @@ def forged(d, name, content):
     "A checkpoint with one file of somebody else's, under a manifest that fits"
     d.mkdir()
     files = {'model.safetensors': header({}), 'state.json': b'{"step": 1}'} | {name: content}
-    (d/MANIFEST).write_bytes(_manifest(1, {k: write_file(d/k, [b]) for k,b in files.items()}))
+    (d/MANIFEST).write_bytes(manifest_text(1, {k: write_file(d/k, [b]) for k,b in files.items()}))
     return d
 
 def refused(fn):
@@ -82,7 +84,7 @@ def hostile(full, seed, tmp):
         for kind,content in payloads(str(mark)).items():
             tried += 1; held += refused(lambda: load_checkpoint(forged(tmp/f'{i}{kind}', name, content)))
     for i,names in enumerate((['../escaped.safetensors'], ['/etc/passwd'], ['a/b.json'], ['model.pkl'])):
-        d = tmp/f'names{i}'; d.mkdir(); (d/MANIFEST).write_bytes(_manifest(1, {n: dict(size=0, sha256='') for n in names}|{'state.json': dict(size=0, sha256='')}))
+        d = tmp/f'names{i}'; d.mkdir(); (d/MANIFEST).write_bytes(manifest_text(1, {n: dict(size=0, sha256='') for n in names}|{'state.json': dict(size=0, sha256='')}))
         tried += 1; held += refused(lambda: load_checkpoint(d))
     for kind,make in dict(link=lambda p: os.symlink('/etc/hostname', p), fifo=os.mkfifo, folder=os.mkdir).items():
         d = forged(tmp/kind, 'state.json', b'{"step": 1}'); (d/'state.json').unlink(); make(d/'state.json')

@@ -5,7 +5,9 @@ from unittest.mock import patch
 import torch
 from common import Row, fault
 from pretrain.store import checkpoint
-from pretrain.store.checkpoint import CheckpointConfig, Saver, tensor_chunks
+from pretrain.store.checkpoint import tensor_chunks
+from pretrain.store.files import CHUNK
+from pretrain.store.saver import CheckpointConfig, Saver
 
 @fault
 def save_times(full, seed, tmp):
@@ -15,7 +17,7 @@ def save_times(full, seed, tmp):
     ts = dict(model={f'w{i}': torch.randn(n//parts, generator=g) for i in range(parts)}, optimizer={f'm{i}': torch.randn(n//parts, generator=g) for i in range(2*parts)})
     flat = [t for p in ts.values() for t in p.values()]; target = [t.clone() for t in flat]
     named = [0.]
-    def into(a, b, real=checkpoint._into_place): real(a, b); named[0] = time.perf_counter()
+    def into(a, b, real=checkpoint.into_place): real(a, b); named[0] = time.perf_counter()
     def timed(f): t = time.perf_counter(); f(); return time.perf_counter()-t
     def copy():
         for a,b in zip(target, flat): a.copy_(b)
@@ -24,11 +26,11 @@ def save_times(full, seed, tmp):
         with open(tmp/'plain', 'wb', buffering=0) as f:
             for part in ts.values():
                 for c in map(memoryview, tensor_chunks(part)):
-                    while len(c): c = c[os.write(f.fileno(), c[:checkpoint.CHUNK]):]
+                    while len(c): c = c[os.write(f.fileno(), c[:CHUNK]):]
             os.fsync(f.fileno())
     saver,rows = Saver(tmp/'checkpoints', CheckpointConfig(keep=1)),[]
     saver.save(0, ts, {}); saver.wait()
-    with patch.object(checkpoint, '_into_place', into):
+    with patch.object(checkpoint, 'into_place', into):
         for k in range(1, rounds+1):
             a,p,s = timed(copy),timed(write),timed(lambda: saver.save(k, ts, {}))
             t = time.perf_counter(); saver.wait()

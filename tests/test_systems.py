@@ -1,0 +1,83 @@
+"""Needs processes of their own: modules as Windows would see them, with what it lacks hidden and a stand-in for what it has.
+
+Nobody has run this library on Windows or macOS; this only shows that nothing below asks at import for what is not there, and that the locks go the other way."""
+import os, subprocess, sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted('.'.join(p.relative_to(ROOT).with_suffix('').parts) for w in ('base','store') for p in (ROOT/'pretrain'/w).glob('[!_]*.py'))
+
+DISGUISE = '''
+import os, shutil, sys, types
+import fcntl as real, multiprocessing, numpy, pydantic, safetensors.torch, torch, torch.distributed, fastcore.basics   # what is not ours may use what this system has
+class Msvcrt(types.ModuleType):
+    LK_NBLCK = 2
+    def locking(self, fd, mode, n):
+        assert (mode, n)==(2, 1)
+        try: real.flock(fd, real.LOCK_EX|real.LOCK_NB)
+        except BlockingIOError: raise PermissionError(13, 'Permission denied') from None
+sys.modules |= dict(fcntl=None, resource=None, pwd=None, grp=None, termios=None, pty=None, tty=None, readline=None, msvcrt=Msvcrt('msvcrt'))
+for k in ('O_DIRECTORY', 'posix_fadvise', 'fork', 'mkfifo', 'getuid', 'fchmod', 'openpty', 'setsid', 'killpg'): hasattr(os, k) and delattr(os, k)
+def no_folders(p, *a, real=os.open, **kw):
+    if os.path.isdir(p): raise PermissionError(13, 'Permission denied', p)
+    return real(p, *a, **kw)
+def no_signal_0(pid, sig): raise AssertionError('on Windows this would interrupt the other process')
+os.open,os.kill,shutil._use_fd_functions = no_folders,no_signal_0,False   # the last is how shutil knows
+'''
+
+def run(code, *args, **kw):
+    env = {k: v for k,v in os.environ.items() if k!='IN_TEST'} | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
+    return subprocess.Popen([sys.executable, '-c', DISGUISE+code, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, env=env, **kw)
+
+def test_every_module_imports():
+    assert len(MODULES)>8
+    out,err = run('import importlib\nfor m in sys.argv[1:]: importlib.import_module(m)\nassert sys.modules["pretrain.store.files"].fcntl is None\nprint("all")', *MODULES).communicate(timeout=120)
+    assert out=='all\n', err
+
+def test_disguise_is_one():
+    "A module that does ask for it fails"
+    out,err = run('import fcntl').communicate(timeout=120)
+    assert 'import of fcntl halted' in err
+
+LOCK = '''
+from pathlib import Path
+from pretrain.store.files import lock_run, locked, make_dir, write_whole
+make_dir(sys.argv[1]); write_whole(Path(sys.argv[1])/'x', b'1')
+try:
+    lock_run(sys.argv[1])
+    with locked(Path(sys.argv[1])/'build.lock', 'it', lambda s: print(s, flush=True)): print('mine', flush=True); sys.stdin.readline()
+except ValueError as e: print(e, flush=True)
+'''
+
+def test_locks(tmp_path):
+    "The second process is told of the first, and gets the lock when that has ended, however it ends"
+    first = run(LOCK, tmp_path/'run')
+    assert first.stdout.readline()=='mine\n', first.stderr.read()
+    out,err = run(LOCK, tmp_path/'run').communicate(timeout=120)
+    assert f'another process is training here (pid {first.pid} on ' in out and not err, (out, err)
+    first.kill(); first.wait(60)
+    out,err = run(LOCK, tmp_path/'run').communicate('\n', timeout=120)
+    assert out=='mine\n', err
+
+def test_a_builder_waits(tmp_path):
+    wait = LOCK.replace('    lock_run(sys.argv[1])\n', '')
+    first = run(wait, tmp_path/'run')
+    assert first.stdout.readline()=='mine\n', first.stderr.read()
+    second = run(wait, tmp_path/'run')
+    assert second.stdout.readline()=='it: another process is making it, waiting\n', second.stderr.read()
+    first.communicate('\n', timeout=60)
+    assert second.communicate('\n', timeout=60)[0]=='mine\n'
+
+def test_a_checkpoint(tmp_path):
+    code = '''
+import torch
+from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from pretrain.store.log import MetricsLog, read_metrics
+for s in (1,2): save_checkpoint(sys.argv[1], s, dict(model=dict(w=torch.ones(3))), dict(step=s), keep=1)
+print(load_checkpoint(newest_checkpoint(sys.argv[1])[0])[1])
+with MetricsLog(sys.argv[1]+'/log.jsonl') as log: log.append(dict(step=1)); log.sync()
+print(read_metrics(sys.argv[1]+'/log.jsonl'))
+'''
+    out,err = run(code, tmp_path/'checkpoints').communicate(timeout=120)
+    assert out=="{'step': 2}\n[{'step': 1}]\n", err
