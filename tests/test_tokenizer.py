@@ -1,9 +1,10 @@
-"""`pretrain.data.tokenizer` across real processes, which a notebook kernel cannot be: thread counts, hash seeds, workers,
-memory, panics of Rust code."""
+"""`pretrain.data.tokenizer` across real processes, which a notebook kernel cannot be: thread counts, hash seeds,
+workers, memory, panics of Rust code."""
 import json, os, subprocess, sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 import pytest
+from pretrain.data.bpe import TokenizerConfig
 from pretrain.data.tokenizer import train_tokenizer
 
 LIMIT_S = 100  # a process that takes longer has hung
@@ -11,6 +12,7 @@ COMMON = '''
 import json, random, resource, sys
 from pydoc_data.topics import topics
 from pretrain.data.tokenizer import Tokenizer, train_tokenizer
+from pretrain.data.bpe import TokenizerConfig
 docs = [topics[k] for k in sorted(topics)]
 def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
 '''
@@ -26,8 +28,8 @@ def test_same_in_every_process():
     "Threads, hash seeds and the order of documents leave no trace"
     body = '''
 random.Random(int(sys.flags.hash_randomization and hash('x'))).shuffle(docs)
-prints = [train_tokenizer(docs, vocab_size=2000, max_chars=n).fingerprint for n in (100_000, 10**7)]
-print(json.dumps([docs[0][:50], *prints]))
+toks = [train_tokenizer(docs, TokenizerConfig(vocab_size=2000, max_chars=n)) for n in (100_000, 10**7)]
+print(json.dumps([docs[0][:50], *(t.fingerprint for t in toks)]))
 '''
     res = [run(body, RAYON_NUM_THREADS=str(n), PYTHONHASHSEED=str(n)) for n in (1,2,3,8)]
     assert len({r[0] for r in res})>1, 'the documents were never shuffled'
@@ -36,7 +38,7 @@ print(json.dumps([docs[0][:50], *prints]))
 @pytest.mark.parametrize('method', ['spawn', 'fork'])
 def test_travels_to_workers(method):
     texts = ['She sells sea shells.', 'né 吃葡萄', '']
-    tok = train_tokenizer(texts*3, vocab_size=280)
+    tok = train_tokenizer(texts*3, TokenizerConfig(vocab_size=280))
     with ProcessPoolExecutor(2, mp_context=get_context(method)) as ex:
         assert list(ex.map(tok.encode, texts))==tok.encode_batch(texts)
 
@@ -45,9 +47,9 @@ def test_memory_bounded():
     body = '''
 def stream(n):
     for i in range(n): yield ' '.join(map(str, range(i, i+200)))
-train_tokenizer(stream(500), vocab_size=400, max_chars=300_000)
+train_tokenizer(stream(500), TokenizerConfig(vocab_size=400, max_chars=300_000))
 small = peak_mb()
-train_tokenizer(stream(20_000), vocab_size=400, max_chars=300_000)
+train_tokenizer(stream(20_000), TokenizerConfig(vocab_size=400, max_chars=300_000))
 print(json.dumps([small, peak_mb(), sum(map(len, stream(20_000)))/2**20]))
 '''
     small,large,corpus = run(body)
@@ -58,8 +60,8 @@ def test_panics_are_one_line():
     body = r'''
 bad = r'(?:a|b|ab)*(?=c)|[\s\S]'
 res = []
-single = {bytes([i]):i for i in range(256)}
-for f in (lambda: train_tokenizer(['ab'*50], pattern=bad), lambda: Tokenizer(single, bad).encode('ab'*50)):
+for f in (lambda: train_tokenizer(['ab'*50], TokenizerConfig(pattern=bad)),
+          lambda: Tokenizer({bytes([i]):i for i in range(256)}, bad).encode('ab'*50)):
     try: f()
     except ValueError as e: res.append(str(e))
 print(json.dumps(res))

@@ -63,7 +63,7 @@ def fingerprint(
     rest = json.dumps([TOKENIZER_FORMAT, pattern, list(specials)])
     return hashlib.sha256(rank_lines(ranks)+rest.encode()).hexdigest()
 
-# %% ../../nbs/data/tokenizer.ipynb #1a12fcf0
+# %% ../../nbs/data/tokenizer.ipynb #e4e28fed
 def _why_none(ranks, pattern, specials):
     "What is wrong with the ingredients of a tokenizer, or ''"
     if sorted(ranks.values())!=list(range(len(ranks))): return f'ranks: expected 0 to {len(ranks)-1}, each once'
@@ -137,7 +137,7 @@ def encode_array(self:Tokenizer,
     if lost: raise ValueError(f'{name}: the split pattern loses {lost} bytes of it; {EVERYTHING}')
     return ids
 
-# %% ../../nbs/data/tokenizer.ipynb #e33f65ac
+# %% ../../nbs/data/tokenizer.ipynb #4da87e67
 @patch
 def encode(self:Tokenizer,
     text:str,  # Any text; special tokens written in it stay text
@@ -216,7 +216,7 @@ def _read_meta(file:Path):
     if meta['format']==TOKENIZER_FORMAT: return meta
     raise ValueError(f"{file}: format {brief(meta['format'])}, but this version reads format {TOKENIZER_FORMAT}")
 
-# %% ../../nbs/data/tokenizer.ipynb #f7c24bd2
+# %% ../../nbs/data/tokenizer.ipynb #79b6108b
 FILE_MAX = {JSON_FILE: 2**20, RANKS_FILE: 2**28} # Room for long patterns, and for ten million tokens [bytes]
 def _check_file(path, name, most):
     "Refuse a file that isn't there or is too large to be read"
