@@ -40,7 +40,7 @@ from .store.checkpoint import load_checkpoint, newest_checkpoint
 from .store.saver import CheckpointConfig
 from .store.files import lock_run, write_whole
 from .train.console import Console
-from .train.guard import Guard, GuardConfig
+from .train.guard import Guard, GuardConfig, HINT
 from .train.identity import CONTENT, can_allow, flat
 from .train.loop import Loop, TrainConfig
 from .train.machine import Machine, pick_device, seed_all, start_machine
@@ -228,8 +228,9 @@ class Run(Loop):
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
         peak = peak_flops(machine.device, machine.dtype, cfg.metrics.peak_tflops)
         console.say(describe_model(cfg, data.tok.vocab_size, peak))
+        rate = 'optim.muon_lr' if cfg.optim.matrix=='muon' else 'optim.lr'
         super().__init__(model, opt, data.loader, cfg.out, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
-                         clip=cfg.optim.clip, guard=Guard(cfg.guard), ema_beta=cfg.metrics.ema_beta,
+                         clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(rate)), ema_beta=cfg.metrics.ema_beta,
                          flops=flops_per_token(cfg.model, data.tok.vocab_size), peak=peak,
                          before=first_looks(cfg), after=later_looks(cfg), identity=identity_of(cfg, data, machine),
                          todays=todays, machine=machine, console=console)
