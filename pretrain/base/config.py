@@ -97,7 +97,7 @@ def parse_value(
     if list(d)!=['v']: raise ValueError('more than one value')
     return d['v']
 
-# %% ../../nbs/base/config.ipynb #a28b4a55
+# %% ../../nbs/base/config.ipynb #8fa936f2
 def readings(
     v,      # A value that won't do
 ):          # Values that may have been meant
@@ -179,7 +179,7 @@ def to_dict(
     def plain(v): return to_dict(v) if is_dataclass(v) else list(v) if isinstance(v, tuple) else v
     return {f.name: plain(getattr(cfg, f.name)) for f in fields(cfg)}
 
-# %% ../../nbs/base/config.ipynb #b8957fd3
+# %% ../../nbs/base/config.ipynb #ffc54b57
 def check_table(
     cls,       # Dataclass of this table
     d:dict,    # What the file holds
@@ -200,14 +200,14 @@ def check_table(
         else: say(path, v, f'is a section; write {dotted(path)}.key = value, with {", ".join(tree(t))}')
     return res
 
-# %% ../../nbs/base/config.ipynb #65bc4fc1
+# %% ../../nbs/base/config.ipynb #99c85e03
 def old_places(
     root,  # Root dataclass, perhaps with an attribute `moved`, dotted key to dotted key
 )->dict:   # Path to path
     "Where keys stood that have moved"
     return {tuple(old.split('.')): tuple(new.split('.')) for old,new in getattr(root, 'moved', {}).items()}
 
-# %% ../../nbs/base/config.ipynb #64f72a69
+# %% ../../nbs/base/config.ipynb #6e326d5d
 def rehouse(
     root,        # Root dataclass
     srcs:list,   # Sources; those with keys at an old place are changed
@@ -239,7 +239,7 @@ def key_of(
     path = tuple(k.strip() for k in text.split('.')) if isinstance(text, str) else ()
     return path if all(path) and len(path) <= MAX_PARTS else ()
 
-# %% ../../nbs/base/config.ipynb #25ee657e
+# %% ../../nbs/base/config.ipynb #5fa39cbe
 def override(
     root,      # Root dataclass
     arg:str,   # `key=value`
@@ -263,7 +263,7 @@ def override(
     src.data = nested(path, v)
     return src
 
-# %% ../../nbs/base/config.ipynb #ac20fedb
+# %% ../../nbs/base/config.ipynb #e6759cd2
 def override_value(
     root,      # Root dataclass
     key:str,   # Dotted
@@ -317,7 +317,7 @@ def default_of(
     if base is not MISSING: return getattr(base, f.name)
     return f.default_factory() if f.default_factory is not MISSING else f.default
 
-# %% ../../nbs/base/config.ipynb #e7e25743
+# %% ../../nbs/base/config.ipynb #7a1f676b
 def make(
     cls,            # Dataclass of this table
     d:dict,         # Right values, nested
@@ -339,7 +339,7 @@ def make(
         found.say(at+key_of(key), attrgetter(key)(res), text)
     return res
 
-# %% ../../nbs/base/config.ipynb #337d05ff
+# %% ../../nbs/base/config.ipynb #2c10db00
 def assemble(
     cls,         # Root dataclass
     srcs:list,   # Sources, the strongest last
@@ -354,7 +354,7 @@ def assemble(
     if found.rows: raise ConfigError(found.lines())
     return res
 
-# %% ../../nbs/base/config.ipynb #18b5b8b4
+# %% ../../nbs/base/config.ipynb #f9c18861
 def read_config(
     cls,           # Root dataclass
     path=None,     # TOML or JSON file, `None` for defaults only
@@ -410,9 +410,11 @@ def section(
 )->type:      # The same as a frozen, keyword-only dataclass
     "A section of a config, or the whole, checked whenever one is made"
     cls = dataclass(frozen=True, kw_only=True)(cls)
-    @wraps(cls.__init__)
+    bare,complete = cls.__init__,all(default_of(f) is not MISSING for f in fields(cls))
+    @wraps(bare)
     def __init__(self, **values):
-        vars(self).update(vars(assemble(type(self), [Source(type(self).__name__, values)])))
+        if complete and not values: bare(self)
+        else: vars(self).update(vars(assemble(type(self), [Source(type(self).__name__, values)])))
     cls.__init__ = __init__
     return cls
 
@@ -425,7 +427,7 @@ def default_dict(
     def value(f, t): return default_dict(t, default_of(f, base)) if is_dataclass(t) else default_of(f, base)
     return {f.name: value(f, tree(cls)[f.name]) for f in fields(cls)}
 
-# %% ../../nbs/base/config.ipynb #b5462d70
+# %% ../../nbs/base/config.ipynb #ddc80a05
 def meaning(
     cls,       # A dataclass
     key:str,   # One of its fields
@@ -436,7 +438,7 @@ def meaning(
     first = (t.__doc__ or '').partition('\n')[0]
     return doc or ('' if first.startswith(f'{t.__name__}(') else first)
 
-# %% ../../nbs/base/config.ipynb #261ece49
+# %% ../../nbs/base/config.ipynb #98c5c723
 def describe(
     cls,     # A config class, or an instance for its own values
 )->str:      # TOML with comments; keys without default are commented out
