@@ -27,7 +27,7 @@ from .eval.bpb import EvalConfig, bpb_of, counted, yardsticks
 from .eval.core.evaluate import CoreConfig, evaluate_core
 from .eval.core.keep import core_dir
 from .eval.core.tasks import read_bundle
-from .eval.samples import SampleConfig, sample, write
+from .eval.samples import SampleConfig, sample as write_samples, write as write_live
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
 from .eval.report import plot_run, save_plot
@@ -329,7 +329,7 @@ def sample(self:Run,
 )->str:                       # The continuation, without the prompt
     "Let the model write, to the end of a document or to `tokens`"
     how = self.asked(prompt, tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
-    return sample(self.model, self.tok, how, self.note)[0]['text']
+    return write_samples(self.model, self.tok, how, self.note)[0]['text']
 
 @patch
 def write(self:Run,
@@ -343,14 +343,14 @@ def write(self:Run,
 ):
     "What `sample` returns, shown while it is being written"
     how = self.asked(prompt, tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
-    write(self.model, self.tok, how, say=self.note)
+    write_live(self.model, self.tok, how, say=self.note)
 
 # %% ../nbs/build.ipynb #ee36eccb
 @patch
 def sample_all(self:Run):
     "A continuation of each configured prompt, logged and said"
     if not is_main() or not self.cfg.sample.prompts: return
-    texts = sample(self.model, self.tok, self.cfg.sample, lambda text: self.console.once(f'sample: {text}'))
+    texts = write_samples(self.model, self.tok, self.cfg.sample, lambda text: self.console.once(f'sample: {text}'))
     self.samples.append(dict(step=self.n_step, samples=texts))
     for t in texts: self.note(f'sample: step {self.n_step:,}: {t["prompt"]}|{t["text"]}')
 
