@@ -1,7 +1,9 @@
-"""Plant a bug in a copy of the library and see the named test fail: `python tests/mutations.py [NAME...]` prints mutation -> failing test.
+"""Plant a bug in a copy of the library and see the named test fail: `python tests/mutations.py [NAME...]` prints
+mutation -> failing test.
 
-A mutation replaces a text that occurs exactly once in the exported cells of one notebook, there and in the exported module, so it can't go stale
-unnoticed. The test it names is a heading of a notebook, which is then run up to its first failing cell, or a pytest node id."""
+A mutation replaces a text that occurs exactly once in the exported cells of one notebook, there and in the exported
+module, so it can't go stale unnoticed. The test it names is a heading of a notebook, which is then run up to its first
+failing cell, or a pytest node id."""
 import json, os, re, shutil, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

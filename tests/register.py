@@ -1,11 +1,8 @@
 """The completion register: what each promise P1-P18 means, whether it works, and which tests show it.
 
 `register.toml` is the data. A claim is a pytest node id (`tests/test_cli.py::test_version`; without the part in
-brackets it
-stands for all its parameters) or a heading of a notebook (`nbs/data/loader.ipynb#No token is lost`), which is shown
-when the notebook's own test
-passed and the section under that heading asserts something.
-"""
+brackets it stands for all its parameters) or a heading of a notebook (`nbs/data/loader.ipynb#No token is lost`), which
+is shown when the notebook's own test passed and the section under that heading asserts something."""
 import ast, json, re, tomllib
 from pathlib import Path
 

@@ -2,8 +2,7 @@
 exported modules at once.
 
 Such a number belongs in a dataclass field, a parameter default or an UPPER_CASE constant of the module, where it can be
-found,
-documented and changed. What stays allowed in a body: 0, 1, 2, -1 and .5, and the factors between units."""
+found, documented and changed. What stays allowed in a body: 0, 1, 2, -1 and .5, and the factors between units."""
 import ast
 from pathlib import Path
 import pytest
