@@ -70,8 +70,8 @@ def signature(o, ret=True):
         init = next((m for m in methods(o) if m.name=='__init__'), None)
         if init: return f'{o.name}{_args(init)}'
         fs = fields(o, {})
-        kw = '*, ' if any('kw_only=True' in ast.unparse(d) for d in o.decorator_list) else ''
-        if 'dataclass' in deco_names(o): return f"{o.name}({kw}{', '.join(_par(f) for f in fs)})"
+        kw = '*, ' if any('kw_only=True' in ast.unparse(d) or ast.unparse(d)=='section' for d in o.decorator_list) else ''
+        if {'dataclass','section'} & {*deco_names(o)}: return f"{o.name}({kw}{', '.join(_par(f) for f in fs)})"
         return f"{o.name}({', '.join(map(ast.unparse, o.bases))})" if o.bases else o.name
     if is_property(o): return o.name + (f': {_text(o.returns)}' if o.returns else '')
     return f'{o.name}{_args(o)}' + (f'->{_text(o.returns)}' if o.returns and ret else '')
