@@ -3,8 +3,7 @@
     python .ci/lab.py nbs/tutorials/first_run.ipynb [--shots FOLDER] [--timeout 300] [--interrupt TEXT]
 
 Needs the extra `lab` (jupyterlab, playwright; no browser download) and a chromium on the PATH. Works on a copy, so the
-notebook stays as it is.
-Exit 0 only if every code cell ran and none shows an error."""
+notebook stays as it is. Exit 0 only if every code cell ran and none shows an error."""
 import argparse, contextlib, json, os, secrets, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.request
 from pathlib import Path
 
