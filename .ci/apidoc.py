@@ -1,11 +1,13 @@
-"""What the docs and the gates know of the code: names, parameters, comments and lines, read from source without importing it"""
+"""What the docs and the gates know of the code: names, parameters, comments and lines, read from source without
+importing it"""
 import ast, html, io, re, textwrap, tokenize
 
 DEFS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 def comments(src):
     "Line number -> the comment at its end"
-    return {t.start[0]: t.string.lstrip('#').strip() for t in tokenize.generate_tokens(io.StringIO(src).readline) if t.type==tokenize.COMMENT}
+    return {t.start[0]: t.string.lstrip('#').strip() for t in tokenize.generate_tokens(io.StringIO(src).readline)
+            if t.type==tokenize.COMMENT}
 
 def deco_names(o):
     "Names of a definition's decorators, called or not"
@@ -32,7 +34,8 @@ def _text(e): return '' if e is None else ast.unparse(e)
 
 def params(o, com):
     "Parameters of a function, `self` left out, then the return as `Param('')`, or None"
-    a = o.args; pos = a.posonlyargs+a.args
+    a = o.args
+    pos = a.posonlyargs+a.args
     defaults = [None]*(len(pos)-len(a.defaults))+a.defaults
     rows = [('',p,d) for p,d in zip(pos, defaults)]
     if a.vararg: rows.append(('*',a.vararg,None))
@@ -108,20 +111,24 @@ def param_table(ps, ret=None):
     "Parameters as a table: name, type, default, meaning"
     code = lambda s: f'<code>{html.escape(cell(s))}</code>' if s else ''   # not backticks: a parameter is no link
     rows = [[code(p.name), code(p.anno), code(p.default), cell(p.doc)] for p in ps]
-    if ret and (ret.doc or rows) and (ret.anno or ret.doc): rows.append(['**returns**', code(ret.anno), '', cell(ret.doc)])
+    if ret and (ret.doc or rows) and (ret.anno or ret.doc):
+        rows.append(['**returns**', code(ret.anno), '', cell(ret.doc)])
     return _table(['', 'Type', 'Default', 'Meaning'], rows) if any(r[3] for r in rows) else ''
 
 def describe(name, o, com, link='', level=3):
     "Markdown of one definition: heading with the anchor nbdev uses, signature, docstring, tables"
     head,rest = summary(o)
     src = f'[source]({link}){{.api-source}}' if link else ''
-    parts = [f"{'#'*level} {name} {{#{name.lower()} .api}}", src, f'<p class="api-sig"><code>{html.escape(signature(o))}</code></p>', f'*{head}*' if head else '', rest]
+    parts = [f"{'#'*level} {name} {{#{name.lower()} .api}}", src,
+             f'<p class="api-sig"><code>{html.escape(signature(o))}</code></p>', f'*{head}*' if head else '', rest]
     if isinstance(o, ast.ClassDef):
         init = next((m for m in methods(o) if m.name=='__init__'), None)
         parts.append(param_table(params(init, com)[0]) if init else param_table(fields(o, com)))
         pub = [m for m in methods(o) if not m.name.startswith('_')]
         anchor = lambda m: f'<span id="{name.lower()}.{m.name.lower()}"></span>'
-        if pub: parts.append(_table(['Method', 'Meaning'], [[f'{anchor(m)}<code>{html.escape(cell(signature(m)))}</code>', cell(summary(m)[0])] for m in pub]))
+        if pub:
+            parts.append(_table(['Method', 'Meaning'], [[f'{anchor(m)}<code>{html.escape(cell(signature(m)))}</code>',
+                                                         cell(summary(m)[0])] for m in pub]))
         hidden = ''.join(map(anchor, (m for m in methods(o) if m.name.startswith('_'))))
         if hidden: parts.append(hidden)
     else: parts.append(param_table(*params(o, com)))

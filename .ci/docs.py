@@ -1,7 +1,8 @@
 """The website, without network and without Quarto: `python .ci/docs.py [--out _docs]`
 
-The inputs are a standard nbdev and Quarto project (nbs/, settings.ini, _quarto.yml, sidebar.yml). A copy is processed with nbdev's own processors,
-rendered by smalldocs, made self-contained, and every link, anchor and picture of the result is checked."""
+The inputs are a standard nbdev and Quarto project (nbs/, settings.ini, _quarto.yml, sidebar.yml). A copy is processed
+with nbdev's own processors, rendered by smalldocs, made self-contained, and every link, anchor and picture of the
+result is checked."""
 import argparse, ast, html, os, re, shutil, subprocess, sys, tempfile, time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,41 +13,46 @@ ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
 import apidoc
 
-# ---------------------------------------------------------------- stage: notebooks to what a renderer reads (runs inside the copy)
-
-def out_name(p): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.name.lower())
+# ----------------------------------------------------- stage: notebooks to what a renderer reads (runs inside the copy)
 
 def api_cells(nb, module, depth, mk_cell):
-    "After nbdev has read the directives: put an API entry before each exported definition and keep its source, folded open"
+    """After nbdev has read the directives: put an API entry before each exported definition and keep its source,
+    folded open"""
     path = (module or '').replace('.', '/')
     src = Path(f'pretrain/{path}.py').read_text(encoding='utf-8') if module else ''
     at,res,seen = (apidoc.lines(src) if src else {}),[],set()
     for c in nb.cells:
         d = c.get('directives_', {})
-        if c.cell_type!='code' or not {'export','exports'} & d.keys() or 'hide' in d: res.append(c); continue
+        if c.cell_type!='code' or not {'export','exports'} & d.keys() or 'hide' in d:
+            res.append(c)
+            continue
         code = c.source
         com,defs = apidoc.comments(code),list(apidoc.definitions(code))
         for n,o in defs:
             if o.name.startswith('_'): md = f'<span id="{n.lower()}"></span>'
             else: md = apidoc.describe(n, o, com, f"{'../'*depth}source/{path}.html#L{at[n]}")
-            if n.lower() in seen: md = md.replace(f'{{#{n.lower()} ', f'{{#{n.lower()}-2 ')   # nbdev's anchors know no case: a class and a function may meet
+            # nbdev's anchors know no case: a class and a function may meet
+            if n.lower() in seen: md = md.replace(f'{{#{n.lower()} ', f'{{#{n.lower()}-2 ')
             seen.add(n.lower())
             res.append(mk_cell(md, 'markdown'))
         if all(isinstance(b, (ast.Import, ast.ImportFrom)) for b in ast.parse(code).body): continue
         c.directives_ = {k:v for k,v in d.items() if k not in ('export','exports')}
         if defs: c.source = f'#| code-fold: show\n#| code-summary: "Exported source"\n{code}'
         res.append(c)
-    taken = {i.lower() for c in res if c.cell_type=='markdown' for i in re.findall(r'\{#(\S+) \.api\}|<span id="([^"]+)">', c.source) for i in i if i}
+    taken = {i.lower() for c in res if c.cell_type=='markdown'
+             for i in re.findall(r'\{#(\S+) \.api\}|<span id="([^"]+)">', c.source) for i in i if i}
     for c in res:   # a heading that reads like a definition steps aside: the plain anchor belongs to the definition
         if c.cell_type=='markdown' and '.api}' not in c.source:
-            c.source = re.sub(r'^(#{2,6}) ([^{}\n]+?) *$', lambda m: f'{m[0]} {{#sec-{slug(m[2])}}}' if slug(m[2]) in taken else m[0], c.source, flags=re.M)
+            def aside(m): return f'{m[0]} {{#sec-{slug(m[2])}}}' if slug(m[2]) in taken else m[0]
+            c.source = re.sub(r'^(#{2,6}) ([^{}\n]+?) *$', aside, c.source, flags=re.M)
     nb.cells = res
 
 def join_streams(c):
     "What a cell printed, in one piece: a kernel cuts it wherever it was flushed"
     outs = []
     for o in c.get('outputs', []):
-        if outs and o['output_type']=='stream' and outs[-1].get('name')==o['name']: outs[-1]['text'] = ''.join(outs[-1]['text'])+''.join(o['text'])
+        if outs and o['output_type']=='stream' and outs[-1].get('name')==o['name']:
+            outs[-1]['text'] = ''.join(outs[-1]['text'])+''.join(o['text'])
         else: outs.append(o)
     if outs: c['outputs'] = outs
 
@@ -61,34 +67,40 @@ def stage(dest):
     from nbdev.doclinks import _build_modidx, nbglob
     from nbdev.process import NBProcessor
     from nbdev.quarto import refresh_quarto_yml
-    cfg = get_config(); nbs = cfg.nbs_path
+    cfg = get_config()
+    nbs = cfg.nbs_path
     base = cfg.doc_host.rstrip('/')+cfg.doc_baseurl.rstrip('/')+'/'
-    refresh_quarto_yml(); _build_modidx()
-    procs = [P.FrontmatterProc, P.populate_language, P.strip_ansi, P.hide_line, P.filter_stream_, P.rm_header_dash, P.rm_export,
+    refresh_quarto_yml()
+    _build_modidx()
+    procs = [P.FrontmatterProc, P.populate_language, P.strip_ansi, P.hide_line, P.filter_stream_, P.rm_header_dash,
+             P.rm_export,
              P.ai_magics, P.clean_magics, P.hide_, P.add_links, P.strip_hidden_metadata]
     for f in sorted(nbglob(as_path=True)):
-        rel = f.resolve().relative_to(nbs.resolve()); depth = len(rel.parts)-1
-        nb = read_nb(f); nb.path_ = f
+        rel = f.resolve().relative_to(nbs.resolve())
+        depth = len(rel.parts)-1
+        nb = read_nb(f)
+        nb.path_ = f
         p = NBProcessor(nb=nb, procs=procs)
         api_cells(nb, P._default_exp(read_nb(f)), depth, mk_cell)
         p.process()
         for c in nb.cells: join_streams(c)
-        for c in nb.cells[:1]: c.source = re.sub(r'^output-file:.*\n', '', c.source, flags=re.M)   # the file has that name already
-        d = dest/rel.parent/out_name(rel); d.parent.mkdir(parents=True, exist_ok=True)
+        # the file has that name already
+        for c in nb.cells[:1]: c.source = re.sub(r'^output-file:.*\n', '', c.source, flags=re.M)
+        d = dest/rel
+        d.parent.mkdir(parents=True, exist_ok=True)
         write_nb(nb, d)
         d.write_text(relink(d.read_text(encoding='utf-8'), base, depth), encoding='utf-8')
     for f in nbs.glob('*'):
         if f.suffix in ('.yml', '.css', '.svg', '.png'): shutil.copy(f, dest)
     for f in ('CONTRIBUTING.md', 'CHANGELOG.md'):
-        if Path(f).exists(): (dest/f.lower()).write_text(relink(Path(f).read_text(encoding='utf-8'), base, 0, 'nbs/'), encoding='utf-8')
-    sb = dest/'sidebar.yml'
-    sb.write_text(re.sub(r'(?<=[ /])\d+[a-zA-Z0-9]*_(?=[^/\n]+\.ipynb)', '', sb.read_text(encoding='utf-8')), encoding='utf-8')
+        if Path(f).exists():
+            (dest/f.lower()).write_text(relink(Path(f).read_text(encoding='utf-8'), base, 0, 'nbs/'), encoding='utf-8')
     for f in sorted(Path('pretrain').rglob('[!_]*.py')): source_page(f.relative_to('pretrain'), dest/'source')
 
 def relink(s, base, depth, prefix=''):
-    "Links to our own site become relative; links between notebooks lose the number that orders the files"
+    "Links to our own site become relative, links between notebooks lead to their pages"
     s = s.replace(base, '../'*depth)
-    s = re.sub(rf'\]\({prefix}((?:\.\./)*(?:[\w-]+/)*)(?:\d+[a-zA-Z0-9]*_)?([\w-]+)\.(?:ipynb|html)(#[^)\s]*)?\)', r'](\1\2.html\3)', s)
+    s = re.sub(rf'\]\({prefix}((?:\.\./)*[\w/-]+)\.(?:ipynb|html)(#[^)\s]*)?\)', r'](\1.html\2)', s)
     return re.sub(r'\]\((?:\.\./)*(CONTRIBUTING|CHANGELOG)\.md\)', lambda m: f"]({'../'*depth}{m[1].lower()}.html)", s)
 
 def source_page(f, dest):
@@ -97,12 +109,14 @@ def source_page(f, dest):
     src,up = ('pretrain'/f).read_text(encoding='utf-8'),'../'*len(f.parts)
     nb = re.search(r'File to edit: (?:\.\./)+nbs/(\S+)\.ipynb', src)
     chapter = f' Its chapter is [{f.stem}]({up}{nb[1]}.html).' if nb else ''
-    rows = ''.join(f'<span id="L{i}" class="src-line"><a href="#L{i}">{i}</a>{l}</span>\n' for i,l in enumerate(highlight(src.rstrip('\n'), 'python').split('\n'), 1))
+    rows = ''.join(f'<span id="L{i}" class="src-line"><a href="#L{i}">{i}</a>{l}</span>\n'
+                   for i,l in enumerate(highlight(src.rstrip('\n'), 'python').split('\n'), 1))
     fm = f'---\ntitle: "pretrain/{f.as_posix()}"\nsearch: false\ntoc: false\npage-layout: full\n---\n\n'
     page = f'Exported from the notebook; line numbers are those of the installed module.{chapter}\n\n'
     page_at = dest/f.with_suffix('.qmd')
     page_at.parent.mkdir(parents=True, exist_ok=True)
-    page_at.write_text(f'{fm}{page}``````{{=html}}\n<pre class="src-page sourceCode"><code>{rows}</code></pre>\n``````\n', encoding='utf-8')
+    listing = f'<pre class="src-page sourceCode"><code>{rows}</code></pre>'
+    page_at.write_text(f'{fm}{page}``````{{=html}}\n{listing}\n``````\n', encoding='utf-8')
 
 # ---------------------------------------------------------------- render and make self-contained
 
@@ -128,16 +142,19 @@ def self_contain(site):
     idx = (site/'search.json').read_text(encoding='utf-8')
     (site/'search.js').write_text(f'window.searchIndex = {idx};\n', encoding='utf-8')
     for f in site.rglob('smalldocs.js'):
-        s = f.read_text(encoding='utf-8'); old = 'const r = await fetch(offset + "search.json");'
+        s = f.read_text(encoding='utf-8')
+        old = 'const r = await fetch(offset + "search.json");'
         assert s.count(old)==1, 'smalldocs changed how it loads its search index'
-        f.write_text(s.replace(old, 'const r = window.searchIndex ? {ok: true, json: async () => window.searchIndex} : await fetch(offset + "search.json");'), encoding='utf-8')
+        f.write_text(s.replace(old, 'const r = window.searchIndex ? {ok: true, json: async () => window.searchIndex} : '
+                               'await fetch(offset + "search.json");'), encoding='utf-8')
 
 def build(out, root=ROOT, quiet=False):
     "Build the site of the project at `root` into `out`; returns smalldocs' warnings"
     from smalldocs.site import build as render
     out = Path(out).resolve()
     with tempfile.TemporaryDirectory(prefix='docs-') as tmp:
-        src,dest = Path(tmp)/'project',Path(tmp)/'site'; dest.mkdir()
+        src,dest = Path(tmp)/'project',Path(tmp)/'site'
+        dest.mkdir()
         junk = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
         for d in ('nbs', 'pretrain'): shutil.copytree(root/d, src/d, ignore=junk)
         for f in ('settings.ini', 'CONTRIBUTING.md', 'CHANGELOG.md'):
@@ -147,7 +164,8 @@ def build(out, root=ROOT, quiet=False):
         site = render(dest, quiet=True)
         self_contain(site.out)
         if out.exists():
-            if any(out.iterdir()) and not (out/'site_libs').is_dir(): sys.exit(f'{out} is not a built site; give --out a new or empty folder')
+            if any(out.iterdir()) and not (out/'site_libs').is_dir():
+                sys.exit(f'{out} is not a built site; give --out a new or empty folder')
             shutil.rmtree(out)
         shutil.move(site.out, out)
     return site.warnings
@@ -157,7 +175,8 @@ def build(out, root=ROOT, quiet=False):
 class Page(HTMLParser):
     "What a page links to, which anchors it has, which pictures it shows"
     def __init__(self, text):
-        super().__init__(); self.links,self.ids,self.imgs,self.remote = [],[],[],[]
+        super().__init__()
+        self.links,self.ids,self.imgs,self.remote = [],[],[],[]
         self.feed(text)
     def handle_starttag(self, tag, attrs):
         a = dict(attrs)
@@ -173,7 +192,8 @@ class Page(HTMLParser):
     handle_startendtag = handle_starttag
 
 def check(site):
-    "Counts, and one line for each broken link or anchor, missing picture, duplicate anchor, or thing loaded from elsewhere"
+    """Counts, and one line for each broken link or anchor, missing picture, duplicate anchor, or thing loaded from
+    elsewhere"""
     site = Path(site).resolve()
     pages = {f: Page(f.read_text(encoding='utf-8')) for f in sorted(site.rglob('*.html'))}
     bad,n = [],dict(pages=len(pages), links=0, anchors=0, images=0, outside=0)
@@ -185,16 +205,22 @@ def check(site):
         bad += [f'{where}: an empty picture' for u in p.imgs if not u.removeprefix('data:')]
         for u in p.links:
             s = urlsplit(u)
-            if s.scheme or s.netloc: n['outside'] += 1; continue
+            if s.scheme or s.netloc:
+                n['outside'] += 1
+                continue
             n['links'] += 1
             t = (f.parent/unquote(s.path)).resolve() if s.path else f
             if t.is_dir(): t = t/'index.html'
-            if not t.is_file(): bad.append(f'{where}: {u} leads nowhere'); continue
+            if not t.is_file():
+                bad.append(f'{where}: {u} leads nowhere')
+                continue
             if s.fragment:
                 n['anchors'] += 1
-                if t in pages and unquote(s.fragment) not in pages[t].ids: bad.append(f'{where}: {u} has no such anchor')
+                if t in pages and unquote(s.fragment) not in pages[t].ids:
+                    bad.append(f'{where}: {u} has no such anchor')
     for f in site.rglob('*.css'):
-        bad += [f'{f.relative_to(site).as_posix()}: loads {u} from elsewhere' for u in re.findall(r'(?:url\(|@import\s+)["\']?(https?:[^"\')]+)', f.read_text(encoding='utf-8'))]
+        bad += [f'{f.relative_to(site).as_posix()}: loads {u} from elsewhere'
+                for u in re.findall(r'(?:url\(|@import\s+)["\']?(https?:[^"\')]+)', f.read_text(encoding='utf-8'))]
     return n,bad
 
 def main():
@@ -203,10 +229,12 @@ def main():
     ap.add_argument('--stage', help=argparse.SUPPRESS)
     a = ap.parse_args()
     if a.stage: return stage(Path(a.stage))
-    t0 = time.time(); warnings = build(a.out)
+    t0 = time.time()
+    warnings = build(a.out)
     n,bad = check(a.out)
     for w in [*warnings, *bad]: print(w)
-    print(', '.join(f'{v} {k}' for k,v in n.items()) + f'; {len(warnings)+len(bad)} problems; {time.time()-t0:.1f} s; {Path(a.out)/"index.html"}')
+    print(', '.join(f'{v} {k}' for k,v in n.items()) + f'; {len(warnings)+len(bad)} problems; {time.time()-t0:.1f} s; '
+          f'{Path(a.out)/"index.html"}')
     return 1 if warnings or bad else 0
 
 if __name__=='__main__': sys.exit(main())

@@ -1,4 +1,5 @@
-"""README.md from nbs/index.ipynb: `python .ci/readme.py` writes it, `--check` only says whether it is current (exit 1 when not)"""
+"""README.md from nbs/index.ipynb: `python .ci/readme.py` writes it, `--check` only says whether it is current (exit
+1 when not)"""
 import json, posixpath, re, sys
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""Shared by all tests: one thread for tiny models, a headless plot backend, and the outcomes of the session for the register."""
+"""Shared by all tests: one thread for tiny models, a headless plot backend, and the outcomes of the session for the
+register."""
 import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')   # before torch is imported: more threads make tiny models slower
 os.environ.setdefault('MPLBACKEND', 'agg')
@@ -10,7 +11,8 @@ def whole_suite(config):
     "Was everything asked for? Not with paths, `-k`, `-m`, `--lf`, `--ignore` or the like"
     o,tests = config.option, Path(__file__).parent
     asked = {Path(a.partition('::')[0]).resolve() if '::' not in a else None for a in config.args}
-    cut = [o.keyword, o.markexpr, o.ignore, o.ignore_glob, o.deselect, getattr(o, 'lf', False), getattr(o, 'stepwise', False)]
+    cut = [o.keyword, o.markexpr, o.ignore, o.ignore_glob, o.deselect, getattr(o, 'lf', False),
+           getattr(o, 'stepwise', False)]
     return asked <= {tests, tests.parent} and not any(cut)
 
 def pytest_configure(config): config.stash[OUTCOMES] = {}

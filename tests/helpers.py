@@ -2,8 +2,10 @@
 import os, subprocess, sys
 from pathlib import Path
 
-SMALL = ['tokenizer.vocab_size=400', 'prepare.workers=1', 'model.seq_len=64', 'model.n_layer=2', 'model.n_head=2', 'model.width=32',
-         'loader.batch_rows=8', 'train.micro_rows=4', 'train.device=cpu', 'train.threads=1', 'eval.tokens=2000', 'eval.rows=8', 'schedule.warmup=2',
+SMALL = ['tokenizer.vocab_size=400', 'prepare.workers=1', 'model.seq_len=64', 'model.n_layer=2', 'model.n_head=2',
+         'model.width=32',
+         'loader.batch_rows=8', 'train.micro_rows=4', 'train.device=cpu', 'train.threads=1', 'eval.tokens=2000',
+         'eval.rows=8', 'schedule.warmup=2',
          'sample.tokens=8', 'sample.prompts=["The "]', 'metrics.peak_tflops=1', 'prepare.cache=cache']
 
 def write_texts(folder, n=60):
@@ -19,5 +21,7 @@ def env(**more):
 
 def pretrain(*args, cwd, n_proc=1, **kw):
     "Run `python -m pretrain`, under torchrun when there is more than one process"
-    head = [sys.executable, '-m', *(['torch.distributed.run', '--standalone', '--nproc_per_node', str(n_proc), '-m'] if n_proc>1 else []), 'pretrain']
-    return subprocess.run([*head, *map(str, args)], cwd=cwd, env=env(), capture_output=True, text=True, timeout=300, **kw)
+    head = [sys.executable, '-m', *(['torch.distributed.run', '--standalone', '--nproc_per_node', str(n_proc), '-m']
+                                    if n_proc>1 else []), 'pretrain']
+    return subprocess.run([*head, *map(str, args)], cwd=cwd, env=env(), capture_output=True, text=True, timeout=300,
+                          **kw)

@@ -19,34 +19,40 @@ class Mutation:
     error:str = 'AssertionError'  # How the test must fail; a crash would prove less
 
 MUTATIONS = [
-    Mutation('shift 0', 'data/loader', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/data/loader.ipynb#The shift'),
-    Mutation('shift 2', 'data/loader', 'rows[..., 1:].contiguous()', 'torch.nn.functional.pad(rows[..., 2:], (0,1), value=-1)', 'nbs/data/loader.ipynb#The shift'),
+    Mutation('shift 0', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/data/shift.ipynb#The shift'),
+    Mutation('shift 2', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/data/shift.ipynb#The shift'),
     Mutation('loader slice ignores the rank', 'data/loader', 'self.rows(lo+self.mine.start, lo+self.mine.stop)', 'self.rows(lo, lo+self.batch_rows//self.world)',
              'nbs/data/loader.ipynb#One run, however it is computed'),
-    Mutation('causal mask removed', 'model/gpt', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/model/gpt.ipynb#Does it do what it says?'),
+    Mutation('causal mask removed', 'model/blocks', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/model/gpt.ipynb#Does it do what it says?'),
     Mutation('one parameter in no group', 'model/optim', 'res[k].append((n,p))', 'res[k] += [(n,p)] if p.ndim else []', 'nbs/model/optim.ipynb#Every parameter in exactly one group', 'ValueError'),
-    Mutation('Newton-Schulz not applied', 'model/optim', 'for a,b,c in coeffs:', 'for a,b,c in ():', 'nbs/model/optim.ipynb#Without a decomposition'),
-    Mutation('one shape group skipped', 'model/optim', 'for ps in shapes.values(): self._move', 'for ps in [*shapes.values()][:-1]: self._move', 'nbs/model/optim.ipynb#Muon'),
-    Mutation('momentum not restored', 'model/optim', '{n:v.clone() for n,v in found[key].items()}', "{n:torch.zeros_like(v) if n=='momentum_buffer' else v.clone() for n,v in found[key].items()}",
-             'nbs/model/optim.ipynb#State that comes back bit for bit'),
+    Mutation('Newton-Schulz not applied', 'model/muon', 'for a,b,c in coeffs:', 'for a,b,c in ():', 'nbs/model/muon.ipynb#Without a decomposition'),
+    Mutation('one shape group skipped', 'model/muon', 'for ps in shapes.values(): self._move', 'for ps in [*shapes.values()][:-1]: self._move', 'nbs/model/muon.ipynb#Muon'),
+    Mutation('momentum not restored', 'model/moments', '{n:v.clone() for n,v in found[key].items()}', "{n:torch.zeros_like(v) if n=='momentum_buffer' else v.clone() for n,v in found[key].items()}",
+             'nbs/model/moments.ipynb#State that comes back bit for bit'),
     Mutation('clip disabled', 'train/gradients', 'if max_norm: torch._foreach_mul_', 'if max_norm<0: torch._foreach_mul_', 'nbs/train/gradients.ipynb#Clipping'),
     Mutation('LR off by one step in the rise', 'model/schedule', 'return (i+1)/cfg.warmup', 'return i/cfg.warmup', 'nbs/model/schedule.ipynb#The settings'),
     Mutation('LR off by one step in the fall', 'model/schedule', 'p = max(N-i, 0)/d', 'p = max(N-i-1, 0)/d', 'nbs/model/schedule.ipynb#The settings'),
     Mutation('EMA not debiased', 'train/metrics', 'self.s/(1-self.beta**self.n) if', 'self.s if', 'nbs/train/metrics.ipynb#A loss you can read'),
-    Mutation('clip before accumulation', 'build',
-             'loss = accumulate(self._loss, x, y, n_valid, c.train.micro_rows or len(x), self.device)\n    reduce_grads(self.params)\n    norm = clip_grads(self.params, c.optim.clip)',
-             'def clipped(a, b): clip_grads(self.params, c.optim.clip); return self._loss(a, b)\n'
-             '    loss = accumulate(clipped, x, y, n_valid, c.train.micro_rows or len(x), self.device)\n    norm = clip_grads(self.params, 0)\n    reduce_grads(self.params)',
+    Mutation('clip before accumulation', 'train/loop',
+             'loss = accumulate(self.loss, x, y, n_valid, self.settings.micro_rows or len(x), self.machine.device)\n    reduce_grads(self.params)\n    norm = clip_grads(self.params, self.clip)',
+             'def clipped(a, b): clip_grads(self.params, self.clip); return self.loss(a, b)\n'
+             '    loss = accumulate(clipped, x, y, n_valid, self.settings.micro_rows or len(x), self.machine.device)\n    norm = clip_grads(self.params, 0)\n    reduce_grads(self.params)',
              'nbs/build.ipynb#Accumulation changes nothing'),
     Mutation('last partial validation batch dropped', 'eval/bpb', 'for c in range(calls):', 'for c in range(n_rows//(B*world)):', 'nbs/eval/bpb.ipynb#In batches'),
-    Mutation('text shown when a buffer is full', 'eval/generate', '\n    out.flush()\n', '\n', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted'),
-    Mutation('markup of a sample taken over', 'eval/report', 'return escape(printable(text))', 'return printable(text)', 'nbs/eval/report.ipynb#One page'),
+    Mutation('text shown when a buffer is full', 'base/screen', '\n    out.flush()', '', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted'),
+    Mutation('markup of a sample taken over', 'eval/page', 'return escape(printable(text))', 'return printable(text)', 'nbs/eval/page.ipynb#One page'),
     Mutation('bpb by tokens instead of bytes', 'eval/bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/eval/bpb.ipynb#In batches'),
-    Mutation('generators not restored', 'build', "    set_rng_state(tensors['rng'])\n", '', 'nbs/build.ipynb#Interrupted and resumed'),
-    Mutation('position off by one after a resume', 'build', 'passed=self.passed, config', 'passed=self.passed+1, config', 'nbs/build.ipynb#Interrupted and resumed'),
-    Mutation('guard forgets on a resume', 'build', "for k in ('ema','guard'): getattr", "for k in ('ema',): getattr", 'nbs/build.ipynb#When the numbers go bad'),
-    Mutation('bad step not refused', 'build', "if verdict=='go': self.opt.step()", 'self.opt.step()', 'nbs/build.ipynb#When the numbers go bad'),
-    Mutation('data of a rollback not passed over', 'build', 'self.passed = bad-self.n_step', 'self.passed = 0', 'nbs/build.ipynb#When the numbers go bad', 'FloatingPointError'),
+    Mutation('generators not restored', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'nbs/build.ipynb#Interrupted and resumed'),
+    Mutation('position off by one after a resume', 'train/state', 'for k in PLAIN} | {k:', 'for k in PLAIN} | dict(passed=self.passed+1) | {k:', 'nbs/build.ipynb#Interrupted and resumed'),
+    Mutation('guard forgets on a resume', 'train/state', 'for k in PARTS: getattr', "for k in ('ema','clock'): getattr", 'nbs/train/state.ipynb#Saved and restored'),
+    Mutation('the best is forgotten on a resume', 'train/state', 'for k in PLAIN: setattr', "for k in ('step','passed'): setattr", 'nbs/train/state.ipynb#Saved and restored'),
+    Mutation('a rollback forgets that there was one', 'train/state', 'self.guard.total,self.guard.rollbacks = total,rollbacks', 'pass', 'nbs/train/state.ipynb#Taken back'),
+    Mutation('the record is written before what is due', 'train/loop', 'self.ask(self.after)\n            self.write_record()', 'self.write_record()\n            self.ask(self.after)', 'nbs/train/loop.ipynb#The heart'),
+    Mutation('another run goes on', 'train/identity', "if key in FREE or not key.startswith((*FIXED,*SAME)): return ''", "return ''", 'nbs/train/identity.ipynb#Comparing'),
+    Mutation('another text goes on', 'train/identity', 'if name not in allow or not can_allow(name):', 'if False:', 'nbs/train/identity.ipynb#Comparing'),
+    Mutation('a Ctrl-C in the middle of a step', 'train/signals', 'if sig in SAVES:', 'if sig==signal.SIGINT: raise KeyboardInterrupt\n        if sig in SAVES:', 'nbs/train/signals.ipynb#Signals', 'KeyboardInterrupt'),
+    Mutation('bad step not refused', 'train/loop', "if verdict=='go':\n        self.opt.step()", "self.opt.step()\n    if verdict=='go':", 'nbs/build.ipynb#When the numbers go bad'),
+    Mutation('data of a rollback not passed over', 'train/state', 'self.passed = at-self.step', 'self.passed = 0', 'nbs/train/state.ipynb#Taken back'),
     Mutation('lock ignored', 'store/files', 'fcntl.LOCK_EX|fcntl.LOCK_NB', 'fcntl.LOCK_SH|fcntl.LOCK_NB', 'nbs/store/files.ipynb#One builder at a time'),
     Mutation('hash not checked', 'store/checkpoint', "if sha not in (None, entry['sha256'])", 'if False', 'nbs/store/checkpoint.ipynb#Verifying'),
     Mutation('snapshot not copied', 'store/saver', 'b.copy_(t.detach(), non_blocking=t.is_cuda)', 't.detach()', 'nbs/store/saver.ipynb#In the background'),
@@ -55,37 +61,39 @@ MUTATIONS = [
     Mutation('no fsync of a file', 'store/files', "        os.fsync(f.fileno())\n        if forget", '        if forget', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('no fsync of the folder', 'store/files', '    sync_dir(final.parent)\n', '', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('no rename', 'store/files', '    os.rename(temp, final)\n', '    shutil.copytree(temp, final); shutil.rmtree(temp)\n', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('a new process draws other random numbers', 'build', "    set_rng_state(tensors['rng'])\n", '', 'tests/test_faults.py::test_fault[single_steps]'),
-    Mutation('a new process forgets the moments', 'build', "    self.opt.load_state_tensors(tensors['optimizer'])\n", '', 'tests/test_faults.py::test_fault[single_steps]'),
+    Mutation('a new process draws other random numbers', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'tests/test_faults.py::test_fault[single_steps]'),
+    Mutation('a new process forgets the moments', 'train/loop', "    self.opt.load_state_tensors(tensors['optimizer'])\n", '', 'tests/test_faults.py::test_fault[single_steps]'),
     Mutation('two build in one cache', 'store/files', 'fcntl.LOCK_EX|fcntl.LOCK_NB', 'fcntl.LOCK_SH|fcntl.LOCK_NB', 'tests/test_faults.py::test_fault[two_preparations]'),
-    Mutation('hash of a shard not checked', 'data/prepare', 'if h.hexdigest()!=sha256: raise', 'if False: raise', 'nbs/data/prepare.ipynb#Is it damaged?'),
-    Mutation('index not checked against itself', 'data/prepare', 'if sealed(o)!=o: raise', 'if False: raise', 'nbs/data/prepare.ipynb#Is it damaged?'),
-    Mutation('ids not checked against the vocabulary', 'data/prepare', 'if top>most: raise', 'if False: raise', 'nbs/data/prepare.ipynb#Is it damaged?'),
+    Mutation('hash of a shard not checked', 'data/shards', 'if h.hexdigest()!=sha256: raise', 'if False: raise', 'nbs/data/shards.ipynb#Opening'),
+    Mutation('index not checked against itself', 'data/shards', 'if sealed(o)!=o: raise', 'if False: raise', 'nbs/data/shards.ipynb#Is it damaged?'),
+    Mutation('ids not checked against the vocabulary', 'data/shards', 'if top>most: raise', 'if False: raise', 'nbs/data/shards.ipynb#Opening'),
     Mutation('prepared tokens used again unread', 'data/prepare', 'full=prep.verify,', 'full=False,', 'tests/test_faults.py::test_fault[prepared]'),
     Mutation('a tokenizer of another fingerprint is taken', 'data/tokenizer', 'if got!=want: raise', 'if False: raise', 'nbs/data/tokenizer.ipynb#Save and load'),
     Mutation('log read beyond the step to go on from', 'store/log', 'if upto is not None and last>=upto', 'if False', 'nbs/store/log.ipynb#The reader'),
     Mutation('the name of the log is not synced', 'store/log', 'if not self.named: sync_dir', 'if False: sync_dir', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'for p in folders:', 'for p in folders[:1]:', 'tests/test_faults.py::test_fault[power_cuts]'),
+    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'path = make_dir(path)', 'path = Path(path).absolute(); path.mkdir(parents=True, exist_ok=True)', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('folders above a first save not synced', 'store/files', 'with suppress(OSError): sync_dir(p)', 'pass', 'tests/test_faults.py::test_fault[power_cuts]'),
     Mutation('removed before what replaces it is on the disk', 'store/checkpoint', 'sync_dir(root)  # its name', 'pass  # its name', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('core: span off by one', 'eval/core', 'return [(n,len(o)) for o in ids]', 'return [(n+1,len(o)) for o in ids]', 'nbs/eval/core.ipynb#Which tokens are scored'),
-    Mutation('core: no bos', 'eval/core', 'np.concatenate(([tok.bos], enc(p)))', 'np.asarray(enc(p))', 'nbs/eval/core.ipynb#Which tokens are scored'),
-    Mutation('core: an example among its own shots', 'eval/core', '[j+(j>=i) for j in drawn]', 'list(drawn)', 'nbs/eval/core.ipynb#Examples before the question'),
-    Mutation('core: shots in another order', 'eval/core', '[j+(j>=i) for j in drawn]', 'sorted(j+(j>=i) for j in drawn)', 'nbs/eval/core.ipynb#Examples before the question'),
-    Mutation('core: ending looked for at the front', 'eval/core', 'common([o[::-1] for o in ids])', 'common(ids)', 'nbs/eval/core.ipynb#Which tokens are scored'),
-    Mutation('core: the end is cropped', 'eval/core', 'Option(o[cut:], start-cut', 'Option(o[:len(o)-cut], start-cut', 'nbs/eval/core.ipynb#The limit'),
-    Mutation('core: spans move one too far in a crop', 'eval/core', 'start-cut, end-cut)', 'start-cut-(cut>0), end-cut-(cut>0))', 'nbs/eval/core.ipynb#The limit'),
-    Mutation('core: a NaN never wins', 'eval/core', 'key=losses.__getitem__)', 'key=lambda k: (math.isnan(losses[k]), losses[k]))', 'nbs/eval/core.ipynb#Decisions'),
-    Mutation('core: loss of the token itself', 'eval/core', 'a,b = o.start-1,o.end-1', 'a,b = o.start,o.end', 'nbs/eval/core.ipynb#Reading only what is needed'),
-    Mutation('core: padding of the cache is seen', 'eval/core', 'torch.where(old<lens, old, self.hi)', 'old.expand(len(sizes), -1)', 'nbs/eval/core.ipynb#Side by side'),
-    Mutation('core: no blank line between examples', 'eval/core', "+'\\n\\n' for j in shots_of", "+'\\n' for j in shots_of", 'tests/test_evaluation.py::test_experiment[oracle]'),
-    Mutation('core: every rank takes every example', 'eval/core', 'range(rank, len(task), world)', 'range(len(task))', 'tests/test_evaluation.py::test_experiment[ranks]'),
-    Mutation('core: not divided in centring', 'eval/core', 'return (accuracy-b)/(1-b)', 'return accuracy-b', 'nbs/eval/core.ipynb#Why centred'),
-    Mutation('core: last of equal options', 'eval/core', 'return min(range(len(losses)), key', 'return min(reversed(range(len(losses))), key', 'nbs/eval/core.ipynb#Decisions'),
-    Mutation('core: padding stays in the cache', 'eval/core', 'cache.lens = [len(h) for h,_ in heads]', 'pass', 'nbs/eval/core.ipynb#Put together'),
-    Mutation('core: padding before the text', 'eval/core', 'row[:len(r)] = r.ids', 'row[len(row)-len(r):] = r.ids', 'nbs/eval/core.ipynb#Put together'),
-    Mutation('core: options see each other', 'eval/core', 'self.window) & mine)', 'self.window))', 'nbs/eval/core.ipynb#Side by side'),
-    Mutation('core: last block sees what follows', 'eval/core', 'see = printable(at, torch', 'see = ~printable(at-1, torch', 'nbs/eval/core.ipynb#The last block'),
+    Mutation('core: span off by one', 'eval/core/tasks', 'return [(n,len(o)) for o in ids]', 'return [(n+1,len(o)) for o in ids]', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
+    Mutation('core: no bos', 'eval/core/tasks', 'np.concatenate(([tok.bos], encode(p)))', 'np.asarray(encode(p))', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
+    Mutation('core: an example among its own shots', 'eval/core/tasks', '[j+(j>=i) for j in drawn]', 'list(drawn)', 'nbs/eval/core/tasks.ipynb#Examples before the question'),
+    Mutation('core: shots in another order', 'eval/core/tasks', '[j+(j>=i) for j in drawn]', 'sorted(j+(j>=i) for j in drawn)', 'nbs/eval/core/tasks.ipynb#Examples before the question'),
+    Mutation('core: ending looked for at the front', 'eval/core/tasks', 'common([o[::-1] for o in ids])', 'common(ids)', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
+    Mutation('core: the end is cropped', 'eval/core/tasks', 'Option(o[cut:], start-cut', 'Option(o[:len(o)-cut], start-cut', 'nbs/eval/core/tasks.ipynb#The limit'),
+    Mutation('core: spans move one too far in a crop', 'eval/core/tasks', 'start-cut, end-cut)', 'start-cut-(cut>0), end-cut-(cut>0))', 'nbs/eval/core/tasks.ipynb#The limit'),
+    Mutation('core: a NaN never wins', 'eval/core/verdict', 'key=losses.__getitem__)', 'key=lambda k: (math.isnan(losses[k]), losses[k]))', 'nbs/eval/core/verdict.ipynb#Decisions'),
+    Mutation('core: loss of the token itself', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/eval/core/score.ipynb#Reading only what is needed'),
+    Mutation('core: loss of the token after the next', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/eval/core/score.ipynb#Reading only what is needed'),
+    Mutation('core: targets of the span itself', 'eval/core/score', 'targets[lo:mid]', 'inputs[lo:mid]', 'nbs/eval/core/score.ipynb#Reading only what is needed'),
+    Mutation('core: padding of the cache is seen', 'eval/core/score', 'torch.where(old<lens, old, self.end)', 'old.expand(len(sizes), -1)', 'nbs/eval/core/score.ipynb#Side by side'),
+    Mutation('core: no blank line between examples', 'eval/core/tasks', "+'\\n\\n' for j in shots_of", "+'\\n' for j in shots_of", 'tests/test_evaluation.py::test_experiment[oracle]'),
+    Mutation('core: every rank takes every example', 'eval/core/evaluate', 'range(rank, len(task), world)', 'range(len(task))', 'tests/test_evaluation.py::test_experiment[ranks]'),
+    Mutation('core: not divided in centring', 'eval/core/verdict', 'return (accuracy-b)/(1-b)', 'return accuracy-b', 'nbs/eval/core/verdict.ipynb#Why centred'),
+    Mutation('core: last of equal options', 'eval/core/verdict', 'return min(range(len(losses)), key', 'return min(reversed(range(len(losses))), key', 'nbs/eval/core/verdict.ipynb#Decisions'),
+    Mutation('core: padding stays in the cache', 'eval/core/score', 'cache.lens = [len(s) for s,_ in stems]', 'pass', 'nbs/eval/core/score.ipynb#Put together'),
+    Mutation('core: padding before the text', 'eval/core/score', 'ids[b,:len(r)] = r.ids', 'ids[b,-len(r):] = r.ids', 'nbs/eval/core/score.ipynb#Batches'),
+    Mutation('core: options see each other', 'eval/core/score', 'cache.window) & mine', 'cache.window)', 'nbs/eval/core/score.ipynb#Side by side'),
+    Mutation('core: last block sees what follows', 'model/blocks', 'see = may_see(at, torch.arange(k.shape[2]', 'see = ~may_see(at-1, torch.arange(k.shape[2]', 'nbs/eval/core/score.ipynb#The scorer'),
 ]
 
 def source(c): return c['source'] if isinstance(c['source'], str) else ''.join(c['source'])
@@ -98,7 +106,8 @@ def swap(s, m, where):
 
 def plant(m, root):
     "Apply `m` to the notebook and the module under `root`"
-    nb = root/f'nbs/{m.nb}.ipynb'; d = json.loads(nb.read_text(encoding='utf-8'))
+    nb = root/f'nbs/{m.nb}.ipynb'
+    d = json.loads(nb.read_text(encoding='utf-8'))
     cells = [c for c in d['cells'] if exported(c)]
     hit = [c for c in cells if m.old in source(c)]
     if len(hit)!=1: raise ValueError(f'{m.name}: {m.old!r} is in {len(hit)} exported cells of {m.nb}; it must be in one')
@@ -124,7 +133,9 @@ def failing_line(e, src):
 
 def run_notebook(nb, root):
     "In a process of its own: run `nb` to its first failing cell; print what failed as JSON, or null"
-    os.chdir(root/'nbs'); sys.path.insert(0, str(root)); os.environ['IN_TEST'] = '1'
+    os.chdir(root/'nbs')
+    sys.path.insert(0, str(root))
+    os.environ['IN_TEST'] = '1'
     from execnb.shell import CaptureShell
     from nbdev.config import get_config
     skip = re.compile(rf"^\s*#\|\s*(?:(?:{'|'.join(get_config().tst_flags.split())})\b|eval:\s*false)", re.M)
@@ -159,7 +170,8 @@ def failure(m, root):
 def try_mutation(m):
     "Plant `m` in a fresh copy and run its test: (caught by the named test, what was seen)"
     with tempfile.TemporaryDirectory(prefix='mutation-') as tmp:
-        root = copy(Path(tmp)/'copy'); plant(m, root)
+        root = copy(Path(tmp)/'copy')
+        plant(m, root)
         got = failure(m, root)
     if got is None: return False, f'{m.shown_by} passes'
     want = m.shown_by.partition('[')[0]
@@ -167,7 +179,8 @@ def try_mutation(m):
 
 def main(names):
     if names[:1]==['--notebook']: return run_notebook(Path(names[1]), Path(names[2]))
-    ms = [m for m in MUTATIONS if not names or m.name in names]; t0 = time.time()
+    ms = [m for m in MUTATIONS if not names or m.name in names]
+    t0 = time.time()
     print('| mutation | failing test | caught |\n|--|----|--|')
     bad = 0
     with ThreadPoolExecutor(os.cpu_count()) as ex:

@@ -1,7 +1,9 @@
 """The completion register: what each promise P1-P18 means, whether it works, and which tests show it.
 
-`register.toml` is the data. A claim is a pytest node id (`tests/test_cli.py::test_version`; without the part in brackets it
-stands for all its parameters) or a heading of a notebook (`nbs/data/loader.ipynb#No token is lost`), which is shown when the notebook's own test
+`register.toml` is the data. A claim is a pytest node id (`tests/test_cli.py::test_version`; without the part in
+brackets it
+stands for all its parameters) or a heading of a notebook (`nbs/data/loader.ipynb#No token is lost`), which is shown
+when the notebook's own test
 passed and the section under that heading asserts something.
 """
 import ast, json, re, tomllib
@@ -10,13 +12,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 STATES = ('works', 'not yet')
 NB_TEST = 'tests/test_notebooks.py::test_notebook'
-ASSERTS = re.compile(r'(?:^|[\s:;])(?:assert\b|test_\w+\(|\w+\.testing\.assert_\w+\(|with (?:expect_fail|ExceptionExpected))', re.M)
+ASSERTS = re.compile(r'(?:^|[\s:;])(?:assert\b|test_\w+\(|\w+\.testing\.assert_\w+\(|with '
+                     r'(?:expect_fail|ExceptionExpected))', re.M)
 
 def read_register(path=ROOT/'tests/register.toml'):
     "Promises by name, in order; a malformed entry is an error here, not a surprise later"
     reg = tomllib.loads(Path(path).read_text(encoding='utf-8'))
     for p,e in reg.items():
-        if e.keys() - {'name', 'means', 'status', 'shown_by', 'still'}: raise ValueError(f'{p}: unknown key in {sorted(e)}')
+        if e.keys() - {'name', 'means', 'status', 'shown_by', 'still'}:
+            raise ValueError(f'{p}: unknown key in {sorted(e)}')
         if e['status'] not in STATES: raise ValueError(f"{p}: status {e['status']!r}; use one of {STATES}")
         if e['status']=='works' and not e.get('shown_by'): raise ValueError(f'{p}: said to work, but names no test')
     return reg
@@ -61,7 +65,8 @@ def outcomes_of(claim, outcomes):
     return [o for k,o in outcomes.items() if k==nid or k.startswith(nid+'[')]
 
 def unshown(reg, outcomes=None, root=ROOT):
-    "One line for each claim of a promise that works which is missing or, given the outcomes of a whole session, did not pass"
+    """One line for each claim of a promise that works which is missing or, given the outcomes of a whole session,
+    did not pass"""
     res = []
     for p,e in reg.items():
         if e['status']!='works': continue
@@ -95,4 +100,5 @@ def table(reg):
 def proofs(reg):
     "Each working promise with the tests that show it, as a Markdown list"
     f = lambda c: (lambda nb,_,h: f'[{h}]({nb.removeprefix("nbs/")}) in `{nb}`' if h else f'`{nb}`')(*c.partition('#'))
-    return Md('\n'.join(f"- **{p} {e['name']}**\n" + '\n'.join(f'    - {f(c)}' for c in e['shown_by']) for p,e in reg.items() if e['status']=='works'))
+    return Md('\n'.join(f"- **{p} {e['name']}**\n" + '\n'.join(f'    - {f(c)}' for c in e['shown_by'])
+                        for p,e in reg.items() if e['status']=='works'))

@@ -7,9 +7,9 @@ import json, sys, torch
 import torch.nn.functional as F
 from dataclasses import asdict
 from pathlib import Path
-from pretrain.eval.bpb import bits_per_byte
+from pretrain.eval.bpb import bpb_of
 from pretrain.base.dist import cleanup, rank, setup, world
-from pretrain.data.prepare import Tokens
+from pretrain.data.shards import Tokens
 
 setup('cpu')
 g = torch.Generator().manual_seed(0)
@@ -23,7 +23,7 @@ def loss_fn(ids, targets):
     return F.cross_entropy((h@head).flatten(0,1), targets.flatten(), ignore_index=-1, reduction='none').view_as(ids)
 
 before = torch.get_rng_state()
-out = [asdict(bits_per_byte(loss_fn, Tokens.from_docs(docs, V), n_bytes, T, rows, n_tok, rank(), world()))
+out = [asdict(bpb_of(loss_fn, Tokens.from_docs(docs, V), n_bytes, T, rows, n_tok, rank(), world()))
     for T,rows,n_tok in ((16,4,0), (16,5,333), (64,3,0), (1000,2,0), (7,1,100))]
 assert torch.equal(torch.get_rng_state(), before)
 Path(sys.argv[1], f'{world()}_{rank()}.json').write_text(json.dumps(dict(out=out, calls=calls)))
@@ -36,7 +36,8 @@ def run(folder, n):
     launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)] if n>1 else []
     env = {k:v for k,v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
     env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    p = subprocess.run([sys.executable, *launch, str(folder/'script.py'), str(folder)], env=env, capture_output=True, text=True, timeout=200)
+    p = subprocess.run([sys.executable, *launch, str(folder/'script.py'), str(folder)], env=env, capture_output=True,
+                       text=True, timeout=200)
     assert p.returncode==0, p.stderr[-3000:]
     return [json.loads((folder/f'{n}_{r}.json').read_text()) for r in range(n)]
 

@@ -1,4 +1,5 @@
-"""`.ci/run` is honest. In tests/, since it is a shell script that starts processes; here it runs tiny projects of their own."""
+"""`.ci/run` is honest. In tests/, since it is a shell script that starts processes; here it runs tiny projects of
+their own."""
 import os, shutil, subprocess, sys
 from pathlib import Path
 import pytest
@@ -6,12 +7,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 def ci(tmp, body, install='true', command=None):
-    (tmp/'.ci').mkdir(); (tmp/'tests').mkdir(); (tmp/'t').mkdir()
+    (tmp/'.ci').mkdir()
+    (tmp/'tests').mkdir()
+    (tmp/'t').mkdir()
     shutil.copy(ROOT/'.ci/run', tmp/'.ci/run')
     (tmp/'tests/test_x.py').write_text(f'def test_x(): {body}\n')
     cmd = command or f'python3 -m venv --without-pip .venv && {install} && {sys.executable} -m pytest'
     (tmp/'README.md').write_text(f'# T\n\n```bash\n{cmd}\n```\n')
-    p = subprocess.run([tmp/'.ci/run'], cwd=tmp.parent, env=os.environ|{'TMPDIR': str(tmp/'t'), 'IN_TEST': '1'}, capture_output=True, text=True)
+    p = subprocess.run([tmp/'.ci/run'], cwd=tmp.parent, env=os.environ|{'TMPDIR': str(tmp/'t'), 'IN_TEST': '1'},
+                       capture_output=True, text=True)
     assert list((tmp/'t').iterdir())==[], 'it left something behind'
     assert not (tmp/'.venv').exists()
     return p.returncode, p.stdout.strip().splitlines()[-1]

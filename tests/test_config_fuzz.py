@@ -91,7 +91,8 @@ def good_value(rng, path):
     if k=='boolean': return rng.random()<.5
     if k in ('string', 'array'): return d
     lo,hi = s.get('minimum', s.get('exclusiveMinimum', -1)),s.get('maximum', MAX_INT)
-    if k=='integer': return min(max(rng.choice([d, d+1, 2*d, d//2, rng.randint(1, 1000)]), lo + ('exclusiveMinimum' in s)), hi)
+    if k=='integer':
+        return min(max(rng.choice([d, d+1, 2*d, d//2, rng.randint(1, 1000)]), lo + ('exclusiveMinimum' in s)), hi)
     v = rng.choice([d, d*rng.uniform(.5, 1.5), 10**rng.uniform(-9, 3)])
     return min(v, hi) if v>lo else d
 
@@ -117,15 +118,16 @@ def good_rows(rng):
     agree(rng, cfg)
     return [(p, at(cfg, p)) for p in rng.sample(list(LEAVES), len(LEAVES))]
 
-# Bad configs: each kind plants one mistake, and returns the rows, the key that the answer must name (None where the place
-# can't be told) and the key that it should suggest
+# Bad configs: each kind plants one mistake, and returns the rows, the key that the answer must name (None where the
+# place can't be told) and the key that it should suggest
 
 def pick(rng, test=lambda p: True): return rng.choice([p for p in LEAVES if test(p)])
 
 def slip(rng, word):
     "A typing mistake in a word"
     i,c = rng.randrange(len(word)),rng.choice('abcdefghijklmnopqrstuvwxyz_')
-    return rng.choice([word[:i]+word[i+1:], word[:i]+c+word[i:], word[:i]+c+word[i+1:], word[:i]+word[i:i+1]*2+word[i+1:],
+    return rng.choice([word[:i]+word[i+1:], word[:i]+c+word[i:], word[:i]+c+word[i+1:],
+                       word[:i]+word[i:i+1]*2+word[i+1:],
                        word[:i]+word[i+1:i+2]+word[i:i+1]+word[i+2:], word.upper(), word.replace('_', '-'), word+'s'])
 
 def taken(path): return path in LEAVES or len(path)==1 and path[0] in SECTIONS
@@ -137,7 +139,8 @@ def misspelt(rng, rows, fmt):
     rows = [(q,v) for q,v in rows if q!=p and (i or len(p)==1 or q[0]!=p[0])]
     return [*rows, (head+p[i+1:], at(DEFAULT, p))], head, p[:i+1]
 
-WRONG = dict(integer=['12', True, 1.5, [1], {}, None, Raw('1e3'), '', [[1]]], number=['0.1', True, [.1], {'a': 1}, None, ''],
+WRONG = dict(integer=['12', True, 1.5, [1], {}, None, Raw('1e3'), '', [[1]]],
+             number=['0.1', True, [.1], {'a': 1}, None, ''],
              boolean=[0, 1, 'true', 'yes', [True], None, 1.], string=[3, True, 1.5, ['a'], {'a': 'b'}, []],
              array=[3, True, [1], {}, ['a', 2], 0.5, [['a']]], choice=[3, True, 'nonsense', '', [], {}, 1.5])
 
@@ -172,11 +175,17 @@ def nested(rng, rows, fmt):
     rows = [(q,v) for q,v in rows if q[0]!=p[0]]
     rest = [(q,v) for q,v in rows if q[0]!=other]
     v = at(DEFAULT, p)
-    return rng.choice([([*rows, (p[:1], rng.choice([3, 'x', True, [1], [{}], []]))], p[:1], None),            # a value for a section
-                       ([*rows, ((p[0], *p), v)], (p[0], p[0]), None),                                        # a section in itself
-                       ([*rows, (p+('x',), 1)], p, None),                                                     # a table for a value
-                       ([*rest, ((other, key), v)], (other, key), None),                                      # in the wrong section
-                       ([*rows, ((key,), v)], (key,), None) if not taken((key,)) else ([*rows, (('nowhere',), v)], ('nowhere',), None)])   # in none
+    # a value for a section
+    return rng.choice([([*rows, (p[:1], rng.choice([3, 'x', True, [1], [{}], []]))], p[:1], None),
+                       # a section in itself
+                       ([*rows, ((p[0], *p), v)], (p[0], p[0]), None),
+                       # a table for a value
+                       ([*rows, (p+('x',), 1)], p, None),
+                       # in the wrong section
+                       ([*rest, ((other, key), v)], (other, key), None),
+                       # in none
+                       ([*rows, ((key,), v)], (key,), None) if not taken((key,))
+                       else ([*rows, (('nowhere',), v)], ('nowhere',), None)])
 
 def duplicate(rng, rows, fmt):
     p,v = rng.choice(rows)
@@ -185,11 +194,15 @@ def duplicate(rng, rows, fmt):
 def contradiction(rng, rows, fmt):
     n = rng.randint(2, 500)
     *change,key = rng.choice([
-        (('model.n_head', 3*n), ('model.width', 3*n+1), 'width'), (('model.n_head', n), ('model.width', 2*n), ('model.n_kv_head', n+1), 'n_kv_head'),
-        (('loader.batch_rows', 4*n), ('train.micro_rows', 4*n-1), 'micro_rows'), (('train.steps', n), ('schedule.warmup', n+1), 'warmup'),
+        (('model.n_head', 3*n), ('model.width', 3*n+1), 'width'),
+        (('model.n_head', n), ('model.width', 2*n), ('model.n_kv_head', n+1), 'n_kv_head'),
+        (('loader.batch_rows', 4*n), ('train.micro_rows', 4*n-1), 'micro_rows'),
+        (('train.steps', n), ('schedule.warmup', n+1), 'warmup'),
         (('core.bundle', 'tasks'), ('eval.every', n+1), ('core.every', n+2), 'every'),
-        (('optim.beta1', 1.), 'beta1'), (('optim.beta2', 1), 'beta2'), (('optim.muon_momentum', 1.), 'muon_momentum'), (('metrics.ema_beta', 1), 'ema_beta'), (('data.train', []), 'train'),
-        (('data.train', ['a', 'b']), ('data.valid', ['b']), 'valid'), (('data.valid', []), ('data.valid_frac', rng.choice([0, 1])), 'valid_frac'),
+        (('optim.beta1', 1.), 'beta1'), (('optim.beta2', 1), 'beta2'), (('optim.muon_momentum', 1.), 'muon_momentum'),
+        (('metrics.ema_beta', 1), 'ema_beta'), (('data.train', []), 'train'),
+        (('data.train', ['a', 'b']), ('data.valid', ['b']), 'valid'),
+        (('data.valid', []), ('data.valid_frac', rng.choice([0, 1])), 'valid_frac'),
         (('tokenizer.vocab_size', rng.randint(1, 256)), 'vocab_size'), (('out', rng.choice(['', ' '])), 'out')])
     for k,v in change: rows,p,_ = instead(rows, tuple(k.split('.')), v)
     return rows, (*p[:-1], key), None
@@ -199,22 +212,31 @@ KINDS = dict(misspelt=200, wrong_type=200, out_of_range=150, nested=120, duplica
 
 # Files that aren't configs at all, made from a generator and the text of a good config
 
-BROKEN = ['[[[[', ']', '= 1', 'key', '[', '{', 'x = [1,\ny = 2', "'''x", 'x = """y\nz = 1', 'a = 1 b = 2', '{"a": 1,}', 'null', '[]', '"text"', '3',
-          'a = '+'['*30_000, '{"a": '*10_000, '['*60_000, 'a.'*30_000+'a = 1', 'x = {'+'a.'*30_000+'a = 1}', '"\\'*30_000, 'seed = 0x'+'f'*60_000,
-          'seed = '+'9'*60_000, '{"seed": '+'9'*60_000+'}', 'key\n'*10_000, 'k = \n'*10_000, 'seed = 1\n'*7000, '"\\u001b[2J\\n" = 1', '\x1b[2J = 1',
-          '\n'.join(f'key_{i} = 1' for i in range(4000)), '\n'.join(f'[t{i}.a.b]' for i in range(4000)), '{"include": "\\ud800"}', 'include = 3']
+BROKEN = ['[[[[', ']', '= 1', 'key', '[', '{', 'x = [1,\ny = 2', "'''x", 'x = """y\nz = 1', 'a = 1 b = 2', '{"a": 1,}',
+          'null', '[]', '"text"', '3',
+          'a = '+'['*30_000, '{"a": '*10_000, '['*60_000, 'a.'*30_000+'a = 1', 'x = {'+'a.'*30_000+'a = 1}',
+          '"\\'*30_000, 'seed = 0x'+'f'*60_000,
+          'seed = '+'9'*60_000, '{"seed": '+'9'*60_000+'}', 'key\n'*10_000, 'k = \n'*10_000, 'seed = 1\n'*7000,
+          '"\\u001b[2J\\n" = 1', '\x1b[2J = 1',
+          '\n'.join(f'key_{i} = 1' for i in range(4000)), '\n'.join(f'[t{i}.a.b]' for i in range(4000)),
+          '{"include": "\\ud800"}', 'include = 3']
 
 FILES = dict(
-    bom=[lambda rng, s: b'\xef\xbb\xbf'+s.encode(), lambda rng, s: s.encode('utf-16'), lambda rng, s: b'\xfe\xff'+s.encode('utf-16-be'), lambda rng, s: s.encode('utf-32')],
-    binary=[lambda rng, s: rng.randbytes(rng.choice([16, 1000, 60_000])), lambda rng, s: b'\x89PNG\r\n\x1a\n'+rng.randbytes(99), lambda rng, s: b'\x7fELF'+bytes(99),
-            lambda rng, s: b'\x1f\x8b\x08\0'+rng.randbytes(99), lambda rng, s: b'\x80\x04\x95\x0f', lambda rng, s: s.encode()+b'\0',
+    bom=[lambda rng, s: b'\xef\xbb\xbf'+s.encode(), lambda rng, s: s.encode('utf-16'),
+         lambda rng, s: b'\xfe\xff'+s.encode('utf-16-be'), lambda rng, s: s.encode('utf-32')],
+    binary=[lambda rng, s: rng.randbytes(rng.choice([16, 1000, 60_000])),
+            lambda rng, s: b'\x89PNG\r\n\x1a\n'+rng.randbytes(99), lambda rng, s: b'\x7fELF'+bytes(99),
+            lambda rng, s: b'\x1f\x8b\x08\0'+rng.randbytes(99), lambda rng, s: b'\x80\x04\x95\x0f',
+            lambda rng, s: s.encode()+b'\0',
             lambda rng, s: s.encode()[:50]+b'\xff'+s.encode()[50:], lambda rng, s: 'out = "é"'.encode('latin-1')],
     empty=[lambda rng, s: rng.choice([b'', b' ', b'\n', b'\r\n\r\n', b'\t \n'*rng.randint(1, 50)])],
-    big=[lambda rng, s: s.encode().ljust(10**7, b'\n'), lambda rng, s: b'#'*10**7, lambda rng, s: b'a.'*5_000_000+b'a = 1', lambda rng, s: b'['*10**7, lambda rng, s: rng.randbytes(10**7)],
+    big=[lambda rng, s: s.encode().ljust(10**7, b'\n'), lambda rng, s: b'#'*10**7,
+         lambda rng, s: b'a.'*5_000_000+b'a = 1', lambda rng, s: b'['*10**7, lambda rng, s: rng.randbytes(10**7)],
     broken=[lambda rng, s, t=t: t.encode() for t in BROKEN])
 
 def bad_config(kind, i):
-    "The i-th bad config of a kind: file name, bytes, then line and key that the answer must name, and the key it should suggest"
+    """The i-th bad config of a kind: file name, bytes, then line and key that the answer must name, and the key it
+    should suggest"""
     rng = random.Random(f'{kind} {i}')
     fmt = rng.choice(['toml', 'toml', 'json'])
     rows = good_rows(rng)
@@ -306,8 +328,10 @@ def alarm():
 def test_extreme_values_are_answered_in_time():
     "A check between settings mustn't search through 2**63 candidates, nor overflow"
     ints,bad,big = [p for p in LEAVES if kind_of(p)=='integer'],[],[MAX_INT, MAX_INT-1, 10**9+7, 2**40, 3, 1]
-    pairs = [('loader.batch_rows', 'train.micro_rows'), ('model.width', 'model.n_head'), ('model.n_head', 'model.n_kv_head'), ('schedule.warmup', 'train.steps')]
-    cases = [[f'{a}={x}', f'{b}={y}'] for a,b in pairs for x,y in ((MAX_INT, 5), (2**40, 10**9+7), (10**9+7, MAX_INT))]   # keys that are held against each other
+    pairs = [('loader.batch_rows', 'train.micro_rows'), ('model.width', 'model.n_head'),
+             ('model.n_head', 'model.n_kv_head'), ('schedule.warmup', 'train.steps')]
+    # keys that are held against each other
+    cases = [[f'{a}={x}', f'{b}={y}'] for a,b in pairs for x,y in ((MAX_INT, 5), (2**40, 10**9+7), (10**9+7, MAX_INT))]
     for i in range(200):
         rng = random.Random(f'extreme {i}')
         cases.append([f'{dots(p)}={rng.choice(big)}' for p in rng.sample(ints, rng.randint(1, 4))])

@@ -1,4 +1,5 @@
-"""`pretrain.eval.core` spread over two real processes started by torchrun, and stopped by Ctrl-C, which a notebook kernel cannot be."""
+"""`pretrain.eval.core` spread over two real processes started by torchrun, and stopped by Ctrl-C, which a notebook
+kernel cannot be."""
 import json, os, signal, subprocess, sys, time
 import pytest
 from helpers import SMALL, env, pretrain, write_texts
@@ -6,9 +7,12 @@ from helpers import SMALL, env, pretrain, write_texts
 MODEL = '''
 import sys, torch
 from pathlib import Path
-from pretrain.eval.core import core_eval, evaluate_core, CoreConfig
+from pretrain.build import Run
+from pretrain.train.machine import Machine
+from pretrain.eval.core.evaluate import CoreConfig, evaluate_core
 from pretrain.base.dist import cleanup, is_main, rank, setup, world
-from pretrain.model.gpt import GPT, ModelConfig
+from pretrain.model.gpt import GPT
+from pretrain.model.blocks import ModelConfig
 from types import SimpleNamespace
 dir = Path(sys.argv[1])
 tok = SimpleNamespace(bos=256, encode=lambda s: list(s.encode()))
@@ -22,11 +26,14 @@ LIMIT_S = 200  # a test that takes longer has hung
 
 def bundle(path, **more):
     "Eleven rows of each type; `more` replaces what `write_bundle` is told of the language-modelling task"
-    from pretrain.eval.core import write_bundle
+    from pretrain.eval.core.tasks import write_bundle
     ask = [dict(query=f'A {n} eats', choices=['moss','old bread','fish'][:2+i%2], gold=i%2) for i,n in enumerate(NAMES)]
-    who = [dict(context_options=[f'The {a} fed the {b} as the {a}', f'The {a} fed the {b} as the {b}'], continuation='was hungry.', gold=1) for a,b in zip(NAMES, NAMES[::-1])]
-    end = dict(label='end', kind='language_modeling', shots=1, rows=[dict(context=f'{n} {n}', continuation=n[0]) for n in NAMES]) | more
-    return write_bundle(path, [dict(label='ask', kind='multiple_choice', shots=2, baseline=40, rows=ask), dict(label='who', kind='schema', baseline=50, rows=who), end])
+    who = [dict(context_options=[f'The {a} fed the {b} as the {a}', f'The {a} fed the {b} as the {b}'],
+                continuation='was hungry.', gold=1) for a,b in zip(NAMES, NAMES[::-1])]
+    end = dict(label='end', kind='language_modeling', shots=1,
+               rows=[dict(context=f'{n} {n}', continuation=n[0]) for n in NAMES]) | more
+    return write_bundle(path, [dict(label='ask', kind='multiple_choice', shots=2, baseline=40, rows=ask),
+                               dict(label='who', kind='schema', baseline=50, rows=who), end])
 
 def run(tmp_path, body, n=2):
     "Run a script in `n` processes (one: without torchrun); exit code and stderr"
@@ -35,7 +42,8 @@ def run(tmp_path, body, n=2):
     launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)] if n>1 else []
     env = {k: v for k,v in os.environ.items() if k not in ('RANK','WORLD_SIZE','LOCAL_RANK')}
     env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    p = subprocess.Popen([sys.executable, *launch, str(script), str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    p = subprocess.Popen([sys.executable, *launch, str(script), str(tmp_path)], stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
     try: _,err = p.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, 9)
@@ -59,12 +67,15 @@ def same(a, b):
             assert e.pop('losses')==pytest.approx(o.pop('losses'), abs=TOL)
             assert e==o
 
-WHOLE = "evaluate_core(model, tok, dir/'b', max_seq_len=400, rank=rank(), world=world(), resume_dir=dir/f'of_{world()}')"
+WHOLE = ("evaluate_core(model, tok, dir/'b', max_seq_len=400, rank=rank(), world=world(), "
+         "resume_dir=dir/f'of_{world()}')")
 
 def test_two_ranks_equal_one_process(tmp_path):
     "The same files, and the whole result on both ranks; eleven rows are not shared equally by two"
     bundle(tmp_path/'b')
-    for n in (1,2): ok(tmp_path, f"r = {WHOLE}\n(dir/f'all_{{world()}}_{{rank()}}').write_text(f'{{r.core!r}} {{len(r.examples)}} {{r.examples[-1].ids}}')", n)
+    for n in (1,2):
+        ok(tmp_path, f"r = {WHOLE}\n(dir/f'all_{{world()}}_{{rank()}}').write_text(f'{{r.core!r}} "
+           f"{{len(r.examples)}} {{r.examples[-1].ids}}')", n)
     same(tmp_path/'of_1', tmp_path/'of_2')
     said = {(tmp_path/f).read_text() for f in ('all_1_0','all_2_0','all_2_1')}
     assert len(said)==1 and f' {3*len(NAMES)} ' in said.pop()
@@ -75,7 +86,7 @@ def test_killed_and_taken_up(tmp_path):
     ok(tmp_path, WHOLE, 1)
     half = WHOLE.replace("dir/f'of_{world()}'", "dir/'half'")
     code,_ = run(tmp_path, f'''
-import os, signal, pretrain.eval.core as core
+import os, signal, pretrain.eval.core.evaluate as core
 ask = core.evaluate_task
 def evaluate_task(task, *a, **kw):
     if task.label=='end' and rank()==1: os.kill(os.getpid(), signal.SIGKILL)
@@ -84,7 +95,7 @@ core.evaluate_task = evaluate_task
 {half}''')
     assert code!=0 and sorted(p.name for p in (tmp_path/'half').iterdir())==['ask.jsonl','core.json','who.jsonl']
     ok(tmp_path, f'''
-import pretrain.eval.core as core
+import pretrain.eval.core.evaluate as core
 ask,asked = core.evaluate_task,[]
 def evaluate_task(task, *a, **kw): asked.append(task.label); return ask(task, *a, **kw)
 core.evaluate_task = evaluate_task
@@ -101,21 +112,28 @@ def test_one_ranks_error_is_everybodys(tmp_path):
 try: {WHOLE}
 except ValueError as e: (dir/f'err_{{rank()}}').write_text(str(e))
 notes = []
-run = SimpleNamespace(model=model, tok=tok, out=dir/'run', n_step=5, done=True, dtype=torch.float32, device=torch.device('cpu'), note=notes.append)
-assert core_eval(CoreConfig(bundle=str(dir/'b')))(run)=={{}}
+cfg = SimpleNamespace(core=CoreConfig(bundle=str(dir/'b')), model=model.cfg)
+run = SimpleNamespace(model=model, tok=tok, cfg=cfg, out=dir/'run', n_step=5, done=True, machine=Machine(), note=notes.append)
+assert Run.measure_core(run)=={{}}
 assert notes[0].startswith('core       not evaluated: end: row 4'), notes''')
     said = [(tmp_path/f'err_{r}').read_text() for r in (0,1)]
-    assert said[0]==said[1] and said[0].startswith('end: row 4 (end.jsonl, line 5): an empty context') and '\n' not in said[0]
+    assert said[0]==said[1]
+    assert said[0].startswith('end: row 4 (end.jsonl, line 5): an empty context')
+    assert '\n' not in said[0]
 
 def test_ctrl_c_and_again(tmp_path):
-    "`pretrain core` stopped by SIGINT says one line, exits with 130, and the same command asks only the unfinished tasks"
+    """`pretrain core` stopped by SIGINT says one line, exits with 130, and the same command asks only the unfinished
+    tasks"""
     write_texts(tmp_path/'text', 20)
     (tmp_path/'c.toml').write_text('out = "run"\n[data]\ntrain = "text"\n')
     p = pretrain('train', 'c.toml', *SMALL, 'train.steps=4', 'preflight.at_start=false', cwd=tmp_path)
     assert p.returncode==0, p.stderr
-    bundle(tmp_path/'b', rows=[dict(context=f'{a} {b} {c}', continuation=a[0]) for a in NAMES for b in NAMES for c in 30*NAMES[:1]], shots=0)   # the third task takes longer than a signal
+    # the third task takes longer than a signal
+    bundle(tmp_path/'b', rows=[dict(context=f'{a} {b} {c}', continuation=a[0]) for a in NAMES for b in NAMES
+                               for c in 30*NAMES[:1]], shots=0)
     cmd = ['core', 'run', '--bundle', 'b']
-    p = subprocess.Popen([sys.executable, '-m', 'pretrain', *cmd], cwd=tmp_path, env=env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen([sys.executable, '-m', 'pretrain', *cmd], cwd=tmp_path, env=env(), stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True)
     kept = tmp_path/'run'/'core'/'step_00000004'
     until = time.monotonic()+LIMIT_S
     def finished(): return json.loads((kept/'core.json').read_text())['tasks'] if (kept/'core.json').exists() else {}

@@ -5,7 +5,9 @@ import pytest, torch
 COMMON = '''
 import json, sys, time, torch
 from pathlib import Path
-from pretrain.base.dist import all_sum, barrier, cleanup, first, is_main, rank, reduce_grads, setup, share, slice_rows, world
+from pretrain.base.dist import all_sum, barrier, cleanup, first, is_main, rank
+from pretrain.train.gradients import reduce_grads
+from pretrain.base.dist import setup, share, slice_rows, world
 dir = Path(sys.argv[1])
 '''
 
@@ -20,7 +22,8 @@ def run(tmp_path, body, n=2, timeout_s=60, wait_s=60):
     env = {k:v for k,v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
     env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
     t = time.monotonic()
-    p = subprocess.Popen([sys.executable, *launch, str(script), str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    p = subprocess.Popen([sys.executable, *launch, str(script), str(tmp_path)], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
     try: _,err = p.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, 9)
@@ -74,7 +77,8 @@ MUON = '''
 from pretrain.model.optim import OptimConfig, build_optim
 from pretrain.train.gradients import clip_grads
 torch.manual_seed(0)
-net = torch.nn.Sequential(torch.nn.Linear(12, 24), torch.nn.Tanh(), torch.nn.Linear(24, 24), torch.nn.Tanh(), torch.nn.Linear(24, 12))
+net = torch.nn.Sequential(torch.nn.Linear(12, 24), torch.nn.Tanh(), torch.nn.Linear(24, 24), torch.nn.Tanh(),
+                          torch.nn.Linear(24, 12))
 opt = build_optim(net, OptimConfig(matrix='muon'))
 x,goal = torch.randn(64, 12),torch.randn(64, 12)
 for step in range(8):
@@ -89,7 +93,8 @@ out = {n: v.tolist() for n,v in [*net.named_parameters(), *opt.state_tensors().i
 '''
 
 def test_muon_on_two_ranks_equals_one_process(tmp_path):
-    "Every rank orthogonalises the same sum: parameters and moments the same on both bit for bit, and as in one process to rounding"
+    """Every rank orthogonalises the same sum: parameters and moments the same on both bit for bit, and as in one
+    process to rounding"""
     for n in (1, 2): ok(tmp_path, MUON, n)
     one,a,b = [json.loads((tmp_path/f'{f}.json').read_text()) for f in ('1_0', '2_0', '2_1')]
     assert a==b and sum(k.startswith('muon/') for k in a)==3

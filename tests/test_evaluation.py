@@ -1,4 +1,5 @@
-"""Every experiment on the evaluation in its short form, on a tiny bundle. In tests/, since one starts torchrun; `python tests/evaluation --bundle DIR` does them on real data."""
+"""Every experiment on the evaluation in its short form, on a tiny bundle. In tests/, since one starts torchrun;
+`python tests/evaluation --bundle DIR` does them on real data."""
 import importlib, sys
 from pathlib import Path
 import pytest
@@ -17,8 +18,10 @@ def test_experiment(name, tmp_path):
     assert [(r.promise, r.held, r.tried, r.note) for r in rows if r.held!=r.tried]==[]
 
 def test_a_difference_is_seen():
-    "One token, one span, one decision, a loss that moved, a NaN on one side: each is a difference, and nothing at all is an error"
-    e = dict(task='t', idx=0, row=3, shots=[1], ids=[[5,6,7]], spans=[(2,3)], losses=[1.,float('nan')], predicted=0, gold=0, correct=True)
+    """One token, one span, one decision, a loss that moved, a NaN on one side: each is a difference, and nothing at
+    all is an error"""
+    e = dict(task='t', idx=0, row=3, shots=[1], ids=[[5,6,7]], spans=[(2,3)], losses=[1.,float('nan')], predicted=0,
+             gold=0, correct=True)
     assert compare([e], [e])==(1, 0., '')
     for k,v in dict(ids=[[5,6,8]], spans=[(1,3)], shots=[2], predicted=1, losses=[1.0001,float('nan')]).items():
         assert compare([e|{k: v}], [e])[0]==0, k

@@ -1,4 +1,5 @@
-"""Every experiment of the fault battery in its short form. In tests/, since they kill processes by the dozen; `python tests/faults --full` does them all to the end."""
+"""Every experiment of the fault battery in its short form. In tests/, since they kill processes by the dozen;
+`python tests/faults --full` does them all to the end."""
 import importlib, sys
 from pathlib import Path
 import pytest

@@ -1,4 +1,5 @@
-"""A notebook works in JupyterLab in a real browser. In tests/, since it starts a server and a browser; without them it is skipped, saying what is missing."""
+"""A notebook works in JupyterLab in a real browser. In tests/, since it starts a server and a browser; without them
+it is skipped, saying what is missing."""
 import json, subprocess, sys
 from pathlib import Path
 import pytest
@@ -12,11 +13,13 @@ needs = pytest.mark.skipif(bool(lab.missing()), reason=f'missing: {lab.missing()
 def notebook(path, *cells):
     c = lambda i,s: dict(cell_type='code', execution_count=None, id=f'c{i}', metadata={}, outputs=[], source=s)
     meta = dict(kernelspec=dict(display_name='python3', language='python', name='python3'))
-    path.write_text(json.dumps(dict(cells=[c(i,s) for i,s in enumerate(cells)], metadata=meta, nbformat=4, nbformat_minor=5)))
+    path.write_text(json.dumps(dict(cells=[c(i,s) for i,s in enumerate(cells)], metadata=meta, nbformat=4,
+                                    nbformat_minor=5)))
     return path
 
 def run(nb, *args):
-    p = subprocess.run([sys.executable, ROOT/'.ci/lab.py', nb, '--timeout', '120', *args], capture_output=True, text=True)
+    p = subprocess.run([sys.executable, ROOT/'.ci/lab.py', nb, '--timeout', '120', *args], capture_output=True,
+                       text=True)
     return p.returncode, p.stdout+p.stderr
 
 PROGRESS = '''

@@ -1,4 +1,5 @@
-"""Planted bugs are caught, each by the test that is there for it. In tests/, since every mutation runs in a copy of the library, in a process of its own."""
+"""Planted bugs are caught, each by the test that is there for it. In tests/, since every mutation runs in a copy of
+the library, in a process of its own."""
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,8 +9,10 @@ import mutations as M
 @pytest.fixture(scope='module')
 def tried(request):
     "All selected mutations, as many at a time as there are cores"
-    names = {i.callspec.params['m'].name for i in request.session.items if 'm' in getattr(getattr(i, 'callspec', None), 'params', {})}
-    with ThreadPoolExecutor(os.cpu_count()) as ex: yield {m.name: ex.submit(M.try_mutation, m) for m in M.MUTATIONS if m.name in names}
+    names = {i.callspec.params['m'].name for i in request.session.items
+             if 'm' in getattr(getattr(i, 'callspec', None), 'params', {})}
+    with ThreadPoolExecutor(os.cpu_count()) as ex:
+        yield {m.name: ex.submit(M.try_mutation, m) for m in M.MUTATIONS if m.name in names}
 
 @pytest.mark.parametrize('m', M.MUTATIONS, ids=lambda m: m.name)
 def test_mutation_is_caught(m, tried):

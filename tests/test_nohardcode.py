@@ -1,6 +1,8 @@
-"""No number that acts on training hides in a function body. Here rather than in a notebook because it reads all exported modules at once.
+"""No number that acts on training hides in a function body. Here rather than in a notebook because it reads all
+exported modules at once.
 
-Such a number belongs in a dataclass field, a parameter default or an UPPER_CASE constant of the module, where it can be found,
+Such a number belongs in a dataclass field, a parameter default or an UPPER_CASE constant of the module, where it can be
+found,
 documented and changed. What stays allowed in a body: 0, 1, 2, -1 and .5, and the factors between units."""
 import ast
 from pathlib import Path
@@ -8,7 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1]/'pretrain'
 WINGS = 'base store data model train eval'.split()   # what a number can act on training through; a report only shows
-MODULES = sorted(p.relative_to(PACKAGE).with_suffix('').as_posix() for w in WINGS for p in (PACKAGE/w).rglob('[!_]*.py'))+['build']
+MODULES = sorted(p.relative_to(PACKAGE).with_suffix('').as_posix() for w in WINGS
+                 for p in (PACKAGE/w).rglob('[!_]*.py'))+['build']
 WORDS = 'base/words', 'base/config', 'base/toml'   # what they count is characters of messages
 MODULES = [m for m in MODULES if m not in WORDS]
 PLAIN = {0, 1, 2, .5}
@@ -38,7 +41,8 @@ class Numbers(ast.NodeVisitor):
     def visit_FormattedValue(self, n): self.visit(n.value)   # widths of an f-string are looks
 
     def visit_Constant(self, n):
-        if self.where and type(n.value) in (int, float, complex): self.found.append(('.'.join(self.where), n.value, n.lineno))
+        if self.where and type(n.value) in (int, float, complex):
+            self.found.append(('.'.join(self.where), n.value, n.lineno))
 
 def violations(module, source):
     "Numbers in function bodies of a module that nobody declared, a line each"
@@ -70,8 +74,10 @@ def step(x, lr=0.02, f=lambda x, k=7: x + k):
 def test_declared_numbers_are_fine(): assert violations('m', DECLARED)==[]
 
 @pytest.mark.parametrize('body,number', [
-    ('return x*0.95', '0.95'), ('if x > 3: return x', '3'), ('return [t.clamp(max=1e-5) for t in x]', '1e-05'), ('return -7', '7'),
-    ('g = lambda x: x*15.0\n    return g(x)', '15.0'), ('def g(y): return y**4\n    return g(x)', '4'), ("return f'{x*3.3}'", '3.3'),
+    ('return x*0.95', '0.95'), ('if x > 3: return x', '3'), ('return [t.clamp(max=1e-5) for t in x]', '1e-05'),
+    ('return -7', '7'),
+    ('g = lambda x: x*15.0\n    return g(x)', '15.0'), ('def g(y): return y**4\n    return g(x)', '4'),
+    ("return f'{x*3.3}'", '3.3'),
     ('async def g(): return 11\n    return g', '11')])
 def test_planted_number_is_seen(body, number):
     (line,) = violations('m', f'def f(x):\n    {body}')

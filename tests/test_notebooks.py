@@ -1,4 +1,5 @@
-"""Every notebook, run top to bottom with nbdev's own runner and flags. In tests/, so that one pytest session counts chapters and tests together."""
+"""Every notebook, run top to bottom with nbdev's own runner and flags. In tests/, so that one pytest session counts
+chapters and tests together."""
 import os
 import pytest
 from nbdev import test as nbdev_test   # not `from nbdev.test import test_nb`: pytest would collect that name
@@ -14,12 +15,17 @@ def name(nb): return nb.resolve().relative_to(cfg.nbs_path.resolve()).with_suffi
 def clean(monkeypatch):
     "A notebook gets the state a fresh session would: default generators, dtype and figures, its own folder"
     import matplotlib.pyplot as plt, torch
-    monkeypatch.chdir(cfg.nbs_path); monkeypatch.setenv('IN_TEST', '1')
+    monkeypatch.chdir(cfg.nbs_path)
+    monkeypatch.setenv('IN_TEST', '1')
     env,threads = dict(os.environ),torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    plt.close('all'); os.environ.clear(); os.environ.update(env)
-    torch.set_num_threads(threads); torch.set_default_dtype(torch.float32); torch.use_deterministic_algorithms(False)
+    plt.close('all')
+    os.environ.clear()
+    os.environ.update(env)
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    torch.use_deterministic_algorithms(False)
 
 @pytest.mark.parametrize('nb', nbs, ids=name)
 def test_notebook(nb, clean):

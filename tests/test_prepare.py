@@ -25,14 +25,16 @@ if int(limit):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 try: toks = prepare(CorpusConfig(train=f'{here}/train.jsonl', valid=f'{here}/valid.txt'), Slow(),
-    PrepareConfig(cache=cache, workers=int(os.environ['WORKERS']), shard_chars=2000), 'train', lambda s: print(s, flush=True))
+    PrepareConfig(cache=cache, workers=int(os.environ['WORKERS']), shard_chars=2000), 'train',
+    lambda s: print(s, flush=True))
 except (OSError,ValueError) as e: sys.exit(str(e))
 print(toks.fingerprint)
 '''
 
 @pytest.fixture
 def corpus(tmp_path):
-    (tmp_path/'train.jsonl').write_text('\n'.join(json.dumps(dict(text=f'Document {i}: {"owl "*(i%20)}\n')) for i in range(N_DOCS)))
+    (tmp_path/'train.jsonl').write_text('\n'.join(json.dumps(dict(text=f'Document {i}: {"owl "*(i%20)}\n'))
+                                                  for i in range(N_DOCS)))
     (tmp_path/'valid.txt').write_text('Held out.')
     return tmp_path
 

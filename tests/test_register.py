@@ -16,7 +16,8 @@ def test_claims_exist(): assert R.unshown(R.read_register())==[]
 def shown(nb):
     "Markdown that the cells of a notebook have saved"
     cells = json.loads((R.ROOT/nb).read_text(encoding='utf-8'))['cells']
-    return [''.join(o['data']['text/markdown']) for c in cells for o in c.get('outputs', []) if 'text/markdown' in o.get('data', {})]
+    return [''.join(o['data']['text/markdown']) for c in cells
+            for o in c.get('outputs', []) if 'text/markdown' in o.get('data', {})]
 
 def test_pages_show_the_register():
     "Else run nbs/register.ipynb and nbs/index.ipynb again, save them, and python .ci/readme.py"
@@ -25,7 +26,8 @@ def test_pages_show_the_register():
 
 def test_headings_are_claims(tmp_path):
     (tmp_path/'nbs').mkdir()
-    cells = [('markdown', '# T'), ('code', 'x = 1'), ('markdown', '## Two'), ('code', 'for i in (1,2): assert i'), ('markdown', 'Text.\n\n### Three'), ('code', 'test_eq(1, 1)')]
+    cells = [('markdown', '# T'), ('code', 'x = 1'), ('markdown', '## Two'), ('code', 'for i in (1,2): assert i'),
+             ('markdown', 'Text.\n\n### Three'), ('code', 'test_eq(1, 1)')]
     (tmp_path/'nbs/00_x.ipynb').write_text(json.dumps(dict(cells=[dict(cell_type=t, source=s) for t,s in cells])))
     why = {h: R.missing(f'nbs/00_x.ipynb#{h}', tmp_path) for h in ('T', 'Two', 'Three', 'Four')}
     assert (why['Two'],why['Three'])==('','') and 'nothing is asserted' in why['T'] and 'no heading' in why['Four']
@@ -48,25 +50,32 @@ def test_skipped(): assert True
 def test_half(i):
     if i: pytest.skip('shown to be noticed')
 '''
-def claim(*tests, status='works'): return f'[P1]\nname = "n"\nmeans = "m."\nstatus = "{status}"\nshown_by = {list(tests)!r}\n'
+def claim(*tests, status='works'):
+    return f'[P1]\nname = "n"\nmeans = "m."\nstatus = "{status}"\nshown_by = {list(tests)!r}\n'
 
 def session(tmp, reg, *args):
     "A tiny suite with the real conftest and register, in a pytest of its own"
-    t = tmp/'tests'; t.mkdir()
+    t = tmp/'tests'
+    t.mkdir()
     for f in ('conftest.py', 'register.py'): shutil.copy(HERE/f, t)
     src = (HERE/'test_register.py').read_text(encoding='utf-8')
-    (t/'test_register.py').write_text('import pytest, register as R\n' + src[src.index('def test_register_outcomes'):src.index('\nSUITE')], encoding='utf-8')
-    (t/'test_tiny.py').write_text(SUITE); (t/'register.toml').write_text(reg)
+    (t/'test_register.py').write_text('import pytest, register as R\n'
+                                      + src[src.index('def test_register_outcomes'):src.index('\nSUITE')],
+                                      encoding='utf-8')
+    (t/'test_tiny.py').write_text(SUITE)
+    (t/'register.toml').write_text(reg)
     (tmp/'pyproject.toml').write_text('[tool.pytest.ini_options]\ntestpaths = ["tests"]\n')
     env = {k:v for k,v in os.environ.items() if not k.startswith('PYTEST')}
-    p = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *args], cwd=tmp, env=env, capture_output=True, text=True)
+    p = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *args], cwd=tmp, env=env,
+                       capture_output=True, text=True)
     return p.returncode, p.stdout
 
 T = 'tests/test_tiny.py::'
 @pytest.mark.parametrize('claims,why', [
     ([T+'test_good', T+'test_both'], ''), ([T+'test_both[1]'], ''),
     ([T+'test_skipped'], 'skipped'), ([T+'test_half'], 'skipped'), ([T+'test_absent'], 'no test_absent'),
-    (['tests/test_none.py::test_x'], 'no file'), ([T+'test_both[7]'], 'not run'), (['nbs/00_x.ipynb#Head'], 'no notebook'),
+    (['tests/test_none.py::test_x'], 'no file'), ([T+'test_both[7]'], 'not run'),
+    (['nbs/00_x.ipynb#Head'], 'no notebook'),
 ], ids=['true', 'one parameter', 'skipped', 'half skipped', 'no test', 'no file', 'no parameter', 'no notebook'])
 def test_false_claim_is_noticed(claims, why, tmp_path):
     rc,out = session(tmp_path, claim(*claims))

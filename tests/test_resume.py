@@ -17,7 +17,8 @@ def here(tmp_path_factory):
 
 def log(d, out): return [json.loads(l) for l in (d/out/'metrics.jsonl').read_text().splitlines()]
 
-def curve(d, out): return [tuple(r.get(k) for k in ('step','loss','loss_ema','grad_norm','lr','val_bpb')) for r in log(d, out)]
+def curve(d, out):
+    return [tuple(r.get(k) for k in ('step','loss','loss_ema','grad_norm','lr','val_bpb')) for r in log(d, out)]
 
 def state(d, out):
     tensors,s = load_checkpoint(newest_checkpoint(d/out/'checkpoints')[0])
@@ -32,9 +33,11 @@ def assert_same(d, a, b):
 
 def interrupt_at(d, out, step, sig=signal.SIGINT, under=()):
     "Start a run, send it a signal once the log has reached `step`"
-    p = subprocess.Popen([*under, sys.executable, '-m', 'pretrain', *ARGS, f'out={out}'], cwd=d, env=env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    p = subprocess.Popen([*under, sys.executable, '-m', 'pretrain', *ARGS, f'out={out}'], cwd=d, env=env(),
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     path,end = d/out/'metrics.jsonl',time.monotonic()+120
-    while time.monotonic()<end and p.poll() is None and (not path.exists() or path.read_bytes().count(b'\n')<=step): time.sleep(0.002)
+    while time.monotonic()<end and p.poll() is None and (not path.exists() or path.read_bytes().count(b'\n')<=step):
+        time.sleep(0.002)
     p.send_signal(sig)
     text = p.communicate(timeout=120)[0]
     return p.returncode,text
@@ -66,13 +69,16 @@ def test_hang_up(here):
 
 def test_second_process_is_refused(here):
     "While one process trains in a directory, another one is told who it is"
-    p = subprocess.Popen([sys.executable, '-m', 'pretrain', *ARGS, 'out=busy', 'train.steps=4000'], cwd=here, env=env(), stdout=subprocess.DEVNULL)
+    p = subprocess.Popen([sys.executable, '-m', 'pretrain', *ARGS, 'out=busy', 'train.steps=4000'], cwd=here, env=env(),
+                         stdout=subprocess.DEVNULL)
     try:
         path,end = here/'busy/metrics.jsonl',time.monotonic()+120
         while time.monotonic()<end and not path.exists(): time.sleep(0.02)
         r = pretrain(*ARGS, 'out=busy', cwd=here)
         assert r.returncode==2 and f'pid {p.pid}' in r.stderr and r.stderr.count('\n')==1
-    finally: p.kill(); p.wait()
+    finally:
+        p.kill()
+        p.wait()
     r = pretrain(*ARGS, 'out=busy', 'train.steps=4', 'schedule.warmup=1', cwd=here)
     assert r.returncode==0, r.stderr
 
@@ -102,6 +108,8 @@ def test_two_ranks_equal_one(here):
 
 def test_run_directory_is_complete(here):
     files = {p.relative_to(here/'whole').as_posix() for p in (here/'whole').rglob('*') if p.is_file()}
-    want = {'config.toml','metrics.jsonl','samples.jsonl','tokenizer/tokenizer.tiktoken','tokenizer/tokenizer.json','evaluation/yardsticks.json','report/loss.png','report/index.html',
-            *(f'checkpoints/step_00000040/{f}' for f in ('model.safetensors','optimizer.safetensors','state.json','manifest.json'))}
+    want = {'config.toml','metrics.jsonl','samples.jsonl','tokenizer/tokenizer.tiktoken','tokenizer/tokenizer.json',
+            'evaluation/yardsticks.json','report/loss.png','report/index.html',
+            *(f'checkpoints/step_00000040/{f}' for f in ('model.safetensors','optimizer.safetensors','state.json',
+                                                         'manifest.json'))}
     assert want<=files, want-files

@@ -1,15 +1,18 @@
-"""`pretrain.data.tokenizer` across real processes, which a notebook kernel cannot be: thread counts, hash seeds, workers, memory, panics of Rust code."""
+"""`pretrain.data.tokenizer` across real processes, which a notebook kernel cannot be: thread counts, hash seeds,
+workers, memory, panics of Rust code."""
 import json, os, subprocess, sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 import pytest
-from pretrain.data.tokenizer import TokenizerConfig, train_tokenizer
+from pretrain.data.bpe import TokenizerConfig
+from pretrain.data.tokenizer import train_tokenizer
 
 LIMIT_S = 100  # a process that takes longer has hung
 COMMON = '''
 import json, random, resource, sys
 from pydoc_data.topics import topics
-from pretrain.data.tokenizer import *
+from pretrain.data.tokenizer import Tokenizer, train_tokenizer
+from pretrain.data.bpe import TokenizerConfig
 docs = [topics[k] for k in sorted(topics)]
 def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
 '''
@@ -25,7 +28,8 @@ def test_same_in_every_process():
     "Threads, hash seeds and the order of documents leave no trace"
     body = '''
 random.Random(int(sys.flags.hash_randomization and hash('x'))).shuffle(docs)
-print(json.dumps([docs[0][:50], *(train_tokenizer(docs, TokenizerConfig(vocab_size=2000, max_chars=n)).fingerprint for n in (100_000, 10**7))]))
+toks = [train_tokenizer(docs, TokenizerConfig(vocab_size=2000, max_chars=n)) for n in (100_000, 10**7)]
+print(json.dumps([docs[0][:50], *(t.fingerprint for t in toks)]))
 '''
     res = [run(body, RAYON_NUM_THREADS=str(n), PYTHONHASHSEED=str(n)) for n in (1,2,3,8)]
     assert len({r[0] for r in res})>1, 'the documents were never shuffled'
@@ -56,7 +60,8 @@ def test_panics_are_one_line():
     body = r'''
 bad = r'(?:a|b|ab)*(?=c)|[\s\S]'
 res = []
-for f in (lambda: train_tokenizer(['ab'*50], TokenizerConfig(pattern=bad)), lambda: Tokenizer({bytes([i]):i for i in range(256)}, bad).encode('ab'*50)):
+for f in (lambda: train_tokenizer(['ab'*50], TokenizerConfig(pattern=bad)),
+          lambda: Tokenizer({bytes([i]):i for i in range(256)}, bad).encode('ab'*50)):
     try: f()
     except ValueError as e: res.append(str(e))
 print(json.dumps(res))

@@ -13,7 +13,9 @@ with Progress(40, cfg=TrackConfig(log_every=20, redraw_s=1e-9)) as p:
 print('after')
 """
 
-def env(**kw): return {k: v for k,v in os.environ.items() if k not in ('COLUMNS', 'LINES')} | dict(OMP_NUM_THREADS='1', PYTHONIOENCODING='utf-8', TERM='xterm') | kw
+def env(**kw):
+    return {k: v for k,v in os.environ.items() if k not in ('COLUMNS', 'LINES')} | dict(OMP_NUM_THREADS='1',
+        PYTHONIOENCODING='utf-8', TERM='xterm') | kw
 
 def on_terminal(columns, **kw):
     "What a program writes to a terminal of `columns` columns"
@@ -38,7 +40,9 @@ def test_terminal(columns):
     lines = s.replace('\r\n', '\n').split('\n')
     assert 'Traceback' not in s and s.count('\r\033[K')>2
     shown = [part.replace('\033[K', '') for l in lines for part in l.split('\r')]
-    assert max(map(len, shown if columns>60 else [o for o in shown if not o.startswith('validation')]))<columns, 'a line as wide as the window wraps'
+    assert max(map(len, shown if columns>60 else [o for o in shown
+                                                  if not o.startswith(
+        'validation')]))<columns, 'a line as wide as the window wraps'
     assert 'validation step 20: 1.5000 bits per byte' in shown, 'the note has a line to itself'
     assert shown[-2:]==['after', ''] and '40/40' in shown[-4 if shown[-3]=='' else -3]
     assert ('━' in s)==(columns>60)
@@ -55,7 +59,8 @@ def test_pipe():
 def test_reader_that_leaves():
     "`pretrain … | head -1`: the run goes on; only the final print, not ours, meets the closed pipe"
     code = RUN.replace("print('after')", "sys.stderr.write('trained to the end')")
-    p = subprocess.Popen([sys.executable, '-c', code], env=env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen([sys.executable, '-c', code], env=env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True)
     p.stdout.close()
     assert 'trained to the end' in p.stderr.read()
     p.wait(60)
@@ -69,10 +74,14 @@ def test_killed_writer_loses_nothing(tmp_path):
         if pid==0:
             try:
                 log = MetricsLog(path)
-                for s in range(log.step+1, 10**9): log.append(dict(step=s, loss=1/(s+1))); os.write(w, b'%d\n' % s)
+                for s in range(log.step+1, 10**9):
+                    log.append(dict(step=s, loss=1/(s+1)))
+                    os.write(w, b'%d\n' % s)
             finally: os._exit(1)
-        os.close(w); time.sleep(0.003*(i%7)+0.005)
-        os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
+        os.close(w)
+        time.sleep(0.003*(i%7)+0.005)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
         with open(r) as f: told = [int(l) for l in f.read().splitlines()]
         steps = [o['step'] for o in read_metrics(path)] if path.exists() else []
         assert steps==list(range(len(steps))) and (not told or steps[-1]>=told[-1])

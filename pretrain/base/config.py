@@ -358,14 +358,15 @@ def assemble(
 def read_config(
     cls,           # Root dataclass
     path=None,     # TOML or JSON file, `None` for defaults only
-    overrides=(),  # `key=value` arguments, or a dict of dotted keys to Python values; they win over the file
+    overrides=(),  # `key=value`, or a dict of dotted keys to Python values, or several; they win over the file
 ):                 # An instance of `cls`; `ConfigError` if anything is wrong
     "A config from its defaults, a file and what is set besides"
     bad = []
     def say(*row): bad.append(row)
     srcs = read_chain(path, say) if path is not None else []
-    if isinstance(overrides, Mapping): srcs += [override_value(cls, k, v, say) for k,v in overrides.items()]
-    else: srcs += [override(cls, o, say) for o in ([overrides] if isinstance(overrides, str) else overrides)]
+    for o in [overrides] if isinstance(overrides, (str,Mapping)) else overrides:
+        if isinstance(o, Mapping): srcs += [override_value(cls, k, v, say) for k,v in o.items()]
+        else: srcs.append(override(cls, o, say))
     return assemble(cls, srcs, bad)
 
 # %% ../../nbs/base/config.ipynb #cell121

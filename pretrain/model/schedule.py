@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['ScheduleConfig', 'n_warmdown', 'lr_mult', 'check_schedule']
 
-# %% ../../nbs/model/schedule.ipynb #cell3
+# %% ../../nbs/model/schedule.ipynb #2a2c3b01
 import math
-from dataclasses import dataclass
 from typing import Literal
-from ..base.config import Frac, NatInt
+from ..base.config import Frac, NatInt, section
 
-# %% ../../nbs/model/schedule.ipynb #cell8
-@dataclass(frozen=True, kw_only=True)
+# %% ../../nbs/model/schedule.ipynb #5eeb8175
+@section
 class ScheduleConfig:
     "How the learning rate moves over the run"
     warmup:NatInt = 0                             # Linear rise at the start [steps]
@@ -20,7 +19,7 @@ class ScheduleConfig:
     final:Frac = 0.                               # Multiplier towards which it falls [fraction of the base rate]
     shape:Literal['linear','cosine'] = 'linear'   # Form of the fall
 
-# %% ../../nbs/model/schedule.ipynb #cell10
+# %% ../../nbs/model/schedule.ipynb #45c6d270
 def n_warmdown(
     N:int,              # Steps of the run
     cfg:ScheduleConfig, # Gives the share
@@ -28,6 +27,7 @@ def n_warmdown(
     "Length of the warm-down in steps"
     return round(cfg.warmdown*N)
 
+# %% ../../nbs/model/schedule.ipynb #4e16e132
 def lr_mult(
     i:int,              # Step, from 0
     N:int,              # Steps of the run
@@ -41,7 +41,7 @@ def lr_mult(
     if cfg.shape=='cosine': p = (1-math.cos(math.pi*p))/2
     return p + (1-p)*cfg.final
 
-# %% ../../nbs/model/schedule.ipynb #cell24
+# %% ../../nbs/model/schedule.ipynb #ad2d9f48
 def check_schedule(
     cfg:ScheduleConfig, # To be checked
     N:int,              # Steps of the run
@@ -49,5 +49,6 @@ def check_schedule(
     "Do rise and fall fit into the run?"
     d = n_warmdown(N, cfg)
     if cfg.warmup+d<=N: return ''
-    fix = f'at most {N-d} steps of warm-up' if d<N else f'a smaller warmdown than {cfg.warmdown:g}'
-    return f'schedule longer than the run: {cfg.warmup} steps of warm-up and {d} of warm-down in a run of {N}; {fix} would work'
+    asked = f'{cfg.warmup} steps of warm-up and {d} of warm-down in a run of {N}'
+    works = f'at most {N-d} steps of warm-up' if d<N else f'a smaller warmdown than {cfg.warmdown:g}'
+    return f'schedule longer than the run: {asked}; {works} would work'

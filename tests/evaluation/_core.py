@@ -9,9 +9,11 @@ HERE = Path(__file__).resolve().parent
 for p in (HERE.parent/'faults', HERE.parent): sys.path.insert(0, str(p))
 from common import Row   # noqa: F401, for the experiments
 from _plain import tasks_of
-from pretrain.eval.core import write_bundle
-from pretrain.model.gpt import GPT, ModelConfig
-from pretrain.data.tokenizer import TokenizerConfig, train_tokenizer
+from pretrain.eval.core.tasks import write_bundle
+from pretrain.model.gpt import GPT
+from pretrain.model.blocks import ModelConfig
+from pretrain.data.bpe import TokenizerConfig
+from pretrain.data.tokenizer import train_tokenizer
 
 TOL = 2e-5         # between mean losses [nats]
 EXPERIMENTS = {}   # name: function of a `Lab` that returns rows

@@ -3,7 +3,7 @@ import json, sys
 from pathlib import Path
 import torch
 from _core import small_gpt
-from pretrain.eval.core import evaluate_core
+from pretrain.eval.core.evaluate import evaluate_core
 from pretrain.base.dist import cleanup, rank, setup, world
 from pretrain.data.tokenizer import Tokenizer
 

@@ -2,8 +2,10 @@
 import random, statistics, time
 import torch
 from _core import Row, experiment, small_gpt
-from pretrain.eval.generate import generate, generate_batch
-from pretrain.model.gpt import GPT, KVCache, ModelConfig
+from pretrain.model.generate import generate, generate_batch
+from pretrain.model.gpt import GPT
+from pretrain.model.cache import KVCache
+from pretrain.model.blocks import ModelConfig
 
 V,T = 300,24                                  # vocabulary and context of the small models [tokens]
 KINDS = [dict(n_kv_head=k, window=w) for k in (4,2,1) for w in (0,1,7)]

@@ -1,6 +1,6 @@
 "Does the way in which questions are read leave a trace in the answers?"
 from _core import Row, compare, experiment
-from pretrain.eval.core import evaluate_core
+from pretrain.eval.core.evaluate import evaluate_core
 
 WAYS = [dict(batch_tokens=1), dict(batch_tokens=300), dict(batch_tokens=16384), dict(pool=1), dict(pool=7), dict(share=False), dict(share=False, batch_tokens=300, pool=7)]
 

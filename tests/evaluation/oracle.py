@@ -1,7 +1,7 @@
 "Is every example asked and judged as the description says?"
 from _core import Row, compare, experiment
 from _plain import answer, asked, core_of
-from pretrain.eval.core import evaluate_core
+from pretrain.eval.core.evaluate import evaluate_core
 
 def plain(lab, model, most=0, crop=0):
     return [answer(e, model) for t in lab.tasks for e in asked(lab.bundle, t, lab.tok.encode, lab.tok.bos, most, crop)]

@@ -2,7 +2,8 @@
 import json, os, subprocess, sys
 import torch
 from _core import HERE, Row, compare, experiment, small_gpt
-from pretrain.eval.core import evaluate_core, load_core
+from pretrain.eval.core.evaluate import evaluate_core
+from pretrain.eval.core.keep import load_core
 
 def start(lab, n):
     "Evaluate in `n` processes"

@@ -6,7 +6,7 @@ import torch
 from _core import HERE, Row, compare, experiment
 from _plain import answer, answer_together, asked
 from pretrain.base.config import read_config
-from pretrain.eval.core import evaluate_core
+from pretrain.eval.core.evaluate import evaluate_core
 from pretrain.model.gpt import GPT
 from pretrain.build import Config
 

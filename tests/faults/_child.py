@@ -19,7 +19,7 @@ def sha(*parts):
 
 def state(run, at):
     "SHA-256 of parameters, moments, generators, counters and position"
-    counts = json.dumps([at, run.passed, run.ema.state_dict(), run.guard.state_dict()], sort_keys=True)
+    counts = json.dumps([at, run.state.passed, run.state.ema.state_dict(), run.state.guard.state_dict()], sort_keys=True)
     return hashlib.sha256((sha(run.model.state_dict(), run.opt.state_tensors(), rng_state())+counts).encode()).hexdigest()
 
 class Watch:
@@ -72,7 +72,7 @@ class Watch:
         self.around(build.Run, '__init__', built)
         self.around(build.Run, 'update', update)
         self.around(build.Loader, 'batch', batch)
-        self.around(build.Run, '_finish', finish)
+        self.around(build.Run, 'finish', finish)
         self.around(metrics.Clock, '__call__', phase)
         self.around(savers.Saver, 'save', save)
         self.around(savers, 'save_checkpoint', write)

@@ -3,7 +3,8 @@ import json, multiprocessing as mp, os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from helpers import SMALL, write_texts
-from pretrain.store.checkpoint import CheckpointError, list_checkpoints, load_checkpoint, newest_checkpoint, verify_checkpoint
+from pretrain.store.checkpoint import (
+    CheckpointError, list_checkpoints, load_checkpoint, newest_checkpoint, verify_checkpoint)
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 120  # of one process; longer means that it hangs

@@ -3,7 +3,8 @@ import io, json, os, pickle, random, resource, struct, zipfile
 from pathlib import Path
 import torch
 from common import Row, fault
-from pretrain.store.checkpoint import MANIFEST, CheckpointError, load_checkpoint, manifest_text, newest_checkpoint, save_checkpoint
+from pretrain.store.checkpoint import (
+    CheckpointError, MANIFEST, load_checkpoint, manifest_text, newest_checkpoint, save_checkpoint)
 from pretrain.store.files import write_file
 
 PAGE = 4096  # bytes

@@ -47,7 +47,7 @@ def leak(full, seed, tmp):
     steps,warm = (20_000,2_000) if full else (1200,400)
     write_texts(tmp/'text')
     over = ['model.seq_len=16', 'model.width=16', 'loader.batch_rows=2', 'train.micro_rows=0', f'train.steps={steps}', f'train.save_every={warm//4}', f'eval.every={warm//4}',
-            'eval.tokens=200', f'sample.every={warm//4}', 'optim.spike=50', 'preflight.at_start=false', f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/run']
+            'eval.tokens=200', f'sample.every={warm//4}', 'guard.spike=50', 'preflight.at_start=false', f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/run']
     run = Run(read_config(Config, overrides=[*SMALL, *over]), say=None)
     while run.n_step<warm: run.step()
     run.saver.join(); rss,fds,threads = used()

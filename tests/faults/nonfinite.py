@@ -11,18 +11,18 @@ KINDS = 'data','activation','loss','gradient','parameter'
 EVERY,BAD = 3,4  # steps between saves, bad steps in a row that end a run which skips
 
 def run_of(tmp, out, *over):
-    quiet = ['sample.every=0', 'sample.prompts=[]', 'eval.tokens=200', 'eval.every=0', 'preflight.at_start=false', f'train.save_every={EVERY}', f'optim.max_bad={BAD}']
+    quiet = ['sample.every=0', 'sample.prompts=[]', 'eval.tokens=200', 'eval.every=0', 'preflight.at_start=false', f'train.save_every={EVERY}', f'guard.max_bad={BAD}']
     return Run(read_config(Config, overrides=[*SMALL, f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/{out}', *quiet, *over]), say=None)
 
 def plant(run, kind, value, steps):
     "From now on, training on the data of these steps meets `value` somewhere"
-    m,due = run.model,lambda: run.n_step+run.passed in steps and m.training and torch.is_grad_enabled()
+    m,due = run.model,lambda: run.state.at in steps and m.training and torch.is_grad_enabled()
     def spoil(t): t = t.clone(); t.view(-1)[0] = value; return t
     out = lambda mod, x, y: spoil(y) if due() else None
     if kind=='data': m.embed.register_forward_hook(out)
     if kind=='activation': m.blocks[0].mlp.register_forward_hook(out)
     if kind=='loss': run.loss_fn = lambda *a, fn=run.loss_fn, **kw: fn(*a, **kw)*(value if due() else 1)
-    if kind=='gradient': m.blocks[1].attn.q.weight.register_hook(lambda g: spoil(g) if run.n_step+run.passed in steps else None)
+    if kind=='gradient': m.blocks[1].attn.q.weight.register_hook(lambda g: spoil(g) if run.state.at in steps else None)
     if kind=='parameter':
         done = set()
         def once(batch=run.loader.batch):
@@ -53,7 +53,7 @@ def skips(tmp, kind, value, at):
         if i%2: res.append('skipped' in rec and same(before, bits(run)))
         elif 'skipped' in rec: return [False]*at
     run.fit()
-    return [ok and finite(run) and run.guard.total==at for ok in res]
+    return [ok and finite(run) and run.state.guard.total==at for ok in res]
 
 def gives_up(tmp, value, at):
     "A spoilt parameter can't be repaired by skipping: the run ends after `max_bad` steps, with good checkpoints only"
@@ -63,7 +63,7 @@ def gives_up(tmp, value, at):
 
 def stops(tmp, kind, value, at):
     "The run ends at the spoilt step, and goes on without the spoiling as if nothing had been"
-    over = 'optim.on_bad=stop', f'train.steps={at+4}'
+    over = 'guard.on_bad=stop', f'train.steps={at+4}'
     run = plant(run_of(tmp, f'stop_{kind}_{value}_{at}', *over), kind, value, {at})
     try: run.fit(); return False
     except FloatingPointError as e: ok = f'step {at+1}:' in str(e) and finite(run)
@@ -71,12 +71,12 @@ def stops(tmp, kind, value, at):
 
 def rolls_back(tmp, kind, value, at):
     "The run ends where one would that never saw the data since the last checkpoint"
-    over = 'optim.on_bad=rollback', f'train.steps={at+4}'
+    over = 'guard.on_bad=rollback', f'train.steps={at+4}'
     run = plant(run_of(tmp, f'roll_{kind}_{value}_{at}', *over), kind, value, {at}).fit()
     ref = run_of(tmp, f'ref_{kind}_{value}_{at}', *over)
     while ref.n_step<at//EVERY*EVERY: ref.step()
-    ref.passed = at%EVERY+1
-    return run.done and run.guard.rollbacks==1 and finite(run) and same(bits(run), bits(ref.fit()))
+    ref.state.passed = at%EVERY+1
+    return run.done and run.state.guard.rollbacks==1 and finite(run) and same(bits(run), bits(ref.fit()))
 
 @fault
 def nonfinite(full, seed, tmp):
@@ -91,6 +91,6 @@ def nonfinite(full, seed, tmp):
     rolled = [rolls_back(tmp, k, v, i) for k,v in cases for i in where]
     note = f'{" and ".join(map(str, values))} in {", ".join(KINDS)}'
     return [Row('skip: weights and moments bit-identical, exactly the spoilt step skipped, no checkpoint holds it', len(skipped), sum(skipped), f'{note} (but parameter)'),
-            Row('skip, parameter spoilt for good: the run ends after optim.max_bad steps, its checkpoints finite', len(gone), sum(gone)),
+            Row('skip, parameter spoilt for good: the run ends after guard.max_bad steps, its checkpoints finite', len(gone), sum(gone)),
             Row('stop: the run ends at the spoilt step and can be taken up', len(stopped), sum(stopped), note),
             Row('rollback: equals, bit for bit, a run that never saw the data since its last checkpoint', len(rolled), sum(rolled), note)]

@@ -7,7 +7,7 @@ from damage import parts
 from pretrain.store.checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 from pretrain.data.corpus import CorpusConfig
 from pretrain.data.prepare import PrepareConfig, get_tokenizer, prepare
-from pretrain.data.tokenizer import TokenizerConfig
+from pretrain.data.bpe import TokenizerConfig
 from pretrain.store.log import MetricsLog, read_metrics
 
 def settings(tmp): return CorpusConfig(train=(f'{tmp}/text',)), TokenizerConfig(vocab_size=300), PrepareConfig(cache=f'{tmp}/cache', workers=1, shard_chars=20_000)

@@ -4,11 +4,14 @@ import numpy as np
 from common import Row, fault
 from damage import PAGE, payloads
 from operations import begin, hashes, preparation, settings
-from pretrain.data.prepare import INDEX, get_tokenizer, prepare, verify_file
-from pretrain.data.tokenizer import JSON_FILE, RANKS_FILE, SPECIALS, SPLIT, Tokenizer, fingerprint, rank_lines
+from pretrain.data.prepare import get_tokenizer, prepare
+from pretrain.data.shards import INDEX, verify_file
+from pretrain.data.bpe import SPECIALS, SPLIT
+from pretrain.data.tokenizer import JSON_FILE, RANKS_FILE, Tokenizer, fingerprint, rank_lines
 
-KINDS = 'bin','lens','json'
-VALUES = None,True,'x','',-1,0,1,1.5,2**31,2**63,10**400,[],[1],{},{'a': 1},'../../escaped','\x1b[2J\n','é'*1000  # what may stand in the place of any other value
+# What may stand in the place of any other value
+VALUES = (None, True, 'x', '', -1, 0, 1, 1.5, 2**31, 2**63, 10**400, [], [1], {}, {'a': 1}, '../../escaped',
+          '\x1b[2J\n', 'é'*1000)
 HOLES = 2**40  # size of a file that takes no room [bytes]
 RATE_BYTES = 2**26  # read to measure how fast
 MEMORY_MB = 100  # a file that is made to fill memory would need more than this
@@ -19,7 +22,8 @@ class Cache:
         self.dir = tmp/'cache-of'; begin('preparation', self.dir)
         self.train,_ = preparation(self.dir)
         self.ids,self.lens = self.train.stream(0, self.train.n_tok).copy(),self.train.lens
-        self.folder = next((self.dir/'cache'/'tokens').glob('train-*/')); self.tok_dir = next((self.dir/'cache'/'tokenizers').glob('*/'))
+        self.folder = next((self.dir/'cache'/'tokens').glob('train-*/'))
+        self.tok_dir = next((self.dir/'cache'/'tokenizers').glob('*/'))
         self.clean = hashes(self.dir)
         shutil.copytree(self.dir/'cache', tmp/'copy'); self.copy = tmp/'copy'
 
@@ -59,7 +63,8 @@ def hollow(path): path.unlink(missing_ok=True); path.touch(); os.truncate(path, 
 
 def damages(c, rng, n):
     "Harm done to shards and index `n` times, of each kind as often: what to do, and is it nothing that would be told?"
-    files = [c.folder/f'0000{i}.{k}' for i in range(len(c.train.shards)) for k in ('bin','lens')]+[c.folder/INDEX]
+    shards = [c.folder/f'0000{i}.{k}' for i in range(len(c.train.shards)) for k in ('bin','lens')]
+    files = [*shards, c.folder/INDEX]
     def flip(p): b = bytearray(p.read_bytes()); i = rng.randrange(8*len(b)); b[i//8] ^= 1<<i%8; replace(p, bytes(b))
     def cut(p): b = p.read_bytes(); replace(p, b[:rng.randrange(len(b))])
     def zero(p):
@@ -67,7 +72,8 @@ def damages(c, rng, n):
         replace(p, b[:i]+bytes(k)+b[i+PAGE:])
     def longer(p): replace(p, p.read_bytes()+rng.randbytes(8))
     def swap(p):
-        q = rng.choice([q for q in files if q.suffix==p.suffix and q.read_bytes()!=p.read_bytes()] or [c.folder/'00000.json'])
+        others = [q for q in files if q.suffix==p.suffix and q.read_bytes()!=p.read_bytes()]
+        q = rng.choice(others or [c.folder/'00000.json'])
         a,b = p.read_bytes(),q.read_bytes(); replace(p, b); replace(q, a)
     def gone(p): p.unlink()
     for i in range(n):
@@ -94,8 +100,11 @@ def specials(c, tmp):
     def put(make):
         def harm(p): p.unlink(missing_ok=True); make(p)
         return harm
-    makes = dict(link=put(lambda p: p.symlink_to(outside)), loop=put(lambda p: p.symlink_to(p)), pipe=put(os.mkfifo), holes=hollow, device=put(lambda p: p.symlink_to('/dev/zero')), folder=put(os.mkdir))
-    return [(name, lambda make=make, p=p: make(p)) for name,make in makes.items() for p in (c.folder/'00000.bin', c.folder/'00001.lens', c.folder/INDEX, c.tok_dir/JSON_FILE, c.tok_dir/RANKS_FILE, c.dir/'cache'/'hashes.json')]
+    makes = dict(link=put(lambda p: p.symlink_to(outside)), loop=put(lambda p: p.symlink_to(p)), pipe=put(os.mkfifo),
+                 holes=hollow, device=put(lambda p: p.symlink_to('/dev/zero')), folder=put(os.mkdir))
+    places = (c.folder/'00000.bin', c.folder/'00001.lens', c.folder/INDEX, c.tok_dir/JSON_FILE, c.tok_dir/RANKS_FILE,
+              c.dir/'cache'/'hashes.json')
+    return [(name, lambda make=make, p=p: make(p)) for name,make in makes.items() for p in places]
 
 def refused(fn):
     "Is it answered with one line, and nothing else?"
@@ -108,9 +117,12 @@ def tokenizers(tmp, mark):
     ranks = {bytes([i]): i for i in range(256)}
     for kind,content in payloads(mark).items():
         for f in (JSON_FILE, RANKS_FILE): yield f'{kind}-{f}', ranks, dict(), {f: content}
-    for i,bad in enumerate((ranks|{b'ab': -1}, ranks|{b'ab': 10**4000}, ranks|{b'ab': 300}, {b'a': 0}, {})): yield f'ranks{i}', bad, {}, {}
-    for i,bad in enumerate((dict(pattern='('), dict(pattern='x'), dict(pattern='('*5000+')'*5000), dict(pattern='\ud800'), dict(specials=['a']), dict(specials=['<|bos|>']*2), dict(specials=['<|bos|>','\ud800']), dict(format=2),
-                            dict(format=10**4000), dict(fingerprint='a\nb'), dict(specials=[1]), dict(pattern=None))): yield f'meta{i}', ranks, bad, {}
+    bad_ranks = ranks|{b'ab': -1}, ranks|{b'ab': 10**4000}, ranks|{b'ab': 300}, {b'a': 0}, {}
+    for i,bad in enumerate(bad_ranks): yield f'ranks{i}', bad, {}, {}
+    bad_meta = (dict(pattern='('), dict(pattern='x'), dict(pattern='('*5000+')'*5000), dict(pattern='\ud800'),
+                dict(specials=['a']), dict(specials=['<|bos|>']*2), dict(specials=['<|bos|>','\ud800']), dict(format=2),
+                dict(format=10**4000), dict(fingerprint='a\nb'), dict(specials=[1]), dict(pattern=None))
+    for i,bad in enumerate(bad_meta): yield f'meta{i}', ranks, bad, {}
 
 def write_tokenizer(d, ranks, meta, files):
     "A tokenizer's two files, its fingerprint fitting as far as it can"
@@ -126,31 +138,51 @@ def rss(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
 @fault
 def prepared(full, seed, tmp):
     "A cache in which anything may have happened"
-    rng,c,mark = random.Random(seed),Cache(tmp),tmp/'code-ran'
-    def some(items, n): items = list(items); return items if full else rng.sample(items, min(n, len(items)))
-    def harmless(*held): return sum(held) if not mark.exists() and not list(tmp.rglob('*escaped*')) else 0
-    begun,rows = rss(),[]
+    rng,c,mark,rows = random.Random(seed),Cache(tmp),tmp/'code-ran',[]
+    def some(items, n):
+        items = list(items)
+        return items if full else rng.sample(items, min(n, len(items)))
+    def row(promise, res, held=True):
+        "How often it held, if nothing was executed or written elsewhere"
+        harmless = held and not mark.exists() and not list(tmp.rglob('*escaped*'))
+        rows.append(Row(promise, len(res), sum(res) if harmless else 0))
+    begun,loads = rss(),payloads(str(mark))
     res = [c.repaired(harm, silent) for harm,silent in damages(c, rng, 60 if full else 12)]
-    rows.append(Row('prepared tokens with a flipped bit, cut, zeroed, swapped, longer, missing: noticed before they are used, made again with the same hashes', len(res), sum(res)))
+    row('prepared tokens with a flipped bit, cut, zeroed, swapped, longer, missing: noticed before they are used, '
+        'made again with the same hashes', res)
+
     def shard(content):
         "In the JSON of a shard, which is read when a preparation is taken up"
-        replace(c.folder/'00000.json', content); (c.folder/INDEX).unlink()
-    loads = payloads(str(mark))
-    todo = [(lambda p=c.folder/f, b=b: replace(p, b), False) for b in loads.values() for f in ('00000.bin','00000.lens',INDEX)]+[(lambda b=b: shard(b), True) for b in loads.values()]
+        replace(c.folder/'00000.json', content)
+        (c.folder/INDEX).unlink()
+    in_place = [(c.folder/f, b) for b in loads.values() for f in ('00000.bin','00000.lens',INDEX)]
+    todo = [(lambda p=p, b=b: replace(p, b), False) for p,b in in_place]
+    todo += [(lambda b=b: shard(b), True) for b in loads.values()]
     res = [c.repaired(*o) for o in some(todo, 8)]
-    rows.append(Row('hostile files in place of shards and index: one line, nothing executed, made again with the same hashes', len(res), harmless(*res)))
+    row('hostile files in place of shards and index: one line, nothing executed, made again with the same hashes', res)
+
     res = [c.right(lambda: replace(c.folder/INDEX, forged(c, rng))) for _ in range(40 if full else 8)]
-    rows.append(Row('an index with any value replaced, under a sum that fits: the right tokens all the same, or one line', len(res), harmless(*res)))
+    row('an index with any value replaced, under a sum that fits: the right tokens all the same, or one line', res)
+
     res = [c.right(harm) for _,harm in some(specials(c, tmp), 8)]
-    stays = (tmp/'outside').read_text()=='stays as it is'
-    rows.append(Row('links, loops, pipes, devices, folders and a terabyte of holes in place of files: the right tokens, or one line; nothing else is written', len(res), harmless(*res) if stays else 0))
-    todo = [(lambda p=p, b=b: replace(p, b)) for b in loads.values() for p in (c.tok_dir/JSON_FILE, c.tok_dir/RANKS_FILE, c.dir/'cache'/'hashes.json')]
+    row('links, loops, pipes, devices, folders and a terabyte of holes in place of files: the right tokens, or one '
+        'line; nothing else is written', res, (tmp/'outside').read_text()=='stays as it is')
+
+    files = c.tok_dir/JSON_FILE, c.tok_dir/RANKS_FILE, c.dir/'cache'/'hashes.json'
+    todo = [(lambda p=p, b=b: replace(p, b)) for b in loads.values() for p in files]
     res = [c.repaired(harm, True) for harm in some(todo, 4)]
-    rows.append(Row('hostile files in the cache of tokenizers and of hashes: made again with the same hashes', len(res), harmless(*res)))
-    res = [refused(lambda: Tokenizer.load(write_tokenizer(tmp/f'tok-{name}', *how))) for name,*how in some(tokenizers(tmp, str(mark)), 12)]
-    rows.append(Row('hostile tokenizer files, fingerprints that fit among them: refused in one line, nothing executed', len(res), harmless(*res)))
-    grown = rss()-begun
-    big = tmp/'big'; big.write_bytes(bytes(RATE_BYTES)); sha = hashlib.sha256(bytes(RATE_BYTES)).hexdigest()
-    t = time.process_time(); verify_file(big, np.dtype('<u2'), sha, 0); t = time.process_time()-t
-    rows.append(Row('none of it fills memory', 1, int(grown<MEMORY_MB), f'largest memory {grown:+.0f} MB; verified at {RATE_BYTES/t/1e9:.1f} GB/s a core'))
-    return rows
+    row('hostile files in the cache of tokenizers and of hashes: made again with the same hashes', res)
+
+    hostile = some(tokenizers(tmp, str(mark)), 12)
+    res = [refused(lambda: Tokenizer.load(write_tokenizer(tmp/f'tok-{name}', *how))) for name,*how in hostile]
+    row('hostile tokenizer files, fingerprints that fit among them: refused in one line, nothing executed', res)
+    return rows+[memory(rss()-begun, tmp/'big')]
+
+def memory(grown, big):
+    "How much was needed, and how fast a file is verified"
+    big.write_bytes(bytes(RATE_BYTES))
+    sha,t = hashlib.sha256(bytes(RATE_BYTES)).hexdigest(),time.process_time()
+    verify_file(big, np.dtype('<u2'), sha, 0)
+    rate = RATE_BYTES/(time.process_time()-t)
+    note = f'largest memory {grown:+.0f} MB; verified at {rate/1e9:.1f} GB/s a core'
+    return Row('none of it fills memory', 1, int(grown<MEMORY_MB), note)

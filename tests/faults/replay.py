@@ -13,8 +13,10 @@ from damage import PAGE, parts
 from helpers import write_texts
 from pretrain.store.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint, save_checkpoint
 from pretrain.data.corpus import CorpusConfig
-from pretrain.data.prepare import INDEX, PrepareConfig, Tokens, prepare
-from pretrain.data.tokenizer import SPLIT, Tokenizer
+from pretrain.data.prepare import PrepareConfig, prepare
+from pretrain.data.shards import INDEX, Tokens
+from pretrain.data.bpe import SPLIT
+from pretrain.data.tokenizer import Tokenizer
 from pretrain.store.log import MetricsLog, read_metrics
 
 class Killed(BaseException): "The process ends here"
