@@ -23,7 +23,7 @@ def to_plain(
     if hasattr(v, 'item'): v = v.item()
     return None if isinstance(v, float) and not math.isfinite(v) else v
 
-# %% ../../nbs/store/log.ipynb #6499180a
+# %% ../../nbs/store/log.ipynb #5627781d
 def record_line(
     record:Mapping, # Plain values, as `to_plain` gives them
 )->bytes:           # With its line end
@@ -31,7 +31,7 @@ def record_line(
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
     return text.encode('utf-8', 'backslashreplace')+b'\n'
 
-# %% ../../nbs/store/log.ipynb #11e803f1
+# %% ../../nbs/store/log.ipynb #8c32cd49
 def parse_record(
     line:bytes, # A line of the file, perhaps torn
 )->dict|None:
@@ -67,14 +67,14 @@ def _no_record(path, i):
 def _no_rise(path, i, step, last):
     return f'{path}:{i}: step {step} after step {last}, but steps must rise; take the line out to go on'
 
-# %% ../../nbs/store/log.ipynb #c04f166e
+# %% ../../nbs/store/log.ipynb #f44b52ca
 def read_metrics(
     path,        # A `metrics.jsonl`, also one that is being written just now
 )->list[dict]:   # One dict per record, in order
     "All complete records of a log"
     return scan(path)[0]
 
-# %% ../../nbs/store/log.ipynb #19ede904
+# %% ../../nbs/store/log.ipynb #aa496360
 def split_at(
     path,               # A log
     step:int|None=None, # Last step to keep; None keeps every whole record
@@ -88,7 +88,7 @@ def split_at(
         whole = f.read(min(at, 1)) in (b'', b'\n')
         return last,at,whole,f.read().splitlines()
 
-# %% ../../nbs/store/log.ipynb #ba06981b
+# %% ../../nbs/store/log.ipynb #5c83c5a5
 def set_aside(
     path:Path,             # The side file; made if it isn't there
     lines:Iterable[bytes], # Records, or what is left of them
@@ -124,7 +124,7 @@ class MetricsLog:
     def __exit__(self, *_): self.close()
     def __repr__(self): return f'MetricsLog({self.path.name}, last step {self.step})'
 
-# %% ../../nbs/store/log.ipynb #0187eff5
+# %% ../../nbs/store/log.ipynb #6f6375c0
 @patch
 def truncate(self:MetricsLog,
     step:int|None=None, # Last step to keep; None keeps every whole record and only repairs the end
