@@ -21,6 +21,10 @@ def owner(o):
         if isinstance(d, ast.Call) and d.args: return ast.unparse(d.args[0])
     return ast.unparse(o.args.args[0].annotation).strip('\'"')
 
+def is_data(o):
+    "Is it a dataclass, be it a section of the configuration?"
+    return bool({'dataclass','section'} & {*deco_names(o)})
+
 def summary(o):
     "First paragraph and the rest of a docstring"
     head,_,rest = (ast.get_docstring(o) or '').partition('\n')
@@ -70,8 +74,9 @@ def signature(o, ret=True):
         init = next((m for m in methods(o) if m.name=='__init__'), None)
         if init: return f'{o.name}{_args(init)}'
         fs = fields(o, {})
-        kw = '*, ' if any('kw_only=True' in ast.unparse(d) or ast.unparse(d)=='section' for d in o.decorator_list) else ''
-        if {'dataclass','section'} & {*deco_names(o)}: return f"{o.name}({kw}{', '.join(_par(f) for f in fs)})"
+        kw = '*, ' if 'section' in deco_names(o) or any('kw_only=True' in ast.unparse(d)
+                                                        for d in o.decorator_list) else ''
+        if is_data(o): return f"{o.name}({kw}{', '.join(_par(f) for f in fs)})"
         return f"{o.name}({', '.join(map(ast.unparse, o.bases))})" if o.bases else o.name
     if is_property(o): return o.name + (f': {_text(o.returns)}' if o.returns else '')
     return f'{o.name}{_args(o)}' + (f'->{_text(o.returns)}' if o.returns and ret else '')

@@ -103,6 +103,8 @@ def test_docments_are_read_from_source():
     assert (ret.anno,ret.doc)==('str','What comes back')
     assert list(d)==['plain','Loader.grow','Loader'] and apidoc.signature(d['plain'])=='plain(a:int, *rest, b=2)->str'
     assert apidoc.signature(d['Loader'])=='Loader(rows)' and apidoc.lines(SRC)['Loader.batch']==13
+    section = dict(apidoc.definitions('@section\nclass C:\n    a:int=1 # One'))['C']
+    assert apidoc.signature(section)=='C(*, a:int=1)'
     md = apidoc.describe('Loader', d['Loader'], com, 'x.html#L9')
     assert '{#loader .api}' in md and 'How many' in md and 'id="loader.batch"' in md and 'x.html#L9' in md
 
@@ -110,8 +112,11 @@ def test_nbdev_processes_every_notebook(tmp_path):
     "nbdev's own processors, which execute every cell that holds an import, accept all chapters"
     code = ("import os, sys, warnings; warnings.simplefilter('ignore')\n"
             "from pathlib import Path; from nbdev.serve_drv import main; from nbdev.processors import FilterDefaults\n"
+            "home = Path.cwd()\n"
             "for f in sorted(Path('nbs').resolve().rglob('*.ipynb')):\n"
-            "    print(f); main((f, Path(sys.argv[1])/f.name, FilterDefaults))")
+            "    os.chdir(home)   # a chapter may work in a folder of its own, which goes when it does\n"
+            "    print(f); main((f, Path(sys.argv[1])/f.name, FilterDefaults))\n"
+            "os.chdir(home)")
     env = {k:v for k,v in os.environ.items() if k!='IN_TEST'} | {'PYTHONPATH': str(ROOT)}
     p = subprocess.run([sys.executable, '-c', code, tmp_path], cwd=ROOT, env=env, capture_output=True, text=True)
     assert p.returncode==0, p.stdout[-200:]+p.stderr[-3000:]

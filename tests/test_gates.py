@@ -193,7 +193,7 @@ def undocumented(src):
         if not ast.get_docstring(o): res.append(f'{n}: no docstring')
         if isinstance(o, ast.ClassDef):
             init = next((m for m in apidoc.methods(o) if m.name=='__init__'), None)
-            fields = apidoc.fields(o, com) if {'dataclass','section'} & {*apidoc.deco_names(o)} else []
+            fields = apidoc.fields(o, com) if apidoc.is_data(o) else []
             ps = apidoc.params(init, com)[0] if init else fields
         else: ps = apidoc.params(o, com)[0]
         # a section documents itself
@@ -212,7 +212,8 @@ def test_bad_definitions_are_noticed():
     assert empty('class A:\n def f(self): pass')==['f']
     assert undocumented('def f(\n    a, # First\n    b,\n):\n    "Doc"\n    return a')==['f: no comment on b']
     assert undocumented('def f(): return 1')==['f: no docstring'] and undocumented('def _f(x): return 1')==[]
-    assert undocumented('@dataclass\nclass C:\n    "Doc"\n    a:int=1 # One\n    b:int=2')==['C: no comment on b']
+    for d in ('dataclass', 'section'):
+        assert undocumented(f'@{d}\nclass C:\n    "Doc"\n    a:int=1 # One\n    b:int=2')==['C: no comment on b']
 
 # ------------------------------------------------------------ notebooks
 
