@@ -19,16 +19,19 @@ MEMORY_MB = 100  # a file that is made to fill memory would need more than this
 class Cache:
     "A prepared corpus that is harmed, used again, and compared with what it was"
     def __init__(self, tmp):
-        self.dir = tmp/'cache-of'; begin('preparation', self.dir)
+        self.dir = tmp/'cache-of'
+        begin('preparation', self.dir)
         self.train,_ = preparation(self.dir)
         self.ids,self.lens = self.train.stream(0, self.train.n_tok).copy(),self.train.lens
         self.folder = next((self.dir/'cache'/'tokens').glob('train-*/'))
         self.tok_dir = next((self.dir/'cache'/'tokenizers').glob('*/'))
         self.clean = hashes(self.dir)
-        shutil.copytree(self.dir/'cache', tmp/'copy'); self.copy = tmp/'copy'
+        self.copy = tmp/'copy'
+        shutil.copytree(self.dir/'cache', self.copy)
 
     def restore(self):
-        shutil.rmtree(self.dir/'cache'); shutil.copytree(self.copy, self.dir/'cache')
+        shutil.rmtree(self.dir/'cache')
+        shutil.copytree(self.copy, self.dir/'cache')
 
     def used(self):
         "Use it as a run does: (is all as it was, are the tokens right, lines said)"
@@ -57,24 +60,38 @@ class Cache:
 
 def replace(path, content):
     "Another file in its place; an open map keeps the old one"
-    path.unlink(missing_ok=True); path.write_bytes(content)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
 
-def hollow(path): path.unlink(missing_ok=True); path.touch(); os.truncate(path, HOLES)
+def hollow(path):
+    "A file that takes no room, in its place"
+    replace(path, b'')
+    os.truncate(path, HOLES)
 
 def damages(c, rng, n):
     "Harm done to shards and index `n` times, of each kind as often: what to do, and is it nothing that would be told?"
     shards = [c.folder/f'0000{i}.{k}' for i in range(len(c.train.shards)) for k in ('bin','lens')]
     files = [*shards, c.folder/INDEX]
-    def flip(p): b = bytearray(p.read_bytes()); i = rng.randrange(8*len(b)); b[i//8] ^= 1<<i%8; replace(p, bytes(b))
-    def cut(p): b = p.read_bytes(); replace(p, b[:rng.randrange(len(b))])
+    def flip(p):
+        b = bytearray(p.read_bytes())
+        i = rng.randrange(8*len(b))
+        b[i//8] ^= 1<<i%8
+        replace(p, bytes(b))
+    def cut(p):
+        b = p.read_bytes()
+        replace(p, b[:rng.randrange(len(b))])
     def zero(p):
-        b = p.read_bytes(); i = rng.randrange(-(-len(b)//PAGE))*PAGE; k = len(b[i:i+PAGE])
+        b = p.read_bytes()
+        i = rng.randrange(-(-len(b)//PAGE))*PAGE
+        k = len(b[i:i+PAGE])
         replace(p, b[:i]+bytes(k)+b[i+PAGE:])
     def longer(p): replace(p, p.read_bytes()+rng.randbytes(8))
     def swap(p):
         others = [q for q in files if q.suffix==p.suffix and q.read_bytes()!=p.read_bytes()]
         q = rng.choice(others or [c.folder/'00000.json'])
-        a,b = p.read_bytes(),q.read_bytes(); replace(p, b); replace(q, a)
+        a,b = p.read_bytes(),q.read_bytes()
+        replace(p, b)
+        replace(q, a)
     def gone(p): p.unlink()
     for i in range(n):
         what,p = (flip,cut,zero,longer,swap,gone)[i%6],rng.choice(files)
@@ -82,7 +99,7 @@ def damages(c, rng, n):
 
 def forged(c, rng):
     "An index with one value replaced anywhere, under a sum that fits"
-    o = json.loads((c.folder/INDEX).read_text()); o['sha256'] = ''
+    o = json.loads((c.folder/INDEX).read_text())|dict(sha256='')
     places = []
     def walk(v):
         for k in (v if isinstance(v, dict) else range(len(v))):
@@ -96,9 +113,12 @@ def forged(c, rng):
 
 def specials(c, tmp):
     "What isn't a file, in the place of one"
-    outside = tmp/'outside'; outside.write_text('stays as it is')
+    outside = tmp/'outside'
+    outside.write_text('stays as it is')
     def put(make):
-        def harm(p): p.unlink(missing_ok=True); make(p)
+        def harm(p):
+            p.unlink(missing_ok=True)
+            make(p)
         return harm
     makes = dict(link=put(lambda p: p.symlink_to(outside)), loop=put(lambda p: p.symlink_to(p)), pipe=put(os.mkfifo),
                  holes=hollow, device=put(lambda p: p.symlink_to('/dev/zero')), folder=put(os.mkdir))
