@@ -82,7 +82,7 @@ class Config:
     checkpoint:CheckpointConfig = CheckpointConfig()
     track:TrackConfig = TrackConfig()
     train:TrainConfig = TrainConfig()
-    moved:ClassVar[dict] = {f'optim.{k}': f'guard.{k}' for k in GUARD}
+    moved:ClassVar[dict] = {f'optim.{k}': f'guard.{k}' for k in GUARD} # Where keys once stood, and stand today
 
     def problems(self):
         "What no section can see alone: (key, what would work)"
@@ -313,7 +313,10 @@ def measure_compressors(self:Run):
 
 # %% ../nbs/build.ipynb #c7763863
 @patch
-def asked(self:Run, prompt, **how)->SampleConfig:
+def asked(self:Run,
+    prompt:str,    # Text to go on from
+    **how,         # Settings of the section `sample`; None = as in the config
+)->SampleConfig:
     "The run's sampling with one prompt, and what is given instead of its settings"
     return replace(self.cfg.sample, prompts=(prompt,), **{k: v for k,v in how.items() if v is not None})
 

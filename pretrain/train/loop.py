@@ -102,14 +102,19 @@ class Loop:
 LOGS = ('metrics', 'samples')  # records that are cut back together
 
 @patch
-def restore(self:Loop, tensors):
+def restore(self:Loop,
+    tensors:dict, # Parts of a checkpoint: `model`, `optimizer`, `rng`
+):
     "Tensors and generators become what a checkpoint holds"
     self.model.load_state_dict(tensors['model'])
     self.opt.load_state_tensors(tensors['optimizer'])
     set_rng_state(tensors['rng'])
 
 @patch
-def accept(self:Loop, path, saved):
+def accept(self:Loop,
+    path,        # Of the checkpoint
+    saved:dict,  # Its state
+):
     "Is the saved run this one? ValueError, in one line, where it isn't"
     was = saved | dict(config=self.todays(path, saved.get('config', {})))
     found = compare_runs(was, self.identity, self.settings.allow)
@@ -212,7 +217,11 @@ def save_due(self:Loop,
 
 # %% ../../nbs/train/loop.ipynb #e4bf771a
 @patch
-def loss(self:Loop, x, y, reduction='sum'):
+def loss(self:Loop,
+    x,                    # Ids `[B,T]`
+    y,                    # Targets `[B,T]`, -1 where there is none
+    reduction:str='sum',  # As the model takes it
+):                        # Nats, a scalar; with 'none' `[B,T]`
     "The model's loss, in the precision of this run"
     with self.machine.autocast(): return self.loss_fn(x, y, reduction=reduction)
 
@@ -299,7 +308,9 @@ def stopping(self:Loop)->int: # Number of the signal, or 0
     return self.hold.hit
 
 @patch
-def next_step(self:Loop, bar):
+def next_step(self:Loop,
+    bar,  # The live line
+):
     "One step, shown"
     try: rec = self.step()
     except Exception:
