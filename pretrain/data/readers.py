@@ -208,7 +208,7 @@ def walk(
 
 # %% ../../nbs/data/readers.ipynb #cell53
 EMBEDDED = 'embedded' # The word that stands for the text inside Python itself
-PASSED_OVER = ('test','tests','idle_test','idlelib','lib2to3') # Test data, and what many systems package apart from Python
+PASSED_OVER = ('test','tests','idle_test','idlelib','lib2to3') # Test data, and what many systems package apart
 INSTEAD = 'name files or a folder instead'
 def stdlib_files(
     root:Path|None=None, # Folder of a standard library; None is the running Python's
