@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DOC_CHARS', 'SAY_S', 'KEY_CHARS', 'HASHES_MAX', 'AT_REST_S', 'PrepareConfig', 'cache_dir', 'n_workers', 'deal',
-           'ahead', 'make_shards', 'key_of', 'Hashes', 'cached', 'kept', 'open_as', 'describe_tokens', 'prepare',
+           'ahead', 'make_shards', 'cache_key', 'Hashes', 'cached', 'kept', 'open_as', 'describe_tokens', 'prepare',
            'get_tokenizer']
 
 # %% ../../nbs/data/prepare.ipynb #cell3
@@ -108,7 +108,7 @@ def make_shards(
 
 # %% ../../nbs/data/prepare.ipynb #9959d8a1
 KEY_CHARS = 16 # Hex digits of the key in a folder's name; the whole key is inside
-def key_of(
+def cache_key(
     *parts, # Everything that a result depends on
 )->str:     # 64 hex digits
     "The name of a result"
@@ -226,7 +226,7 @@ def prepare(
     "The tokens of one side of a corpus: opened if they exist, made if they don't"
     root = cache_dir(prep)
     hashes = Hashes(root/'hashes.json')
-    def name(): return key_of(PREPARED_FORMAT, tok.fingerprint, corpus_fingerprint(data, split, hashes))
+    def name(): return cache_key(PREPARED_FORMAT, tok.fingerprint, corpus_fingerprint(data, split, hashes))
     key = name()
     hashes.save()
     folder = root/'tokens'/f'{split}-{key[:KEY_CHARS]}'
@@ -254,7 +254,7 @@ def get_tokenizer(
     root = cache_dir(prep)
     hashes = Hashes(root/'hashes.json')
     learned = [TOKENIZER_FORMAT, tok_cfg.vocab_size, tok_cfg.pattern, tok_cfg.max_chars, tok_cfg.doc_cap]
-    def name(): return key_of(learned, corpus_fingerprint(data, 'train', hashes))
+    def name(): return cache_key(learned, corpus_fingerprint(data, 'train', hashes))
     key = name()
     hashes.save()
     folder = root/'tokenizers'/key[:KEY_CHARS]
