@@ -21,7 +21,7 @@ from typing import Annotated, get_type_hints
 
 from fastcore.basics import patch
 from pydantic import ConfigDict, Field, TypeAdapter
-from .help import comments
+from .help import comments, plain_signature
 from .toml import MAX_INT, MAX_PARTS, Source, merge, nested, parse_toml, read_chain, toml_value, without
 from .words import brief, dotted, one_line
 
@@ -415,6 +415,7 @@ def section(
     def __init__(self, **values):
         if complete and not values: bare(self)
         else: vars(self).update(vars(assemble(type(self), [Source(type(self).__name__, values)])))
+    __init__.__signature__ = plain_signature(bare)
     cls.__init__ = __init__
     return cls
 
