@@ -25,7 +25,7 @@ MUTATIONS = [
     Mutation('shift 2', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/data/shift.ipynb#The shift'),
     Mutation('loader slice ignores the rank', 'data/loader', 'self.rows(lo+self.mine.start, lo+self.mine.stop)', 'self.rows(lo, lo+self.batch_rows//self.world)',
              'nbs/data/loader.ipynb#One run, however it is computed'),
-    Mutation('causal mask removed', 'model/blocks', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/model/gpt.ipynb#Does it do what it says?'),
+    Mutation('causal mask removed', 'model/blocks', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/model/blocks.ipynb#What may be seen'),
     Mutation('one parameter in no group', 'model/optim', 'res[k].append((n,p))', 'res[k] += [(n,p)] if p.ndim else []', 'nbs/model/optim.ipynb#Every parameter in exactly one group', 'ValueError'),
     Mutation('Newton-Schulz not applied', 'model/muon', 'for a,b,c in coeffs:', 'for a,b,c in ():', 'nbs/model/muon.ipynb#Without a decomposition'),
     Mutation('one shape group skipped', 'model/muon', 'for ps in shapes.values(): self._move', 'for ps in [*shapes.values()][:-1]: self._move', 'nbs/model/muon.ipynb#Muon'),
