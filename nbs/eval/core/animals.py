@@ -1,4 +1,5 @@
-"""A world of twelve animals, in five small tasks of all three types, and models to ask: what the chapters of this folder try things on."""
+"""A world of twelve animals, in five small tasks of all three types, and models to ask: what the chapters of this
+folder try things on."""
 import random
 import torch, torch.nn.functional as F
 from torch import nn
@@ -82,7 +83,8 @@ def make_models(V):
     "A bigram table, which sees one token; a plain transformer; two of ours, one with a window and fewer key heads"
     torch.manual_seed(0)
     table = 3*torch.randn(V, V)
-    return dict(bigram=lambda ids: table[ids], plain=Plain(V).eval(), gpt=random_gpt(V), windowed=random_gpt(V, n_kv_head=2, window=9))
+    return dict(bigram=lambda ids: table[ids], plain=Plain(V).eval(),
+                gpt=random_gpt(V), windowed=random_gpt(V, n_kv_head=2, window=9))
 
 class Outsider:
     "A model that isn't ours, with positions and a mask: takes a `Tree`, and keeps nothing"
