@@ -1,9 +1,9 @@
 "Prepared tokens and tokenizers that were damaged, swapped, or made to do harm"
-import hashlib, json, os, random, resource, shutil, time, warnings
+import hashlib, json, os, random, shutil, time, warnings
 import numpy as np
 from common import Row, fault
-from damage import PAGE, payloads
-from operations import begin, hashes, preparation, settings
+from damage import PAGE, payloads, rss
+from operations import begin, hashes, preparation, quietly, settings
 from pretrain.data.prepare import get_tokenizer, prepare
 from pretrain.data.shards import INDEX, verify_file
 from pretrain.data.bpe import SPECIALS, SPLIT
@@ -19,23 +19,25 @@ MEMORY_MB = 100  # a file that is made to fill memory would need more than this
 class Cache:
     "A prepared corpus that is harmed, used again, and compared with what it was"
     def __init__(self, tmp):
-        self.dir = tmp/'cache-of'; begin('preparation', self.dir)
+        self.dir,self.copy = tmp/'cache-of',tmp/'copy'
+        begin('preparation', self.dir)
         self.train,_ = preparation(self.dir)
         self.ids,self.lens = self.train.stream(0, self.train.n_tok).copy(),self.train.lens
         self.folder = next((self.dir/'cache'/'tokens').glob('train-*/'))
         self.tok_dir = next((self.dir/'cache'/'tokenizers').glob('*/'))
         self.clean = hashes(self.dir)
-        shutil.copytree(self.dir/'cache', tmp/'copy'); self.copy = tmp/'copy'
+        shutil.copytree(self.dir/'cache', self.copy)
 
     def restore(self):
-        shutil.rmtree(self.dir/'cache'); shutil.copytree(self.copy, self.dir/'cache')
+        shutil.rmtree(self.dir/'cache')
+        shutil.copytree(self.copy, self.dir/'cache')
 
     def used(self):
         "Use it as a run does: (is all as it was, are the tokens right, lines said)"
         d,t,p = settings(self.dir)
         with warnings.catch_warnings(record=True) as w:
             warnings.simplefilter('always')
-            try: toks = prepare(d, get_tokenizer(d, t, p, say=lambda s: None), p, 'train', say=lambda s: None)
+            try: toks = prepare(d, get_tokenizer(d, t, p, say=quietly), p, 'train', say=quietly)
             except (ValueError, OSError) as e: return None,None,[str(e)]
         right = np.array_equal(toks.stream(0, toks.n_tok), self.ids) and np.array_equal(toks.lens, self.lens)
         return hashes(self.dir)==self.clean,right,[str(o.message) for o in w]
@@ -57,24 +59,39 @@ class Cache:
 
 def replace(path, content):
     "Another file in its place; an open map keeps the old one"
-    path.unlink(missing_ok=True); path.write_bytes(content)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
 
-def hollow(path): path.unlink(missing_ok=True); path.touch(); os.truncate(path, HOLES)
+def hollow(path):
+    "A file of nothing but holes in its place"
+    path.unlink(missing_ok=True)
+    path.touch()
+    os.truncate(path, HOLES)
 
 def damages(c, rng, n):
     "Harm done to shards and index `n` times, of each kind as often: what to do, and is it nothing that would be told?"
     shards = [c.folder/f'0000{i}.{k}' for i in range(len(c.train.shards)) for k in ('bin','lens')]
     files = [*shards, c.folder/INDEX]
-    def flip(p): b = bytearray(p.read_bytes()); i = rng.randrange(8*len(b)); b[i//8] ^= 1<<i%8; replace(p, bytes(b))
-    def cut(p): b = p.read_bytes(); replace(p, b[:rng.randrange(len(b))])
+    def flip(p):
+        b = bytearray(p.read_bytes())
+        i = rng.randrange(8*len(b))
+        b[i//8] ^= 1<<i%8
+        replace(p, bytes(b))
+    def cut(p):
+        b = p.read_bytes()
+        replace(p, b[:rng.randrange(len(b))])
     def zero(p):
-        b = p.read_bytes(); i = rng.randrange(-(-len(b)//PAGE))*PAGE; k = len(b[i:i+PAGE])
+        b = p.read_bytes()
+        i = rng.randrange(-(-len(b)//PAGE))*PAGE
+        k = len(b[i:i+PAGE])
         replace(p, b[:i]+bytes(k)+b[i+PAGE:])
     def longer(p): replace(p, p.read_bytes()+rng.randbytes(8))
     def swap(p):
         others = [q for q in files if q.suffix==p.suffix and q.read_bytes()!=p.read_bytes()]
         q = rng.choice(others or [c.folder/'00000.json'])
-        a,b = p.read_bytes(),q.read_bytes(); replace(p, b); replace(q, a)
+        a,b = p.read_bytes(),q.read_bytes()
+        replace(p, b)
+        replace(q, a)
     def gone(p): p.unlink()
     for i in range(n):
         what,p = (flip,cut,zero,longer,swap,gone)[i%6],rng.choice(files)
@@ -82,7 +99,8 @@ def damages(c, rng, n):
 
 def forged(c, rng):
     "An index with one value replaced anywhere, under a sum that fits"
-    o = json.loads((c.folder/INDEX).read_text()); o['sha256'] = ''
+    o = json.loads((c.folder/INDEX).read_text())
+    o['sha256'] = ''
     places = []
     def walk(v):
         for k in (v if isinstance(v, dict) else range(len(v))):
@@ -96,9 +114,12 @@ def forged(c, rng):
 
 def specials(c, tmp):
     "What isn't a file, in the place of one"
-    outside = tmp/'outside'; outside.write_text('stays as it is')
+    outside = tmp/'outside'
+    outside.write_text('stays as it is')
     def put(make):
-        def harm(p): p.unlink(missing_ok=True); make(p)
+        def harm(p):
+            p.unlink(missing_ok=True)
+            make(p)
         return harm
     makes = dict(link=put(lambda p: p.symlink_to(outside)), loop=put(lambda p: p.symlink_to(p)), pipe=put(os.mkfifo),
                  holes=hollow, device=put(lambda p: p.symlink_to('/dev/zero')), folder=put(os.mkdir))
@@ -132,8 +153,6 @@ def write_tokenizer(d, ranks, meta, files):
     (d/JSON_FILE).write_text(json.dumps(dict(fingerprint=fingerprint(ranks, m['pattern'], m['specials']))|m))
     for f,b in files.items(): (d/f).write_bytes(b)
     return d
-
-def rss(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
 
 @fault
 def prepared(full, seed, tmp):
