@@ -1,6 +1,7 @@
 """CORE once more, one example and one option at a time, from its description alone.
 
-Nothing here may come from `pretrain.eval.core`: what shares code with a result cannot vouch for it. Slow on purpose, and without a thought for memory."""
+Nothing here may come from `pretrain.eval.core`: what shares code with a result cannot vouch for it. Slow on purpose,
+and without a thought for memory."""
 import csv, json, math, random
 from pathlib import Path
 import torch, torch.nn.functional as F, yaml
@@ -8,12 +9,15 @@ import torch, torch.nn.functional as F, yaml
 def tasks_of(bundle):
     "What the list of a bundle says, with the baseline [%] from its table"
     bundle = Path(bundle)
-    with open(bundle/'eval_meta_data.csv', newline='', encoding='utf-8') as f: guess = {r['Eval Task']: float(r['Random baseline']) for r in csv.DictReader(f)}
-    return [t | dict(guess=guess[t['label']]) for t in yaml.safe_load((bundle/'core.yaml').read_text(encoding='utf-8'))['icl_tasks']]
+    with open(bundle/'eval_meta_data.csv', newline='', encoding='utf-8') as f:
+        guess = {r['Eval Task']: float(r['Random baseline']) for r in csv.DictReader(f)}
+    tasks = yaml.safe_load((bundle/'core.yaml').read_text(encoding='utf-8'))['icl_tasks']
+    return [t | dict(guess=guess[t['label']]) for t in tasks]
 
 def lines_of(bundle, task):
     "Rows of a data file"
-    with open(Path(bundle)/'eval_data'/task['dataset_uri'], encoding='utf-8') as f: return [json.loads(l) for l in f if l.strip()]
+    with open(Path(bundle)/'eval_data'/task['dataset_uri'], encoding='utf-8') as f:
+        return [json.loads(l) for l in f if l.strip()]
 
 def answered(kind, row, between):
     "A solved example"
@@ -22,8 +26,10 @@ def answered(kind, row, between):
     return row['context'].strip() + between + row['continuation']
 
 def asked(bundle, task, encode, bos, max_per_task=0, max_seq_len=0):
-    "Every example of a task before any model has seen it: its row, the rows of its shots, ids and scored span of each option"
-    kind,between,n_shots = task['icl_task_type'],task.get('continuation_delimiter', ' '),task['num_fewshot'][0]
+    """Every example of a task before any model has seen it: its row, the rows of its shots, ids and scored span of each
+    option"""
+    kind,between = task['icl_task_type'],task.get('continuation_delimiter', ' ')
+    n_shots = task['num_fewshot'][0]
     deck = list(enumerate(lines_of(bundle, task)))
     random.Random(1337).shuffle(deck)
     if max_per_task>0: deck = deck[:max_per_task]
@@ -49,7 +55,8 @@ def asked(bundle, task, encode, bos, max_per_task=0, max_seq_len=0):
         else:
             assert options[1][:len(options[0])]==options[0], f"{task['label']}: row {row}"
             first,options = [len(options[0])],options[1:]
-        found = dict(task=task['label'], kind=kind, idx=i, row=row, shots=[deck[j][0] for j in shots], ids=[], spans=[], gold=item.get('gold'))
+        found = dict(task=task['label'], kind=kind, idx=i, row=row, shots=[deck[j][0] for j in shots],
+                     ids=[], spans=[], gold=item.get('gold'))
         for o,a in zip(options, first):
             gone = len(o)-max_seq_len if max_seq_len and len(o)>max_seq_len else 0
             found['ids'].append(o[gone:])
@@ -74,14 +81,19 @@ def answer(found, model):
     for ids,(a,b) in zip(found['ids'], found['spans']):
         ids = torch.tensor(ids)
         logits = model(ids[None])[0].float()
-        each = F.cross_entropy(logits[a-1:b-1], ids[a:b], reduction='none').tolist() if 0<a<b else []   # nothing stands before the first token
-        losses.append(math.fsum(each)/len(each) if each else math.nan)   # summed exactly: an order of equal terms must not decide a tie
-        guesses.append(logits[a-1:b-1].argmax(-1).tolist() if 0<a<b else [])
+        each,guess = [],[]
+        if 0<a<b:   # nothing stands before the first token
+            each = F.cross_entropy(logits[a-1:b-1], ids[a:b], reduction='none').tolist()
+            guess = logits[a-1:b-1].argmax(-1).tolist()
+        # summed exactly: an order of equal terms must not decide a tie
+        losses.append(math.fsum(each)/len(each) if each else math.nan)
+        guesses.append(guess)
     return decided(found, losses, guesses)
 
 @torch.no_grad()
 def answer_together(found, model):
-    "One forward pass for all options of an example, padded behind, with all logits, a loss and a first guess everywhere: as nanochat does"
+    """One forward pass for all options of an example, padded behind, with all logits, a loss and a first guess
+    everywhere: as nanochat does"""
     T = max(map(len, found['ids']))
     ids = torch.zeros(len(found['ids']), T, dtype=torch.int64)
     for row,o in zip(ids, found['ids']): row[:len(o)] = torch.tensor(o)

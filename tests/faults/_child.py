@@ -1,8 +1,9 @@
 """What happens inside the processes that are broken: the command line as a user starts it, and a ledger of what it did.
 
-A fork server imports torch once; each child is a fork of it, so that a start costs a twentieth of a second instead of two. The ledger is a file of JSON
-lines, written at once: which step was taken, with the SHA-256 of everything the future depends on and of the sample ids; what was resumed; which save
-began and ended. Events that a killer waits for also go through a pipe."""
+A fork server imports torch once; each child is a fork of it, so that a start costs a twentieth of a second instead of
+two. The ledger is a file of JSON lines, written at once: which step was taken, with the SHA-256 of everything the
+future depends on and of the sample ids; what was resumed; which save began and ended. Events that a killer waits for
+also go through a pipe."""
 import hashlib, json, os, random, signal, sys, time
 import numpy as np, torch, torch._dynamo  # the optimizer would import it in each child
 from pretrain import build, cli
@@ -14,13 +15,17 @@ def sha(*parts):
     "SHA-256 of tensors in dicts, names included"
     h = hashlib.sha256()
     for part in parts:
-        for k in sorted(part): h.update(k.encode()); h.update(part[k].detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+        for k in sorted(part):
+            h.update(k.encode())
+            h.update(part[k].detach().contiguous().reshape(-1).view(torch.uint8).numpy())
     return h.hexdigest()
 
 def state(run, at):
     "SHA-256 of parameters, moments, generators, counters and position"
-    counts = json.dumps([at, run.state.passed, run.state.ema.state_dict(), run.state.guard.state_dict()], sort_keys=True)
-    return hashlib.sha256((sha(run.model.state_dict(), run.opt.state_tensors(), rng_state())+counts).encode()).hexdigest()
+    s = run.state
+    counts = json.dumps([at, s.passed, s.ema.state_dict(), s.guard.state_dict()], sort_keys=True)
+    tensors = sha(run.model.state_dict(), run.opt.state_tensors(), rng_state())
+    return hashlib.sha256((tensors+counts).encode()).hexdigest()
 
 class Watch:
     "Writes the ledger of this process, and tells the killer"
@@ -31,13 +36,16 @@ class Watch:
         wait='',    # A file without which nothing begins
         trust=True, # Hash every state? Off for long runs
     ):
-        self.fd,self.pipe,self.tell,self.trust = os.open(ledger, os.O_WRONLY|os.O_APPEND|os.O_CREAT),pipe,tell,trust
+        self.fd = os.open(ledger, os.O_WRONLY|os.O_APPEND|os.O_CREAT)
+        self.pipe,self.tell,self.trust = pipe,tell,trust
         self('begin')
         while wait and not os.path.exists(wait): time.sleep(.001)
         self.patch()
 
     def __call__(self, event, **more):
-        if event.partition(' ')[0]!='phase': os.write(self.fd, json.dumps(dict(event=event, pid=os.getpid(), **more)).encode()+b'\n')
+        if event.partition(' ')[0]!='phase':
+            line = json.dumps(dict(event=event, pid=os.getpid(), **more))
+            os.write(self.fd, line.encode()+b'\n')
         if self.pipe and event in self.tell: self.pipe.send(event)
 
     def around(self, owner, name, fn):
@@ -49,10 +57,12 @@ class Watch:
             old(run, *a, **kw)
             self('resume', at=run.n_step, state=state(run, run.n_step))
         def update(old, run):
-            torch.rand(()), np.random.rand(), random.random()  # as dropout would: generators that never move could not be restored wrongly
+            # as dropout would: generators that never move could not be restored wrongly
+            torch.rand(()), np.random.rand(), random.random()
             r = old(run)
             if self.trust:
-                self('step', at=run.n_step+1, state=state(run, run.n_step+1), ids=sha(dict(zip('xy', run.loader.given))))
+                at = run.n_step+1
+                self('step', at=at, state=state(run, at), ids=sha(dict(zip('xy', run.loader.given))))
             return r
         def batch(old, loader, step):
             loader.given = old(loader, step)
@@ -61,7 +71,8 @@ class Watch:
             old(saver, step, *a, **kw)
             self('saving', at=step)
         def write(old, root, step, *a, **kw):
-            t = time.monotonic(); old(root, step, *a, **kw)
+            t = time.monotonic()
+            old(root, step, *a, **kw)
             self('saved', at=step, s=time.monotonic()-t)
         def phase(old, clock, name):
             self(f'phase {name}')
@@ -78,7 +89,8 @@ class Watch:
         self.around(savers, 'save_checkpoint', write)
 
 def go(cwd, argv, plant=None, **kw):
-    "The body of a child: `pretrain ARGV` in `cwd`, output to a file beside the ledger, exit code as the shell would see it"
+    """The body of a child: `pretrain ARGV` in `cwd`, output to a file beside the ledger, exit code as the shell would
+    see it"""
     os.chdir(cwd)
     fd = os.open(f'{kw["ledger"]}.out', os.O_WRONLY|os.O_APPEND|os.O_CREAT)
     for n in (1,2): os.dup2(fd, n)
@@ -89,5 +101,7 @@ def go(cwd, argv, plant=None, **kw):
 
 def stop_after_one(watch):
     "A SIGTERM to oneself after the first step"
-    def update(old, run): os.kill(os.getpid(), signal.SIGTERM); return old(run)
+    def update(old, run):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return old(run)
     watch.around(build.Run, 'update', update)

@@ -1,4 +1,5 @@
-"A place for runs that get broken: a small corpus, one uninterrupted run as the truth, and processes that are started by the hundred"
+"""A place for runs that get broken: a small corpus, one uninterrupted run as the truth, and processes that are started
+by the hundred"""
 import json, multiprocessing as mp, os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,8 @@ from pretrain.store.checkpoint import (
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 120  # of one process; longer means that it hangs
-TRUE = 'step','loss','loss_ema','grad_norm','lr','val_bpb','val_loss','tokens','skipped'  # of a record of the log; the others are times
+# What a record of the log says that is not a time
+TRUE = 'step','loss','loss_ema','grad_norm','lr','val_bpb','val_loss','tokens','skipped'
 
 def server():
     "The fork server, which has everything imported before its first child"
@@ -30,8 +32,10 @@ class Child:
     def __init__(self, ctx, lab, argv, ledger, tell=(), **kw):
         from _child import go
         self.pipe,w = ctx.Pipe(False)
-        self.p = ctx.Process(target=go, args=(str(lab), argv), kwargs=dict(ledger=str(ledger), pipe=w, tell=tuple(tell), **kw), daemon=True)
-        self.p.start(); w.close()
+        kw = dict(ledger=str(ledger), pipe=w, tell=tuple(tell), **kw)
+        self.p = ctx.Process(target=go, args=(str(lab), argv), kwargs=kw, daemon=True)
+        self.p.start()
+        w.close()
         self.pid = self.p.pid
 
     def hears(self, timeout=TIMEOUT_S):
@@ -45,7 +49,9 @@ class Child:
             try: os.kill(self.pid, sig)
             except ProcessLookupError: pass  # it has just ended
         self.p.join(TIMEOUT_S)
-        if self.p.is_alive(): self.p.kill(); raise TimeoutError(f'process {self.pid} did not end in {TIMEOUT_S} s')
+        if self.p.is_alive():
+            self.p.kill()
+            raise TimeoutError(f'process {self.pid} did not end in {TIMEOUT_S} s')
         self.pipe.close()
         return self.p.exitcode
 
@@ -57,7 +63,8 @@ class Lab:
         write_texts(self.dir/'text', docs)
         (self.dir/'c.toml').write_text('[data]\ntrain = "text"\n')
         self.over = [*SMALL, 'sample.every=0', 'eval.tokens=500', 'preflight.at_start=false', *over]
-        assert self.start('ready', command='config').end()==0, self.said('ready')  # the server has imported everything now
+        # once this has ended, the server has imported everything
+        assert self.start('ready', command='config').end()==0, self.said('ready')
         if not whole: return
         self.start('whole', 'train.save_every=0').end()
         self.golden = {e['at']: e for e in self.events('whole') if e['event']=='step'}
@@ -67,31 +74,45 @@ class Lab:
 
     def start(self, out, *more, command='train', ledger='', tell=(), **kw):
         "A process that trains in `out`"
-        return Child(self.ctx, self.dir, [command, 'c.toml', *self.over, *more, f'out={out}'], self.dir/(ledger or f'{out}.ledger'), tell, **kw)
+        argv = [command, 'c.toml', *self.over, *more, f'out={out}']
+        return Child(self.ctx, self.dir, argv, self.dir/(ledger or f'{out}.ledger'), tell, **kw)
 
     def events(self, out, skip=0):
+        "What the ledger says, but for its first lines"
         p = self.dir/f'{out}.ledger'
         return [json.loads(l) for l in p.read_text().splitlines()[skip:]] if p.exists() else []
+
     def said(self, out): return (self.dir/f'{out}.ledger.out').read_text()
+
     def log(self, out):
         "What must not depend on how often a run was interrupted"
-        return [{k: r[k] for k in TRUE if k in r} for r in map(json.loads, (self.dir/out/'metrics.jsonl').read_text().splitlines())]
+        records = map(json.loads, (self.dir/out/'metrics.jsonl').read_text().splitlines())
+        return [{k: r[k] for k in TRUE if k in r} for r in records]
+
     def ended(self, out): return bool(self.log(out)) and newest_checkpoint(self.dir/out/'checkpoints')[0] is not None
+
     def sums(self, out):
         "SHA-256 of the newest checkpoint's tensors, and its counters"
         path,_ = newest_checkpoint(self.dir/out/'checkpoints')
-        s = load_checkpoint(path, [])[1]
-        return {k: v['sha256'] for k,v in verify_checkpoint(path)['files'].items() if k!='state.json'} | {k: s[k] for k in ('step','best','ema','guard')}
+        state = load_checkpoint(path, [])[1]
+        files = verify_checkpoint(path)['files']
+        tensors = {k: v['sha256'] for k,v in files.items() if k!='state.json'}
+        return tensors | {k: state[k] for k in ('step','best','ema','guard')}
+
     def intact(self, out):
         "Steps whose checkpoint is intact, newest first"
         def ok(p):
             try: return bool(verify_checkpoint(p))
             except CheckpointError: return False
         return [s for s,p in list_checkpoints(self.dir/out/'checkpoints') if ok(p)]
+
     def wrong(self, events):
         "Steps at which a process held another state or other samples than the undisturbed run"
-        return [e['at'] for e in events if e['event'] in ('step','resume') and (e['state']!=self.golden[e['at']]['state']
-                or e['event']=='step' and e['ids']!=self.golden[e['at']]['ids'])]
+        def ok(e):
+            true = self.golden[e['at']]
+            return e['state']==true['state'] and (e['event']=='resume' or e['ids']==true['ids'])
+        return [e['at'] for e in events if e['event'] in ('step','resume') and not ok(e)]
+
     def same_end(self, out): return self.log(out)==self.true_log and self.sums(out)==self.true_sums
 
 def both_cores(fn, items):

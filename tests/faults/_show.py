@@ -15,7 +15,8 @@ def read(path=RESULTS):
 
 def names():
     "Every experiment there is, by file and order"
-    return [n for f in sorted(RESULTS.parent.glob('[!_]*.py')) for n in re.findall(r'^@fault\ndef (\w+)', f.read_text(encoding='utf-8'), re.M)]
+    texts = [f.read_text(encoding='utf-8') for f in sorted(RESULTS.parent.glob('[!_]*.py'))]
+    return [n for text in texts for n in re.findall(r'^@fault\ndef (\w+)', text, re.M)]
 
 def cell(s): return str(s).replace('|', '\\|')
 
@@ -26,14 +27,17 @@ def promises(res):
     for name,e in res.items():
         for r in e['rows']:
             held = f"{r['held']:,}" if r['held']==r['tried'] else f"**{r['held']:,}**"
-            rows.append(f"| {cell(r['promise'])} | {held} | {r['tried']:,} | {TIERS[e['full']]} | `{name}`{': ' if r['note'] else ''}{cell(r['note'])} |")
+            done = f'`{name}`: {cell(r["note"])}' if r['note'] else f'`{name}`'
+            rows.append(f"| {cell(r['promise'])} | {held} | {r['tried']:,} | {TIERS[e['full']]} | {done} |")
     return Md('\n'.join(rows))
 
 def circumstances(res):
     "When, where, how long and with which seed each experiment ran"
     if not res: return Md('')
     rows = ['| Experiment | Date | Tier | Seed | Time [s] | Machine |','|--|--|--|-:|-:|----|']
-    rows += [f"| `{n}` | {e['date']} | {TIERS[e['full']]} | {e['seed']} | {e['seconds']:,.0f} | {cell(e['machine'])} |" for n,e in res.items()]
+    for n,e in res.items():
+        tier,seconds = TIERS[e['full']],f"{e['seconds']:,.0f}"
+        rows.append(f"| `{n}` | {e['date']} | {tier} | {e['seed']} | {seconds} | {cell(e['machine'])} |")
     return Md('\n'.join(rows))
 
 def verdict(res, names):
@@ -43,7 +47,8 @@ def verdict(res, names):
     lost = [f"{r['promise']} (`{n}`: {r['held']} of {r['tried']})" for n,r in rows if r['held']!=r['tried']]
     short = [f'`{n}`' for n,e in res.items() if not e['full']]
     never = [f'`{n}`' for n in names if n not in res]
-    s = f"**{len(rows)-len(lost)} of {len(rows)} promises held every time they were tried, {sum(r['tried'] for _,r in rows):,} times in all.**"
+    kept,times = len(rows)-len(lost),sum(r['tried'] for _,r in rows)
+    s = f'**{kept} of {len(rows)} promises held every time they were tried, {times:,} times in all.**'
     if lost: s += '\n\nNot every time: '+'; '.join(lost)+'.'
     if short: s += '\n\nOnly in the short form so far: '+', '.join(short)+'.'
     if never: s += '\n\nNot recorded here: '+', '.join(never)+'.'

@@ -1,4 +1,4 @@
-"What all experiments share: one row of the table each, a seed, and the command that runs them and keeps what they found"
+"What all experiments share: a row of the table, a seed, and the command that runs them and keeps what they found"
 import argparse, datetime, json, os, platform, sys, tempfile, time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,13 @@ def fault(fn):
     FAULTS[fn.__name__] = fn
     return fn
 
-def battery(prog, doc, table, call, argv=None, **options):
-    "Run experiments by name, print a row for each promise, exit with an error when one was broken; `call(experiment, arguments, folder)` gives rows"
+def machine():
+    "What an experiment ran on"
+    return (f'{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}, '
+            f'Python {platform.python_version()}')
+
+def arguments(prog, doc, table, argv, options):
+    "What the command line of a battery says"
     p = argparse.ArgumentParser(prog, description=doc.splitlines()[0])
     p.add_argument('names', nargs='*', metavar='NAME', help=', '.join(table))
     p.add_argument('--full', action='store_true', help='the whole count')
@@ -30,6 +35,12 @@ def battery(prog, doc, table, call, argv=None, **options):
     for name,kw in options.items(): p.add_argument(f'--{name}', **kw)
     a = p.parse_args(argv)
     if bad := [n for n in a.names if n not in table]: p.error(f'no experiment {bad[0]!r}; there are {", ".join(table)}')
+    return a
+
+def battery(prog, doc, table, call, argv=None, **options):
+    """Run experiments by name, print a row for each promise, exit with an error when one was broken;
+    `call(experiment, arguments, folder)` gives rows"""
+    a = arguments(prog, doc, table, argv, options)
     done = json.loads(a.json.read_text()) if a.json and a.json.exists() else {}
     failed = 0
     print('| experiment | promise | held | tried | s | note |\n|--|----|-|-|-|----|', flush=True)
@@ -39,7 +50,7 @@ def battery(prog, doc, table, call, argv=None, **options):
         t = time.monotonic()-t
         for r in rows: print(f'| {name} | {r.promise} | {r.held} | {r.tried} | {t:.0f} | {r.note} |', flush=True)
         failed += sum(r.held!=r.tried for r in rows)
-        done[name] = dict(rows=[vars(r) for r in rows], seconds=round(t, 1), seed=a.seed, full=a.full, date=datetime.date.today().isoformat(),
-                          machine=f'{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}')
+        done[name] = dict(rows=[vars(r) for r in rows], seconds=round(t, 1), seed=a.seed, full=a.full,
+                          date=datetime.date.today().isoformat(), machine=machine())
         if a.json: a.json.write_text(json.dumps(done, indent=1)+'\n')
     return int(failed>0)

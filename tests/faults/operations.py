@@ -10,17 +10,27 @@ from pretrain.data.prepare import PrepareConfig, get_tokenizer, prepare
 from pretrain.data.bpe import TokenizerConfig
 from pretrain.store.log import MetricsLog, read_metrics
 
-def settings(tmp): return CorpusConfig(train=(f'{tmp}/text',)), TokenizerConfig(vocab_size=300), PrepareConfig(cache=f'{tmp}/cache', workers=1, shard_chars=20_000)
-def tokenizer(tmp): d,t,p = settings(tmp); return get_tokenizer(d, t, p, say=lambda s: None)
+def settings(tmp):
+    "Of corpus, tokenizer and preparation"
+    prep = PrepareConfig(cache=f'{tmp}/cache', workers=1, shard_chars=20_000)
+    return CorpusConfig(train=(f'{tmp}/text',)), TokenizerConfig(vocab_size=300), prep
+
+def quietly(s): pass
+
+def tokenizer(tmp): return get_tokenizer(*settings(tmp), say=quietly)
+
 def preparation(tmp):
-    d,t,p = settings(tmp)
-    return [prepare(d, tokenizer(tmp), p, split, say=lambda s: None) for split in ('train','valid')]
+    d,_,p = settings(tmp)
+    return [prepare(d, tokenizer(tmp), p, split, say=quietly) for split in ('train','valid')]
+
 def save(tmp): save_checkpoint(tmp/'checkpoints', 20, parts(20), dict(step=20), keep=1)
+
 def log(tmp):
     with MetricsLog(tmp/'metrics.jsonl') as f:
         f.truncate(2)
         for s in range(f.step+1, 8): f.append(dict(step=s))
         f.sync()
+
 BODIES = dict(save=save, retention=save, tokenizer=tokenizer, preparation=preparation, log=log)
 
 def begin(what, tmp):
@@ -28,33 +38,54 @@ def begin(what, tmp):
     tmp.mkdir(parents=True)
     if what in ('tokenizer','preparation'): write_texts(tmp/'text', 12)
     if what=='retention': save_checkpoint(tmp/'checkpoints', 10, parts(10), dict(step=10), keep=1)
-    if what=='log': (tmp/'metrics.jsonl').write_text(''.join(json.dumps(dict(step=s))+'\n' for s in range(5))+'{"step": 5, "lo')
+    if what=='log':
+        whole = ''.join(json.dumps(dict(step=s))+'\n' for s in range(5))
+        (tmp/'metrics.jsonl').write_text(whole+'{"step": 5, "lo')
 
 def hashes(tmp):
     "Content of what is to be the same as in a clean build; locks and the memory of file times aside"
-    return {p.relative_to(tmp).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(tmp.rglob('*')) if p.is_file() and p.suffix!='.lock' and not p.name.startswith('hashes.json')}
+    def counts(p): return p.is_file() and p.suffix!='.lock' and not p.name.startswith('hashes.json')
+    files = [p for p in sorted(tmp.rglob('*')) if counts(p)]
+    return {p.relative_to(tmp).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
-LOST = 255  # exit code that multiprocessing gives when the fork server couldn't tell it: nothing was learnt, it is tried again
+# Exit code that multiprocessing gives when the fork server couldn't tell it: nothing was learnt, it is tried again
+LOST = 255
 
 def run(ctx, fn, *a, **kw):
-    p = ctx.Process(target=fn, args=a, kwargs=kw); p.start(); p.join(); return p.exitcode
+    "The exit code of a process"
+    p = ctx.Process(target=fn, args=a, kwargs=kw)
+    p.start()
+    p.join()
+    return p.exitcode
+
+def steps_of(tmp): return [r['step'] for r in read_metrics(tmp/'metrics.jsonl')]
+
+def old_or_new(what, tmp):
+    "Does the next process find the old or the new?"
+    if what in ('save','retention'):
+        path,problems = newest_checkpoint(tmp/'checkpoints')
+        if problems: return False
+        return what=='save' if path is None else load_checkpoint(path)[1]['step'] in (10,20)
+    if what=='log':
+        steps = steps_of(tmp)
+        return steps==list(range(len(steps))) and len(steps)>=3
+    return True
+
+def completed(what, tmp, clean):
+    "Is there now what would be there had nothing happened, and nothing else?"
+    if what in ('save','retention'):
+        steps = [s for s,_ in list_checkpoints(tmp/'checkpoints')]
+        return steps==[20] and len(list((tmp/'checkpoints').iterdir()))==1
+    if what=='log': return steps_of(tmp)==list(range(8))
+    return hashes(tmp)==clean
 
 def recovered(what, ctx, tmp, clean):
     "Does the next process find the old or the new, and does the same command end where it would have?"
     from _ops import does
-    if what in ('save','retention'):
-        path,problems = newest_checkpoint(tmp/'checkpoints')
-        old = path is None and what=='save' or path is not None and load_checkpoint(path)[1]['step'] in (10,20)
-        if problems or not old: return False
-    if what=='log':
-        steps = [r['step'] for r in read_metrics(tmp/'metrics.jsonl')]
-        if steps!=list(range(len(steps))) or len(steps)<3: return False
+    if not old_or_new(what, tmp): return False
     code = LOST
     while code==LOST: code = run(ctx, does, what, tmp)
-    if code: return False
-    if what in ('save','retention'): return [s for s,_ in list_checkpoints(tmp/'checkpoints')]==[20] and len(list((tmp/'checkpoints').iterdir()))==1
-    if what=='log': return [r['step'] for r in read_metrics(tmp/'metrics.jsonl')]==list(range(8))
-    return hashes(tmp)==clean
+    return code==0 and completed(what, tmp, clean)
 
 @fault
 def operations(full, seed, tmp):
@@ -62,19 +93,27 @@ def operations(full, seed, tmp):
     from _ops import dies, does
     ctx,rows,rng = server(),[],random.Random(seed)
     for what in BODIES:
-        begin(what, tmp/what/'clean'); assert run(ctx, does, what, tmp/what/'clean')==0
-        begin(what, tmp/what/'count'); r,w = ctx.Pipe(False)
-        assert run(ctx, dies, what, tmp/what/'count', 0, '', count=w)==0
-        n,clean = r.recv(),hashes(tmp/what/'clean')
+        whole,counted = tmp/what/'clean',tmp/what/'count'
+        begin(what, whole)
+        assert run(ctx, does, what, whole)==0
+        begin(what, counted)
+        r,w = ctx.Pipe(False)
+        assert run(ctx, dies, what, counted, 0, '', count=w)==0
+        n,clean = r.recv(),hashes(whole)
         todo = [(k, when) for k in range(1, n+1) for when in ('before','after')]
         if not full: todo = rng.sample(todo, min(6, len(todo)))
         def one(o):
             d,code = tmp/what/f'{o[0]}{o[1]}',LOST
-            while code==LOST: shutil.rmtree(d, ignore_errors=True); begin(what, d); code = run(ctx, dies, what, d, *o)
+            while code==LOST:
+                shutil.rmtree(d, ignore_errors=True)
+                begin(what, d)
+                code = run(ctx, dies, what, d, *o)
             ok = code==9 and recovered(what, ctx, d, clean)
-            shutil.rmtree(d); return ok
+            shutil.rmtree(d)
+            return ok
         res = both_cores(one, todo)
-        rows.append(Row(f'{what}: ended at any operation, the old or the new is there, and the same call completes it', len(res), sum(res), f'{n} operations, before and after'))
+        rows.append(Row(f'{what}: ended at any operation, the old or the new is there, and the same call completes it',
+                        len(res), sum(res), f'{n} operations, before and after'))
     return rows
 
 @fault
@@ -84,16 +123,22 @@ def full_disk(full, seed, tmp):
     rng,over = random.Random(seed),('train.save_every=4','checkpoint.retries=0')
     lab = Lab(tmp, 'train.steps=14', 'eval.every=0')
     size = sum(p.stat().st_size for p in newest_checkpoint(tmp/'whole'/'checkpoints')[0].iterdir())
-    cases = [(plant, int(size*rng.random())) for _ in range(30 if full else 4)]+[(plant, 0, errno.EROFS, 'mkdir'), (plant, 0, errno.EACCES, 'mkdir')]
+    cases = [(plant, int(size*rng.random())) for _ in range(30 if full else 4)]
+    cases += [(plant, 0, error, 'mkdir') for error in (errno.EROFS, errno.EACCES)]
+    def lines(out): return [l for l in lab.said(out).splitlines() if l.startswith('pretrain: ')]
+    def traceback(out): return 'Traceback' in lab.said(out)
     def one(i):
         out = f'full{i}'
         code = lab.start(out, *over, plant=cases[i]).end()
-        said = [l for l in lab.said(out).splitlines() if l.startswith('pretrain: ')]
+        said = lines(out)
         path,problems = newest_checkpoint(tmp/out/'checkpoints')
-        ok = code==2 and len(said)==1 and 'not saved' in said[0] and 'Traceback' not in lab.said(out) and path.name=='step_00000004' and not problems
-        return ok and lab.start(out, *over).end()==0 and lab.same_end(out)
+        told = code==2 and len(said)==1 and 'not saved' in said[0] and not traceback(out)
+        kept = told and path.name=='step_00000004' and not problems
+        return kept and lab.start(out, *over).end()==0 and lab.same_end(out)
     res = both_cores(one, range(len(cases)))
     code = lab.start('gone', *over, plant=(vanish, 6)).end()
-    gone = code in (0,2) and 'Traceback' not in lab.said('gone') and sum(l.startswith('pretrain: ') for l in lab.said('gone').splitlines())==(code==2)
-    return [Row('no room, read-only, no permission: one line, exit 2, the previous checkpoint is used, and with room again the run ends as it would have', len(res), sum(res), f'checkpoints of {size:,} bytes'),
+    gone = code in (0,2) and not traceback('gone') and len(lines('gone'))==(code==2)
+    return [Row('no room, read-only, no permission: one line, exit 2, the previous checkpoint is used, '
+                'and with room again the run ends as it would have',
+                len(res), sum(res), f'checkpoints of {size:,} bytes'),
             Row('the run directory vanishes: a defined exit without a traceback', 1, int(gone), f'exit {code}')]
