@@ -366,8 +366,8 @@ def check(self:Run,
     with self.clock('eval'):
         return preflight(self.model, self.loader, self.data.train, self.data.valid, self.tok, out=self.out,
                          keep=c.checkpoint.most(c.train.steps), cfg=c.preflight, optim=c.optim,
-                         dtype=self.machine.dtype, micro_rows=c.train.micro_rows, step=self.n_step, window=c.model.window,
-                         short=short, overfit=overfit, say=say)
+                         dtype=self.machine.dtype, micro_rows=c.train.micro_rows, step=self.n_step,
+                         window=c.model.window, short=short, overfit=overfit, say=say)
 
 @patch
 def first_check(self:Run):

@@ -1,6 +1,8 @@
-"""A run that an earlier version of the library began goes on as it would have gone on there. In tests/, since it needs that run's files.
+"""A run that an earlier version of the library began goes on as it would have gone on there. In tests/, since it needs
+that run's files.
 
-`old_run` was made at step 6 of 12 by the last version before the chapters moved into wings; `expected.jsonl` is what that version logged to the end."""
+`old_run` was made at step 6 of 12 by the last version before the chapters moved into wings; `expected.jsonl` is what
+that version logged to the end."""
 import json, shutil
 from pathlib import Path
 import pytest
@@ -20,7 +22,8 @@ def rows(path): return [json.loads(line) for line in path.read_text().splitlines
 def test_it_goes_on_to_the_same_end(here):
     r = pretrain('train', 'c.toml', cwd=here)
     assert r.returncode==0, r.stderr
-    assert 'step_00000006 at step 6 of 12' in r.stdout and 'changed: optim' not in r.stdout and 'changed: guard' not in r.stdout
+    assert 'step_00000006 at step 6 of 12' in r.stdout
+    assert 'changed: optim' not in r.stdout and 'changed: guard' not in r.stdout
     got,want = rows(here/'run/metrics.jsonl'),rows(HERE/'expected.jsonl')
     assert [g['step'] for g in got]==[w['step'] for w in want]==list(range(13))
     for g,w in zip(got, want): assert {k: g[k] for k in w}==pytest.approx(w, rel=1e-4)
@@ -38,6 +41,7 @@ def test_a_changed_setting_is_still_refused(here):
 
 def test_its_model_loads(here):
     model,tok,cfg,step = load_model(here/'run', 'cpu')
-    assert (step, cfg.guard.max_bad, tok.vocab_size)==(6, 7, 300) and newest_checkpoint(here/'run/checkpoints')[0].name=='step_00000006'
+    assert (step, cfg.guard.max_bad, tok.vocab_size)==(6, 7, 300)
+    assert newest_checkpoint(here/'run/checkpoints')[0].name=='step_00000006'
     r = pretrain('sample', 'run', '--prompt', 'The owl', '--tokens', '4', cwd=here)
     assert r.returncode==0 and r.stdout.startswith('The owl')

@@ -42,6 +42,19 @@ def test_travels_to_workers(method):
     with ProcessPoolExecutor(2, mp_context=get_context(method)) as ex:
         assert list(ex.map(tok.encode, texts))==tok.encode_batch(texts)
 
+def test_trains_after_a_fork():
+    "A config and a tokenizer of the default pattern start no threads, for which a forked process would wait forever"
+    body = '''
+from multiprocessing import get_context
+Tokenizer({bytes([i]):i for i in range(256)}, TokenizerConfig().pattern)
+p = get_context('fork').Process(target=train_tokenizer, args=(docs[:50], TokenizerConfig(vocab_size=300)))
+p.start()
+p.join(30)
+p.kill()
+print(json.dumps(p.exitcode))
+'''
+    assert run(body)==0
+
 def test_memory_bounded():
     "Forty times the documents, the same peak"
     body = '''

@@ -34,11 +34,6 @@ class CorpusConfig:
     on_error:Literal['stop','skip'] = 'stop' # What a broken document does: stop, or be skipped and counted
     sources:bool = False # Let `embedded` be the sources of the standard library instead of their docstrings
 
-    def __post_init__(self):
-        for k in ('train','valid'):
-            v = getattr(self, k)
-            object.__setattr__(self, k, tuple(map(str, [v] if isinstance(v, (str,os.PathLike)) else v)))
-
 # %% ../../nbs/data/corpus.ipynb #0ff4b652
 WOULD_WORK = 'a file, a folder, a pattern or "embedded" would work'
 OF_ITS_OWN = 'is in data.train too; validation needs files of its own'

@@ -43,7 +43,7 @@ class TrainConfig:
     precision:Literal['auto','float32','bfloat16'] = 'auto' # Of matrix products; parameters and moments stay float32
     compile:bool = False # Compile the forward and backward with `torch.compile`
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
-    allow:tuple[str,...] = () # Differences to accept though it is another run then: keys as optim.lr, or train, valid, precision
+    allow:tuple[str,...] = () # Differences to accept, though it is another run then: optim.lr, train, valid …
 
 # %% ../../nbs/train/loop.ipynb #881cbb1d
 class Loop:

@@ -19,13 +19,14 @@ MEMORY_MB = 100  # a file that is made to fill memory would need more than this
 class Cache:
     "A prepared corpus that is harmed, used again, and compared with what it was"
     def __init__(self, tmp):
-        self.dir,self.copy = tmp/'cache-of',tmp/'copy'
+        self.dir = tmp/'cache-of'
         begin('preparation', self.dir)
         self.train,_ = preparation(self.dir)
         self.ids,self.lens = self.train.stream(0, self.train.n_tok).copy(),self.train.lens
         self.folder = next((self.dir/'cache'/'tokens').glob('train-*/'))
         self.tok_dir = next((self.dir/'cache'/'tokenizers').glob('*/'))
         self.clean = hashes(self.dir)
+        self.copy = tmp/'copy'
         shutil.copytree(self.dir/'cache', self.copy)
 
     def restore(self):
@@ -63,9 +64,8 @@ def replace(path, content):
     path.write_bytes(content)
 
 def hollow(path):
-    "A file of nothing but holes in its place"
-    path.unlink(missing_ok=True)
-    path.touch()
+    "A file that takes no room, in its place"
+    replace(path, b'')
     os.truncate(path, HOLES)
 
 def damages(c, rng, n):
@@ -99,8 +99,7 @@ def damages(c, rng, n):
 
 def forged(c, rng):
     "An index with one value replaced anywhere, under a sum that fits"
-    o = json.loads((c.folder/INDEX).read_text())
-    o['sha256'] = ''
+    o = json.loads((c.folder/INDEX).read_text())|dict(sha256='')
     places = []
     def walk(v):
         for k in (v if isinstance(v, dict) else range(len(v))):
