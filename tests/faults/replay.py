@@ -12,6 +12,7 @@ from unittest.mock import patch
 from common import Row, fault
 from damage import PAGE, parts
 from helpers import write_texts
+from operations import quietly
 from pretrain.store.checkpoint import CheckpointError, load_checkpoint, newest_checkpoint, save_checkpoint
 from pretrain.data.corpus import CorpusConfig
 from pretrain.data.prepare import PrepareConfig, prepare
@@ -322,7 +323,7 @@ def tokens(rng, tmp, most, stride):
     prep = PrepareConfig(cache=str(work), workers=1, shard_chars=20_000)
     _,tok = two_tokenizers()
     made = []
-    ops = record(lambda: made.append(prepare(data, tok, prep, 'train', say=lambda s: None)), work)
+    ops = record(lambda: made.append(prepare(data, tok, prep, 'train', say=quietly)), work)
     ids = made[0].stream(0, made[0].n_tok)
     def ok(d, done):
         folders = [p for p in d.glob('tokens/*') if (p/INDEX).exists()]
