@@ -1,8 +1,8 @@
 "Prepared tokens and tokenizers that were damaged, swapped, or made to do harm"
-import hashlib, json, os, random, resource, shutil, time, warnings
+import hashlib, json, os, random, shutil, time, warnings
 import numpy as np
 from common import Row, fault
-from damage import PAGE, payloads
+from damage import PAGE, payloads, rss
 from operations import begin, hashes, preparation, settings
 from pretrain.data.prepare import get_tokenizer, prepare
 from pretrain.data.shards import INDEX, verify_file
@@ -152,8 +152,6 @@ def write_tokenizer(d, ranks, meta, files):
     (d/JSON_FILE).write_text(json.dumps(dict(fingerprint=fingerprint(ranks, m['pattern'], m['specials']))|m))
     for f,b in files.items(): (d/f).write_bytes(b)
     return d
-
-def rss(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
 
 @fault
 def prepared(full, seed, tmp):
