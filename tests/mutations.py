@@ -135,7 +135,7 @@ def failing_line(e, src):
 
 def run_notebook(nb, root):
     "In a process of its own: run `nb` to its first failing cell; print what failed as JSON, or null"
-    os.chdir(root/'nbs')
+    os.chdir(nb.parent)
     sys.path.insert(0, str(root))
     os.environ['IN_TEST'] = '1'
     from execnb.shell import CaptureShell
