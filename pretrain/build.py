@@ -272,7 +272,7 @@ def validate(self:Run)->dict: # `val_bpb`, `val_loss`, and what the other evalua
     c,device = self.cfg,self.machine.device
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
     v = bpb_of(loss, self.data.valid, self.tok.n_bytes, c.model.seq_len, c.eval.rows,
-                      n_tok=c.eval.tokens, rank=rank(), world=world())
+               n_tok=c.eval.tokens, rank=rank(), world=world())
     res = dict(val_bpb=v.bpb, val_loss=v.loss) | self.measure_core()
     for fn in self.evals.values(): res |= fn(self)
     return res

@@ -17,10 +17,9 @@ from ..base.config import NatInt, PosInt, section
 from ..base.dist import all_sum, first, is_main, world
 from ..model.schedule import ScheduleConfig, lr_mult
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
-from ..store.saver import CheckpointConfig
 from ..store.files import lock_run
 from ..store.log import MetricsLog, read_metrics
-from ..store.saver import Saver, rng_state, set_rng_state
+from ..store.saver import CheckpointConfig, Saver, rng_state, set_rng_state
 from .console import Console
 from .gradients import accumulate, clip_grads, reduce_grads
 from .guard import Guard
