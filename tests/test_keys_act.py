@@ -19,8 +19,8 @@ BASE = {'tokenizer.vocab_size':300, 'prepare.workers':1, 'prepare.cache':'cache'
         'data.valid':['valid.txt'], 'data.separator':'\n--\n',
         'model.seq_len':16, 'model.n_layer':2, 'model.n_head':2, 'model.width':16, 'model.init_out':.5,
         'loader.batch_rows':4, 'schedule.warmup':1, 'schedule.warmdown':.5, 'eval.every':2, 'eval.rows':4,
-        'sample.prompts':['The '], 'sample.tokens':12, 'preflight.at_start':False, 'metrics.peak_tflops':1., 'train.steps':6,
-        'train.device':'cpu', 'train.threads':1}
+        'sample.prompts':['The '], 'sample.tokens':12, 'preflight.at_start':False, 'metrics.peak_tflops':1.,
+        'train.steps':6, 'train.device':'cpu', 'train.threads':1}
 
 @dataclass(frozen=True)
 class Row:
@@ -245,7 +245,7 @@ def test_verify(corpus, here):
 FULL = dict(short=False, overfit=True)
 PREFLIGHT = [
     (row('preflight.docs', 3), {}, 'round trip'), (row('preflight.full_docs', 3), FULL, 'round trip'),
-    (row('preflight.rows', 4), {}, 'gradients'), (row('preflight.init_tol', 1e-6), {}, 'loss'),
+    (row('preflight.rows', 4), dict(short=False), 'shift'), (row('preflight.init_tol', 1e-6), {}, 'loss'),
     (row('preflight.copied', .5), FULL, 'copied'), (row('preflight.overfit_steps', 3), FULL, 'overfit'),
     (row('preflight.overfit_loss', 2.), FULL, 'overfit'),
 ]
