@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
-from .base.config import NatInt, assemble, read_config, section, to_dict, to_toml
+from .base.config import NatInt, PathStr, assemble, read_config, section, to_dict, to_toml
 from .base.dist import first, is_main, local_rank, rank, world
 from .base.toml import Source
 from .data.corpus import CorpusConfig, describe_split
@@ -64,7 +64,7 @@ GUARD = ('on_bad', 'max_bad', 'max_rollbacks', 'spike', 'spike_window')  # keys 
 @section
 class Config:
     "Everything that acts on a run"
-    out:str = 'runs/run' # The run directory: everything the run writes
+    out:PathStr = 'runs/run' # The run directory: everything the run writes
     seed:NatInt = 1 # Of the initial weights and the order of the data
     data:CorpusConfig = CorpusConfig()
     tokenizer:TokenizerConfig = TokenizerConfig()

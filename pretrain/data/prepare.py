@@ -19,7 +19,7 @@ from typing import Literal
 
 from fastcore.basics import patch
 
-from ..base.config import NatInt, PosInt, section
+from ..base.config import NatInt, PathStr, PosInt, section
 from ..base.words import n_of, one_line
 from .corpus import CorpusConfig, corpus_fingerprint, find_files, split_documents
 from .readers import CorpusError, EMBEDDED, Skipped, content_hash, stdlib_files
@@ -33,7 +33,7 @@ from ..store.files import TMP, locked, make_dir, read_as, write_whole
 @section
 class PrepareConfig:
     "Where prepared tokens are kept, and how they are made; none of it changes the tokens"
-    cache:str = '' # Folder of tokens and trained tokenizers; empty means `pretrain` in $XDG_CACHE_HOME, or in ~/.cache
+    cache:PathStr = '' # Folder of tokens and trained tokenizers; empty: `pretrain` in $XDG_CACHE_HOME, or in ~/.cache
     workers:NatInt = 0 # Shards encoded at the same time; 0 means one per core
     verify:bool = True # Read prepared tokens and compare hashes before they are used again; false compares sizes only
     shard_chars:PosInt = 8_000_000 # Text of a shard, which is also the work that an interruption can lose [characters]
