@@ -258,14 +258,6 @@ def later_looks(
     return [(cfg.eval.every, 'eval', lambda run: run.validate()),
             (cfg.sample.every, 'sample', lambda run: run.sample_all())]
 
-# %% ../nbs/build.ipynb #b1a10002
-@patch
-def plan(self:Run)->str:
-    "How much of the text the whole run will see"
-    left,G = self.cfg.train.steps-self.n_step,self.loader.batch_rows
-    look = self.loader.outlook(self.state.row+left*G, self.state.row)
-    return f'plan: {self.cfg.train.steps:,} steps of {G} rows × {self.loader.T} tokens: {look}'
-
 # %% ../nbs/build.ipynb #3220412f
 @patch
 def write_dir(self:Run):
@@ -273,6 +265,13 @@ def write_dir(self:Run):
     (self.out/'evaluation').mkdir(parents=True, exist_ok=True)
     write_whole(self.out/'config.toml', to_toml(self.cfg).encode())
     self.tok.save(self.out/'tokenizer')
+
+@patch
+def plan(self:Run)->str:
+    "How much of the text the whole run will see"
+    left,G = self.cfg.train.steps-self.n_step,self.loader.batch_rows
+    look = self.loader.outlook(self.state.row+left*G, self.state.row)
+    return f'plan: {self.cfg.train.steps:,} steps of {G} rows × {self.loader.T} tokens: {look}'
 
 # %% ../nbs/build.ipynb #26bf1e1d
 @patch
@@ -379,7 +378,8 @@ def check(self:Run,
         return preflight(self.model, self.loader, self.data.train, self.data.valid, self.tok, out=self.out,
                          keep=c.checkpoint.most(c.train.steps), cfg=c.preflight, optim=c.optim,
                          dtype=self.machine.dtype, micro_rows=c.train.micro_rows, step=self.n_step,
-                         at=-(-self.state.row//self.loader.batch_rows), window=c.model.window, short=short, overfit=overfit, say=say)
+                         at=-(-self.state.row//self.loader.batch_rows), window=c.model.window,
+                         short=short, overfit=overfit, say=say)
 
 @patch
 def first_check(self:Run):

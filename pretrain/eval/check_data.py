@@ -139,8 +139,8 @@ def check_padding(
     y = loader.batch(row=at)[1].cpu().numpy()
     want = np.array([[t>=len(row)-1 for t in range(loader.T)] for row in planned(loader, toks, row=at)])
     masked,wrong = int((y<0).sum()),int(((y<0)&~want).sum())
-    return (bool(((y<0)==want).all()), f'{masked} of {y.size:,} targets masked in the batch of row {at:,}, {wrong} of them wrongly',
-            f'{int(want.sum())} masked')
+    found = f'{masked} of {y.size:,} targets masked in the batch of row {at:,}, {wrong} of them wrongly'
+    return bool(((y<0)==want).all()),found,f'{int(want.sum())} masked'
 
 # %% ../../nbs/eval/check_data.ipynb #cdaee6d7
 NAME_BYTES = 8  # Of a hash: a million validation and a billion training documents agree by chance once in 10,000 times

@@ -23,7 +23,8 @@ def sha(*parts):
 def state(run, at):
     "SHA-256 of parameters, moments, generators, counters and position"
     s = run.state
-    counts = json.dumps([at, s.row, s.trained, s.skipped, s.taken_back, s.ema.state_dict(), s.guard.state_dict()], sort_keys=True)
+    counts = json.dumps([at, s.row, s.trained, s.skipped, s.taken_back, s.ema.state_dict(), s.guard.state_dict()],
+                        sort_keys=True)
     tensors = sha(run.model.state_dict(), run.opt.state_tensors(), rng_state())
     return hashlib.sha256((tensors+counts).encode()).hexdigest()
 
