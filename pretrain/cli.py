@@ -196,13 +196,23 @@ def _do(a):
     finally: cleanup()
 
 # %% ../nbs/cli.ipynb #41257dc4
-CONFIG = _arg('config', type=_path, help='a TOML or JSON file, or the name of a shipped config such as quickstart')
+CONFIG = _arg('config', type=_path, help='a TOML or JSON file, a run directory, or a shipped config such as quickstart')
 OVERRIDES = _arg('overrides', nargs='*', default=[], metavar='key=value',
-                 help='set any key, e.g. optim.lr=3e-4 data.train=my/texts; `pretrain config` lists all, and the last wins')
+                 help='set any key, e.g. optim.lr=3e-4 data.train=my/texts; `pretrain config` lists all; the last wins')
+
+def _two_meanings(name):
+    "A line where a shipped config and something here have the same name, or ''"
+    from pretrain.build import config_dir, find_config
+    here = next((f for f in (name, f'{name}.toml') if os.path.exists(f)), '')
+    shipped = config_dir()/f'{name}.toml'
+    if not here or os.sep in name or not shipped.exists(): return ''
+    if find_config(name)==shipped: return f'{name}: the shipped config; what is here would be ./{here}'
+    return f'{name}: the run in ./{name}; {name}.toml is the shipped config'
 
 def _load(a):
     "The config that is asked for"
     from pretrain.build import load_config
+    if a.config and (line := _two_meanings(a.config)): _tell(line)
     return load_config(a.config, a.overrides)
 
 # %% ../nbs/cli.ipynb #99b66071
