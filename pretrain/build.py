@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
 from .base.config import NatInt, PathStr, assemble, read_config, section, to_dict, to_toml
-from .base.dist import first, is_main, local_rank, rank, world
+from .base.dist import by_main, first, is_main, local_rank, rank, world
 from .base.toml import Source
 from .base.value import at_home
 from .data.corpus import CorpusConfig, describe_split
@@ -227,8 +227,8 @@ class Run(Loop):
         self.cfg = cfg = load_config(cfg, **keys)
         console,self.evals = Console(say, is_main()),evals or {}
         if cfg.core.bundle: read_bundle(cfg.core.bundle, cfg.core.max_per_task)   # what is wrong with it is said now
-        if is_main(): lock_run(cfg.out)
         machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads)
+        by_main(lambda: lock_run(cfg.out))
         for line in machine.lines(): console.say(line)
         self.data = data = read_data(cfg, console.say)
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
@@ -243,7 +243,7 @@ class Run(Loop):
                          todays=todays, machine=machine, console=console)
         self.resume()
         console.say(self.plan())
-        if is_main(): self.write_dir()
+        by_main(self.write_dir)
 
     @property
     def tok(self): return self.data.tok
