@@ -23,7 +23,7 @@ from .data.loader import Loader, LoaderConfig
 from .data.prepare import PrepareConfig, get_tokenizer, prepare
 from .data.bpe import TokenizerConfig
 from .data.tokenizer import Tokenizer
-from .eval.bpb import EvalConfig, bpb_of, counted, yardsticks
+from .eval.bpb import EvalConfig, bpb_of
 from .eval.core.evaluate import CoreConfig, evaluate_core
 from .eval.core.keep import core_dir
 from .eval.core.tasks import read_bundle
@@ -31,6 +31,7 @@ from .eval.samples import SampleConfig, sample as write_samples, write as write_
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
 from .eval.report import plot_run, save_plot
+from .eval.text import ValidText, kept_text, same_whole, text_yardsticks, valid_text
 from .model.cost import flops_per_token, param_counts
 from .model.blocks import ModelConfig
 from .model.gpt import GPT
@@ -82,7 +83,8 @@ class Config:
     checkpoint:CheckpointConfig = CheckpointConfig()
     track:TrackConfig = TrackConfig()
     train:TrainConfig = TrainConfig()
-    moved:ClassVar[dict] = {f'optim.{k}': f'guard.{k}' for k in GUARD} # Where keys once stood, and stand today
+    moved:ClassVar[dict] = {f'optim.{k}': f'guard.{k}' for k in GUARD} | {'eval.tokens': 'eval.bytes'} # Keys of once to today's
+    units:ClassVar[dict] = {'eval.tokens': 4} # Of today's in one of once: a token of English is about 4 bytes
 
     def problems(self):
         "What no section can see alone: (key, what would work)"
@@ -151,6 +153,7 @@ class Data:
     tok:Tokenizer   # Its vocabulary
     train:Any       # Training tokens
     valid:Any       # Validation tokens
+    text:ValidText  # What of them is measured
     loader:Loader   # Batches of the training tokens
 
 def read_data(
@@ -169,7 +172,9 @@ def read_data(
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     plan = loader.report(cfg.train.steps)
     say(f'plan: {cfg.train.steps:,} steps of {rows} rows × {cfg.model.seq_len} tokens: {plan}')
-    return Data(tok, train, valid, loader)
+    text = valid_text(valid, tok, cfg.eval.bytes)
+    say(f'validation: {text}')
+    return Data(tok, train, valid, text, loader)
 
 # %% ../nbs/build.ipynb #65ab6ffd
 def make_model(
@@ -244,9 +249,10 @@ def first_looks(
     cfg:Config,  # Says what is wanted
 )->list:         # As `Loop` takes them
     "What happens before the first step: the preflight at each start; the rest in a new run only"
+    def always(run): return True
     def new(run): return not run.n_step
     return [(lambda run: cfg.preflight.at_start, 'eval', lambda run: run.first_check()),
-            (new, 'eval', lambda run: run.measure_compressors()),
+            (always, 'eval', lambda run: run.meet_text()),
             (new, 'eval', lambda run: run.first_validation()),
             (lambda run: new(run) and cfg.sample.every, 'sample', lambda run: run.sample_all())]
 
@@ -268,12 +274,11 @@ def write_dir(self:Run):
 # %% ../nbs/build.ipynb #26bf1e1d
 @patch
 def validate(self:Run)->dict: # `val_bpb`, `val_loss`, and what the other evaluations return
-    "Bits per byte on the validation tokens, and the other evaluations"
-    c,device = self.cfg,self.machine.device
+    "Bits per byte on the validation text, which is named, and the other evaluations"
+    c,device,text = self.cfg,self.machine.device,self.data.text
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
-    v = bpb_of(loss, self.data.valid, self.tok.n_bytes, c.model.seq_len, c.eval.rows,
-               n_tok=c.eval.tokens, rank=rank(), world=world())
-    res = dict(val_bpb=v.bpb, val_loss=v.loss) | self.measure_core()
+    v = bpb_of(loss, text.tokens, self.tok.n_bytes, c.model.seq_len, c.eval.rows, rank=rank(), world=world())
+    res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | self.measure_core()
     for fn in self.evals.values(): res |= fn(self)
     return res
 
@@ -303,13 +308,25 @@ def first_validation(self:Run)->dict: # As `validate`
 # %% ../nbs/build.ipynb #8ba21bc6
 @patch
 def measure_compressors(self:Run):
-    "What compressors reach on the validation bytes, kept in `evaluation/yardsticks.json`"
+    "What compressors reach on the validation text, kept in `evaluation/yardsticks.json`"
     if not is_main(): return
-    raw = self.tok.decode_bytes(counted(self.data.valid, self.tok.n_bytes, self.cfg.eval.tokens).tolist())
-    marks = yardsticks(raw)
-    write_whole(self.out/'evaluation'/'yardsticks.json', json.dumps(marks).encode())
-    shown = ', '.join(f'{k} {v:.4f}' for k,v in marks.items())
-    self.console.say(f'yardsticks: {shown} bits per byte on {len(raw):,} validation bytes')
+    found = text_yardsticks(self.data.text, self.tok)
+    write_whole(self.out/'evaluation'/'yardsticks.json', json.dumps(found).encode())
+    shown = ', '.join(f'{k} {v:.4f}' for k,v in found['bits_per_byte'].items())
+    read,size = found['read_bytes'],found['val_bytes']
+    part = '' if read==size else f'{read:,} of the '
+    self.console.say(f'yardsticks: {shown} bits per byte on {part}{size:,} validation bytes')
+
+@patch
+def meet_text(self:Run):
+    "Yardsticks of the text that is measured; a best of another text is none of this one"
+    text,best,c = self.data.text,self.state.best,self.cfg
+    was = self.changed.get('eval.bytes', [c.eval.bytes])[0]
+    if best and 'text' not in best and same_whole(text, was//c.units['eval.tokens']): best['text'] = text.name
+    if best and best.get('text')!=text.name:
+        self.console.say(f'validation: another text than before, so a new best begins; on the other one it was '
+                         f'{best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}')
+    if kept_text(self.out/'evaluation'/'yardsticks.json')!=text.name: self.measure_compressors()
 
 # %% ../nbs/build.ipynb #c7763863
 @patch
