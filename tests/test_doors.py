@@ -3,9 +3,8 @@ losses and the same weights, bit for bit. In tests/, since most doors are proces
 import json, subprocess, sys, threading, tomllib
 import nbformat, pytest
 from nbclient import NotebookClient
-from helpers import SMALL, env, pretrain, write_texts
+from helpers import SMALL, TIMES, env, pretrain, write_texts
 
-TIMES = {'dt_s', 'tok_per_s', 'mfu', 'eta_s', 'train_s'}   # of a record: no two runs take the same time
 ASKED = [*SMALL, 'data.train=text', 'train.steps=6', 'eval.every=3', 'sample.every=0', 'train.save_every=0']
 
 def value(text):

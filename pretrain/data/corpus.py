@@ -11,6 +11,7 @@ __all__ = ['WOULD_WORK', 'OF_ITS_OWN', 'READABLE', 'SIDE_HASH_BYTES', 'MORE_TEXT
 import difflib, glob, hashlib, json, os, warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -76,7 +77,7 @@ def matches(
     if not spec or not hits and not folder: raise CorpusError(key, f'no file matches {spec!r}; {nearest(str(path))}')
     good = {o for o in hits if o.suffix.lower() in READERS}
     if not good: raise CorpusError(key, f'{spec!r} has nothing to read ({_kinds(hits)}); {READABLE} would work')
-    return sorted(good, key=lambda o: o.relative_to(path).as_posix() if folder else o.as_posix())
+    return sorted(good, key=Path.as_posix)
 
 READABLE = ' and '.join(READERS)
 def _behind(path):
@@ -97,12 +98,18 @@ def find_files(
     key:str='data.train',   # Where they stand, for messages
 )->list:                    # Paths, and the word `embedded` where it stood
     "Every source of text behind some names, each once, in an order that depends on nothing but the names"
-    res = {}
+    res,folder = {},cache(os.path.realpath)
     for spec in specs:
         if spec==EMBEDDED: res.setdefault(EMBEDDED, EMBEDDED)
         else:
-            for o in matches(spec, key): res.setdefault(os.path.realpath(o), o)
+            for o in matches(spec, key): res.setdefault(_real(os.fspath(o), folder), o)
     return list(res.values())
+
+def _real(path, folder):
+    "The one path of a file; `folder` remembers what it said of a folder, so that a file costs one question"
+    if os.path.islink(path): return os.path.realpath(path)
+    where,name = os.path.split(path)
+    return os.path.join(folder(where), name)
 
 # %% ../../nbs/data/corpus.ipynb #cell68
 def read(
@@ -267,9 +274,10 @@ def corpus_fingerprint(
     cfg:CorpusConfig,                # Which corpus
     split:Literal['train','valid'],  # Which side of it
     hash_of:Callable=content_hash,   # `(source, sources)` to hex; one that remembers saves reading
+    files:Callable=find_files,       # `(specs, key)` to sources; one that remembers saves listing
 )->str:                              # 64 hex digits
     "Equal for equal documents: a sha256 over file contents and the settings that matter"
-    def contents(specs, key): return [_content(o, cfg, hash_of) for o in find_files(specs, key)]
+    def contents(specs, key): return [_content(o, cfg, hash_of) for o in files(specs, key)]
     parts = dict(format=CORPUS_FORMAT, split=split)
     parts |= dict(text_key=cfg.text_key, separator=cfg.separator, on_error=cfg.on_error)
     if not cfg.valid: parts |= dict(frac=cfg.valid_frac, min_docs=cfg.split_min_docs)

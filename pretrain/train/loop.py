@@ -6,18 +6,19 @@
 __all__ = ['LOGS', 'TrainConfig', 'Loop']
 
 # %% ../../nbs/train/loop.ipynb #110f14a5
-import math
+import math, platform
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 import torch
 from fastcore.basics import patch
+from .. import __version__
 from ..base.config import NatInt, PosInt, section
 from ..base.dist import all_sum, first, is_main, world
 from ..model.schedule import ScheduleConfig, lr_mult
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
-from ..store.files import lock_run
+from ..store.files import lock_run, mark_run
 from ..store.log import MetricsLog, read_metrics
 from ..store.saver import CheckpointConfig, Saver, rng_state, set_rng_state
 from .console import Console
@@ -74,7 +75,9 @@ class Loop:
         self.before,self.after = list(before),list(after)
         self.identity,self.todays = identity or dict(config={}, identity={}, place={}),todays
         self.console = console or Console()
-        if is_main(): lock_run(self.out)
+        if is_main():
+            lock_run(self.out)
+            mark_run(self.out, dict(pretrain=__version__, python=platform.python_version(), torch=torch.__version__))
         clock = Clock(sync_of(machine.device), names=[name for _,name,_ in (*self.before, *self.after)])
         self.state = State(Ema(ema_beta), guard or Guard(), clock)
         self.saver,self.saved = Saver(self.out/'checkpoints', checkpoint),-1
