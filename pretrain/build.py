@@ -83,7 +83,8 @@ class Config:
     checkpoint:CheckpointConfig = CheckpointConfig()
     track:TrackConfig = TrackConfig()
     train:TrainConfig = TrainConfig()
-    moved:ClassVar[dict] = {f'optim.{k}': f'guard.{k}' for k in GUARD} | {'eval.tokens': 'eval.bytes'} # Keys of once to today's
+    # Where keys once stood, and stand today
+    moved:ClassVar[dict] = {f'optim.{k}': f'guard.{k}' for k in GUARD} | {'eval.tokens': 'eval.bytes'}
     units:ClassVar[dict] = {'eval.tokens': 4} # Of today's in one of once: a token of English is about 4 bytes
 
     def problems(self):

@@ -132,7 +132,7 @@ def bits_per_byte(
 @section
 class EvalConfig:
     "How and when validation is measured"
-    every:NatInt = 250       # Measure each time after so many steps; 0: only before the first and after the last [steps]
+    every:NatInt = 250       # Measure after every so many steps; 0: only before the first and after the last [steps]
     bytes:NatInt = 2_000_000 # Size of the sample of the validation text, spread over the whole; 0: all of it [bytes]
     rows:PosInt = 32         # Rows of one forward pass on one rank [rows]
 

@@ -115,7 +115,7 @@ def name_text(
         n,says = n+len(raw),says or bool(raw.decode(errors='ignore').strip())
     return hashlib.blake2b(text.digest()+borders.digest(), digest_size=NAME_BYTES).hexdigest(),n,says
 
-# %% ../../nbs/eval/text.ipynb #56423593
+# %% ../../nbs/eval/text.ipynb #e926bb28
 LITTLE = 200  # Below this a number says more about the text than about the model [bytes]
 UNITS = (('bytes', 1), ('kB', 10**3), ('MB', 10**6), ('GB', 10**9))
 
@@ -133,9 +133,9 @@ class ValidText:
     def __str__(self):
         unit,k = [u for u in UNITS if self.of_bytes>=u[1]][-1]
         def in_units(n): return f'{n/k:,.0f}' if k==1 else f'{n/k:#.3g}'.rstrip('.')
-        whole = f'all of {n_of(self.of_doc, "document")}, {in_units(self.of_bytes)} {unit}'
-        part = f'{self.n_doc:,} of {n_of(self.of_doc, "document")}, {in_units(self.n_bytes)} of {in_units(self.of_bytes)} {unit}'
-        return (whole if self.n_bytes==self.of_bytes else f'{part}, spread over the whole')+self.remark()
+        docs,size = n_of(self.of_doc, 'document'),f'{in_units(self.of_bytes)} {unit}'
+        part = f'{self.n_doc:,} of {docs}, {in_units(self.n_bytes)} of {size}, spread over the whole'
+        return (f'all of {docs}, {size}' if self.n_bytes==self.of_bytes else part)+self.remark()
 
 # %% ../../nbs/eval/text.ipynb #0d44f20a
 @patch
