@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
-from .base.config import NatInt, assemble, read_config, section, to_dict, to_toml
+from .base.config import NatInt, PathStr, assemble, read_config, section, to_dict, to_toml
 from .base.dist import first, is_main, local_rank, rank, world
 from .base.toml import Source
 from .data.corpus import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
-from .data.prepare import PrepareConfig, get_tokenizer, prepare
+from .data.prepare import PrepareConfig, get_tokenizer, hashes_of, prepare
 from .data.bpe import TokenizerConfig
 from .data.tokenizer import Tokenizer
 from .eval.bpb import EvalConfig, bpb_of
@@ -65,7 +65,7 @@ GUARD = ('on_bad', 'max_bad', 'max_rollbacks', 'spike', 'spike_window')  # keys 
 @section
 class Config:
     "Everything that acts on a run"
-    out:str = 'runs/run' # The run directory: everything the run writes
+    out:PathStr = 'runs/run' # The run directory: everything the run writes
     seed:NatInt = 1 # Of the initial weights and the order of the data
     data:CorpusConfig = CorpusConfig()
     tokenizer:TokenizerConfig = TokenizerConfig()
@@ -166,9 +166,10 @@ def read_data(
     if rows%world():
         raise ValueError(f'loader.batch_rows: {rows} rows do not divide over {world()} processes; '
                          f'a multiple of {world()} works')
-    tok = first(lambda: get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, say=say))
+    hashes = hashes_of(cfg.prepare)
+    tok = first(lambda: get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, say, hashes))
     prep = replace(cfg.prepare, verify=cfg.prepare.verify and local_rank()==0)
-    train,valid = (first(lambda: prepare(cfg.data, tok, prep, split, say=say)) for split in ('train','valid'))
+    train,valid = (first(lambda: prepare(cfg.data, tok, prep, split, say, hashes)) for split in ('train','valid'))
     say(f'split: {describe_split(cfg.data)}')
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     plan = loader.report(cfg.train.steps)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from fastcore.basics import patch
-from ..base.config import Frac, PosInt, section
+from ..base.config import Frac, PathTuple, PosInt, ProseStr, section
 from ..base.words import n_of
 from .readers import CorpusError, EMBEDDED, READERS, Skipped, content_hash, embedded_documents
 from .readers import read_file, stop, unreadable, walk
@@ -26,12 +26,12 @@ from .readers import read_file, stop, unreadable, walk
 @section
 class CorpusConfig:
     "Which text to learn from, and which to hold back"
-    train:tuple[str,...] = (EMBEDDED,) # Files, folders, patterns such as `data/**/*.jsonl`, or `embedded`
-    valid:tuple[str,...] = () # The same for validation; empty takes a part of `train`
+    train:PathTuple = (EMBEDDED,) # Files, folders, patterns such as `data/**/*.jsonl`, or `embedded`
+    valid:PathTuple = () # The same for validation; empty takes a part of `train`
     valid_frac:Frac = 0.05 # Part of `train` set aside while `valid` is empty [fraction]
     split_min_docs:PosInt = 1000 # From here on whole documents are set aside, below it the end of each [documents]
     text_key:str = 'text' # Key of the text in a line of `.jsonl`
-    separator:str = '' # Splits a `.txt` into documents; empty makes one file one document
+    separator:ProseStr = '' # Splits a `.txt` into documents; empty makes one file one document
     on_error:Literal['stop','skip'] = 'stop' # What a broken document does: stop, or be skipped and counted
     sources:bool = False # Let `embedded` be the sources of the standard library instead of their docstrings
 
