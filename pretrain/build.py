@@ -17,7 +17,7 @@ import torch
 from fastcore.basics import patch
 from .base.config import NatInt, PathStr, assemble, read_config, section, to_dict, to_toml
 from .base.dist import first, is_main, local_rank, rank, world
-from .base.toml import Source
+from .base.toml import Source, unit_news
 from .data.corpus import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
 from .data.prepare import PrepareConfig, get_tokenizer, hashes_of, prepare
@@ -175,6 +175,7 @@ def read_data(
     plan = loader.report(cfg.train.steps)
     say(f'plan: {cfg.train.steps:,} steps of {rows} rows × {cfg.model.seq_len} tokens: {plan}')
     text = valid_text(valid, tok, cfg.eval.bytes)
+    for line in unit_news(): say(line)
     say(f'validation: {text}')
     return Data(tok, train, valid, text, loader)
 
