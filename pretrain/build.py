@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
 from .base.config import NatInt, PathStr, assemble, read_config, section, to_dict, to_toml
-from .base.dist import first, is_main, local_rank, rank, world
+from .base.dist import by_main, first, is_main, local_rank, rank, world
 from .base.toml import Source, unit_news
 from .data.corpus import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
@@ -31,7 +31,7 @@ from .eval.samples import SampleConfig, sample as write_samples, write as write_
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
 from .eval.report import plot_run, save_plot
-from .eval.text import ValidText, kept_text, same_whole, text_yardsticks, valid_text
+from .eval.text import ValidText, YARDSTICKS, keep_yardsticks, kept_text, same_whole, valid_text
 from .model.cost import flops_per_token, param_counts
 from .model.blocks import ModelConfig
 from .model.gpt import GPT
@@ -227,8 +227,8 @@ class Run(Loop):
         self.cfg = cfg = load_config(cfg, **keys)
         console,self.evals = Console(say, is_main()),evals or {}
         if cfg.core.bundle: read_bundle(cfg.core.bundle, cfg.core.max_per_task)   # what is wrong with it is said now
-        if is_main(): lock_run(cfg.out)
         machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads)
+        by_main(lambda: lock_run(cfg.out))
         for line in machine.lines(): console.say(line)
         self.data = data = read_data(cfg, console.say)
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
@@ -243,7 +243,7 @@ class Run(Loop):
                          todays=todays, machine=machine, console=console)
         self.resume()
         console.say(self.plan())
-        if is_main(): self.write_dir()
+        by_main(self.write_dir)
 
     @property
     def tok(self): return self.data.tok
@@ -319,13 +319,7 @@ def first_validation(self:Run)->dict: # As `validate`
 @patch
 def measure_compressors(self:Run):
     "What compressors reach on the validation text, kept in `evaluation/yardsticks.json`"
-    if not is_main(): return
-    found = text_yardsticks(self.data.text, self.tok)
-    write_whole(self.out/'evaluation'/'yardsticks.json', json.dumps(found).encode())
-    shown = ', '.join(f'{k} {v:.4f}' for k,v in found['bits_per_byte'].items())
-    read,size = found['read_bytes'],found['val_bytes']
-    part = '' if read==size else f'{read:,} of the '
-    self.console.say(f'yardsticks: {shown} bits per byte on {part}{size:,} validation bytes')
+    self.console.say(keep_yardsticks(self.out/'evaluation'/YARDSTICKS, self.data.text, self.tok))
 
 @patch
 def meet_text(self:Run):
@@ -333,10 +327,10 @@ def meet_text(self:Run):
     text,best,c = self.data.text,self.state.best,self.cfg
     was = self.changed.get('eval.bytes', [c.eval.bytes])[0]
     if best and 'text' not in best and same_whole(text, was//c.units['eval.tokens']): best['text'] = text.name
-    if best and best.get('text')!=text.name:
-        self.console.say(f'validation: another text than before, so a new best begins; on the other one it was '
-                         f'{best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}')
-    if kept_text(self.out/'evaluation'/'yardsticks.json')!=text.name: self.measure_compressors()
+    if best and best.get('text')!=text.name: self.console.say(
+        f'validation: another text than before, so a new best begins; on the other one it was '
+        f'{best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}')
+    by_main(lambda: kept_text(self.out/'evaluation'/YARDSTICKS)==text.name or self.measure_compressors())
 
 # %% ../nbs/build.ipynb #c7763863
 @patch
