@@ -32,7 +32,7 @@ from .eval.samples import SampleConfig, sample as write_samples, write as write_
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
 from .eval.report import plot_run, save_plot
-from .eval.text import ValidText, YARDSTICKS, keep_yardsticks, kept_text, same_whole, valid_text
+from .eval.text import ValidText, keep_yardsticks, other_text, valid_text
 from .model.cost import flops_per_token, param_counts
 from .model.blocks import ModelConfig
 from .model.gpt import GPT
@@ -324,20 +324,11 @@ def first_validation(self:Run)->dict: # As `validate`
 
 # %% ../nbs/build.ipynb #8ba21bc6
 @patch
-def measure_compressors(self:Run):
-    "What compressors reach on the validation text, kept in `evaluation/yardsticks.json`"
-    self.console.say(keep_yardsticks(self.out/'evaluation'/YARDSTICKS, self.data.text, self.tok))
-
-@patch
 def meet_text(self:Run):
-    "Yardsticks of the text that is measured; a best of another text is none of this one"
-    text,best,c = self.data.text,self.state.best,self.cfg
-    was = self.changed.get('eval.bytes', [c.eval.bytes])[0]
-    if best and 'text' not in best and same_whole(text, was//c.units['eval.tokens']): best['text'] = text.name
-    if best and best.get('text')!=text.name: self.console.say(
-        f'validation: another text than before, so a new best begins; on the other one it was '
-        f'{best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}')
-    by_main(lambda: kept_text(self.out/'evaluation'/YARDSTICKS)==text.name or self.measure_compressors())
+    "Yardsticks of the text that is measured, in `evaluation/yardsticks.json`; a best of another text is none of this one"
+    text,was = self.data.text,self.changed.get('eval.bytes', [self.cfg.eval.bytes])[0]
+    if line := other_text(text, self.state.best, was//Config.units['eval.tokens']): self.console.say(line)
+    if line := by_main(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok)): self.console.say(line)
 
 # %% ../nbs/build.ipynb #c7763863
 @patch

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCK_IDS', 'GOLDEN', 'PARTS', 'LEAST', 'NAME_BYTES', 'LITTLE', 'UNITS', 'YARD_BYTES', 'YARDSTICKS', 'doc_bytes',
            'spread_order', 'pick_pieces', 'text_at', 'piece_ids', 'name_text', 'ValidText', 'valid_text',
-           'text_yardsticks', 'keep_yardsticks', 'kept_text', 'same_whole']
+           'text_yardsticks', 'kept_text', 'keep_yardsticks', 'other_text']
 
 # %% ../../nbs/eval/text.ipynb #c106056f
 import hashlib, json
@@ -165,7 +165,7 @@ def valid_text(
     if not n: raise ValueError(f'eval.bytes = {most}: not one whole character of text; a larger one would work')
     return ValidText(part, name, n, n_doc, tokens.n_doc, total, says)
 
-# %% ../../nbs/eval/text.ipynb #b25f8969
+# %% ../../nbs/eval/text.ipynb #f06422ca
 YARD_BYTES = 2_000_000  # That compressors read: a few seconds [bytes]
 YARDSTICKS = 'yardsticks.json'  # In the folder `evaluation` of a run
 
@@ -178,18 +178,6 @@ def text_yardsticks(
     raw = tok.decode_bytes(counted(part.tokens, tok.n_bytes))
     return dict(val_text=text.name, val_bytes=text.n_bytes, read_bytes=len(raw), bits_per_byte=yardsticks(raw))
 
-def keep_yardsticks(
-    path,           # File to write
-    text:ValidText, # What is measured
-    tok,            # Its tokenizer
-)->str:             # What they are, on one line
-    "Measure what compressors reach, and keep it with the name of the text"
-    found = text_yardsticks(text, tok)
-    write_whole(path, json.dumps(found).encode())
-    shown = ', '.join(f'{k} {v:.4f}' for k,v in found['bits_per_byte'].items())
-    of = '' if found['read_bytes']==text.n_bytes else f'{found["read_bytes"]:,} of the '
-    return f'yardsticks: {shown} bits per byte on {of}{text.n_bytes:,} validation bytes'
-
 def kept_text(
     path,  # Where they are kept
 )->str:    # '' where there is no name: no such file, an earlier version's, or a damaged one
@@ -197,10 +185,30 @@ def kept_text(
     try: return json.loads(Path(path).read_text(encoding='utf-8'))['val_text']
     except (OSError, ValueError, KeyError, TypeError, RecursionError): return ''
 
-# %% ../../nbs/eval/text.ipynb #b83f0fde
-def same_whole(
+def keep_yardsticks(
+    folder,         # `evaluation` of a run
+    text:ValidText, # What is measured
+    tok,            # Its tokenizer
+)->str:             # What they are, on one line; '' where those of this text are kept already
+    "Measure what compressors reach, once for each text"
+    path = Path(folder)/YARDSTICKS
+    if kept_text(path)==text.name: return ''
+    found = text_yardsticks(text, tok)
+    write_whole(path, json.dumps(found).encode())
+    shown = ', '.join(f'{k} {v:.4f}' for k,v in found['bits_per_byte'].items())
+    of = '' if found['read_bytes']==text.n_bytes else f'{found["read_bytes"]:,} of the '
+    return f'yardsticks: {shown} bits per byte on {of}{text.n_bytes:,} validation bytes'
+
+# %% ../../nbs/eval/text.ipynb #dfafed51
+def other_text(
     text:ValidText, # What is measured now
+    best:dict|None, # `step`, `val_bpb` and the name of their `text`; it gets one where it is known
     n_tok:int,      # First tokens that an earlier version measured; 0: all [tokens]
-)->bool:
-    "Was and is it all of the text?"
-    return text.n_bytes==text.of_bytes and (not n_tok or text.tokens.n_tok-1<=n_tok)
+)->str:             # '' where it is a best of this text
+    "What to say when a run goes on with another validation text"
+    if not best: return ''
+    whole = text.n_bytes==text.of_bytes and (not n_tok or text.tokens.n_tok-1<=n_tok)
+    if 'text' not in best and whole: best['text'] = text.name
+    if best.get('text')==text.name: return ''
+    return ('validation: another text than before, so a new best begins; on the other one it was '
+            f'{best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}')
