@@ -7,6 +7,7 @@ __all__ = ['FIXED', 'SAME', 'CONTENT', 'FREE', 'APART', 'OWN', 'DIGITS', 'flat',
            'refuse_content', 'compare_runs']
 
 # %% ../../nbs/train/identity.ipynb #5c929771
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -73,8 +74,13 @@ def refuse_content(
     name:str,    # What is compared by fingerprint
     old:str,     # Before
     new:str,     # Now
+    out:str='RUN', # Its directory
 )->str:
     "Why another text, tokenizer or precision is another run"
+    if name=='tokenizer':
+        own = shlex.quote(f'tokenizer.path={out}/tokenizer')
+        return (f'tokenizer was {old[:DIGITS]}, is now {new[:DIGITS]}: the text that it is learned from, or how, '
+                f'has changed; {own} keeps that of the run, or {OWN}')
     leave = f', or accept the difference with train.allow={name}' if name in CONTENT else ''
     return f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}; the run would not be the same: restore it, {OWN}{leave}'
 
@@ -86,6 +92,7 @@ def compare_runs(
 )->RunDiff:
     "Is it the same run?"
     res,before,after = RunDiff(),dict(flat(was['config'])),dict(flat(now['config']))
+    out = after.get('out', 'RUN')
     keys = [k for k in after if k not in APART and before.get(k)!=after[k]]
     for k in keys:
         res.refused = refuse_key(k, before.get(k), after[k], allow)
@@ -93,7 +100,7 @@ def compare_runs(
     for name,new in now['identity'].items():
         old = was['identity'][name]
         if old==new: continue
-        if name not in allow or not can_allow(name): return RunDiff(refuse_content(name, old, new))
+        if name not in allow or not can_allow(name): return RunDiff(refuse_content(name, old, new, out))
         res.change(name, old, new, f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}')
     for k in keys: res.change(k, before.get(k), after[k], f'{k} = {before.get(k)!r} before, {after[k]!r} now')
     for name,new in now['place'].items():
