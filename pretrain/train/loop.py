@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from .. import __version__
 from ..base.config import NatInt, PosInt, section
-from ..base.dist import all_sum, first, is_main, world
+from ..base.dist import all_sum, by_main, first, is_main, together, world
 from ..model.schedule import ScheduleConfig, lr_mult
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import lock_run, mark_run
@@ -152,23 +152,33 @@ def resume(self:Loop)->Loop: # Itself
         if not set(PLANNERS) & set(self.changed): self.loader.know(*self.state.epoch)
         self.saved = self.n_step
         self.console.say(f'resume: {path} at step {self.n_step:,} of {self.settings.steps:,}')
-    if is_main(): self.log,self.samples = (MetricsLog(self.out/f'{name}.jsonl', self.kept()) for name in LOGS)
+    by_main(self.open_logs)
     return self
+
+@patch
+def open_logs(self:Loop):
+    "Records of steps that are about to be taken again are cut off"
+    self.log,self.samples = (MetricsLog(self.out/f'{name}.jsonl', self.kept()) for name in LOGS)
 
 # %% ../../nbs/train/loop.ipynb #d043d533
 @patch
 def save(self:Loop,
     wait:bool=True,  # Return when it is on the disk, not when it is copied
 ):
-    "Write a checkpoint of everything that affects the future"
-    if not is_main(): return
+    "Write a checkpoint of everything that affects the future; every rank calls it, the first writes"
+    with self.clock('save'): by_main(lambda: self.write_checkpoint(wait))
+    self.saved = self.n_step
+
+@patch
+def write_checkpoint(self:Loop,
+    wait:bool,  # As for `save`
+):
+    "What the first rank does to save"
     best = self.state.best and self.state.best['step']
     self.state.epoch = self.loader.mark(self.state.row)
-    with self.clock('save'):
-        tensors = dict(model=self.model.state_dict(), optimizer=self.opt.state_tensors(), rng=rng_state())
-        self.saver.save(self.n_step, tensors, self.state.state_dict() | self.identity, best=best, before=self.sync_logs)
-        self.saved = self.n_step
-        if wait: self.wait()
+    tensors = dict(model=self.model.state_dict(), optimizer=self.opt.state_tensors(), rng=rng_state())
+    self.saver.save(self.n_step, tensors, self.state.state_dict() | self.identity, best=best, before=self.sync_logs)
+    if wait: self.wait()
 
 @patch
 def sync_logs(self:Loop):
@@ -197,7 +207,7 @@ def ask(self:Loop,
     "Call what is due; the numbers join the record"
     for when,name,fn in functions:
         if not self.due(when): continue
-        with self.clock(name): self.rec |= fn(self) or {}
+        with self.clock(name): self.rec |= together(lambda: fn(self)) or {}
     self.state.judge(self.rec)
 
 # %% ../../nbs/train/loop.ipynb #8549d09f
@@ -225,7 +235,7 @@ def save_due(self:Loop,
 )->bool:
     "Is it time for a checkpoint?"
     c = self.checkpoint
-    asked,self.hold.save = self.hold.save,False
+    asked,self.hold.save = all_sum(torch.tensor(int(self.hold.save))).item()>0,False   # of any rank
     better = c.best and self.state.best!=best
     return asked or better or self.due(self.settings.save_every) or self.due(c.keep_every)
 
@@ -346,11 +356,11 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
     if self.done:
         say(f'finished: {self.out} has taken all its {self.n_step:,} steps; a larger train.steps lets it go on')
         return self
-    history = read_metrics(self.log.path) if is_main() else ()
+    history = by_main(lambda: read_metrics(self.log.path)) or ()
     with self.hold, self.console.watch(self.settings.steps, self.n_step, self.track, history) as bar:
         while not (self.done or self.stopping()): self.next_step(bar)
         if self.saved!=self.n_step: self.save(wait=False)
-        self.wait()
+        by_main(self.wait)
     if not self.done:
         say(f'interrupted: after step {self.n_step:,}, which is saved in {self.out}; '
             'start again with the same configuration to go on')
