@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_ROWS', 'GUARD', 'ALLOWED', 'CONFIGS', 'FORMER', 'divisor_below', 'Config', 'rows_problems', 'core_problems',
            'config_dir', 'find_config', 'load_config', 'Data', 'read_data', 'make_model', 'describe_model',
-           'identity_of', 'todays', 'as_begun', 'Run', 'first_looks', 'later_looks', 'load_model']
+           'identity_of', 'todays', 'Run', 'first_looks', 'later_looks', 'load_model']
 
 # %% ../nbs/build.ipynb #235c13ff
 import difflib, json
@@ -42,7 +42,7 @@ from .store.saver import CheckpointConfig
 from .store.files import is_run, lock_run, write_whole
 from .train.console import Console
 from .train.guard import Guard, GuardConfig, HINT
-from .train.identity import CONTENT, can_allow, flat
+from .train.identity import CONTENT, as_begun, can_allow, flat
 from .train.loop import Loop, TrainConfig
 from .train.machine import Machine, pick_device, seed_all, start_machine
 from .train.metrics import MetricsConfig
@@ -218,20 +218,6 @@ def todays(
 # %% ../nbs/build.ipynb #begun-def
 FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000} # Defaults of earlier versions
 
-def as_begun(
-    cfg:Config, # Of a run that perhaps goes on
-)->dict:        # Keys to values; empty for a new run
-    "What a run keeps of its own config, though today's says otherwise"
-    out = Path(cfg.out)
-    try: was = dict(flat(to_dict(load_config(out/'config.toml'))))
-    except (OSError,ValueError): return {}
-    now,default = (dict(flat(to_dict(o))) for o in (cfg,Config()))
-    keep = {k: v for k,v in FORMER.items() if was[k]==v and now[k]==default[k]!=v}
-    path,own = cfg.tokenizer.path,out/'tokenizer'
-    if path and path==was['tokenizer.path'] and own.is_dir() and not Path(path).expanduser().is_dir():
-        keep['tokenizer.path'] = str(own)
-    return keep
-
 # %% ../nbs/build.ipynb #8dcc348c
 class Run(Loop):
     "A training run that lives in its directory: build or resume it, step it, look into it"
@@ -242,7 +228,7 @@ class Run(Loop):
         **keys,     # Any key of the config: `out='runs/x'`, `**{'train.steps': 50}`
     ):
         cfg = load_config(cfg, **keys)
-        own = as_begun(cfg)
+        own = as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER)
         self.cfg = cfg = load_config(cfg, own) if own else cfg
         console,self.evals = Console(say, is_main()),evals or {}
         if own: console.say(f'as this run was begun: {", ".join(own)}')

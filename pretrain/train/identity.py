@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['FIXED', 'SAME', 'CONTENT', 'FREE', 'APART', 'OWN', 'DIGITS', 'flat', 'can_allow', 'RunDiff', 'refuse_key',
-           'refuse_content', 'compare_runs']
+           'refuse_content', 'compare_runs', 'as_begun']
 
 # %% ../../nbs/train/identity.ipynb #5c929771
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from ..base.config import to_dict
 
 # %% ../../nbs/train/identity.ipynb #a23084df
 def flat(
@@ -107,3 +109,18 @@ def compare_runs(
         old = was['place'][name]
         if old!=new: res.change(name, old, new, f'{name} {old} before, {new} now; results may differ in rounding')
     return res
+
+# %% ../../nbs/train/identity.ipynb #begun-id
+def as_begun(
+    path,          # Of the config in the run's directory
+    load:Callable, # Reads it
+    cfg,           # Today's config
+    former:dict,   # Keys to defaults of earlier versions
+)->dict:           # Keys to values; empty for a new run
+    "What a run keeps of its own config, though today's says otherwise"
+    try: was,now,default = (dict(flat(to_dict(o))) for o in (load(path), cfg, type(cfg)()))
+    except (OSError,ValueError): return {}
+    keep = {k: v for k,v in former.items() if was[k]==v and now[k]==default[k]!=v}
+    given,own = now['tokenizer.path'],Path(path).with_name('tokenizer')
+    moved = given and given==was['tokenizer.path'] and own.is_dir() and not Path(given).expanduser().is_dir()
+    return keep | ({'tokenizer.path': str(own)} if moved else {})
