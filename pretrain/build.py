@@ -180,8 +180,7 @@ def read_data(
     say(f'split: {describe_split(cfg.data)}')
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     text = valid_text(valid, tok, cfg.eval.bytes)
-    for line in unit_news(): say(line)
-    say(f'validation: {text}')
+    for line in (*unit_news(), f'validation: {text}'): say(line)
     return Data(tok, train, valid, text, loader)
 
 # %% ../nbs/build.ipynb #65ab6ffd
@@ -265,10 +264,9 @@ def first_looks(
     cfg:Config,  # Says what is wanted
 )->list:         # As `Loop` takes them
     "What happens before the first step: the preflight at each start; the rest in a new run only"
-    def always(run): return True
     def new(run): return not run.n_step
     return [(lambda run: cfg.preflight.at_start, 'eval', lambda run: run.first_check()),
-            (always, 'eval', lambda run: run.meet_text()),
+            (lambda run: True, 'eval', lambda run: run.meet_text()),
             (new, 'eval', lambda run: run.first_validation()),
             (lambda run: new(run) and cfg.sample.every, 'sample', lambda run: run.sample_all())]
 
