@@ -72,7 +72,10 @@ def _is_config(o):
     if not (isinstance(optim, dict) and isinstance(train, dict)): return False
     return _is_number(optim.get('clip', 0)) and type(train.get('steps', 0)) is int
 
-def _are_marks(o): return _numbers(o) and all(o.values())
+def _are_marks(o):
+    "Numbers by compressor, behind the name of their text; an earlier version's have no name"
+    marks = o.get('bits_per_byte', o)
+    return isinstance(o.get('val_text', ''), str) and _numbers(marks) and all(marks.values())
 
 # %% ../../nbs/eval/report.ipynb #eb6e8a19
 def read_run(
@@ -89,7 +92,7 @@ def read_run(
     state = _read(newest[0]/'state.json', json.loads, _is_state) if newest else {}
     config = _read(p/'config.toml', parse_toml, _is_config)
     yardsticks = _read(p/'evaluation'/'yardsticks.json', json.loads, _are_marks)
-    return RunLog(p, records, config, yardsticks, state.get('clock', {}))
+    return RunLog(p, records, config, yardsticks.get('bits_per_byte', yardsticks), state.get('clock', {}))
 
 # %% ../../nbs/eval/report.ipynb #737efeaf
 SIZE,SIZE_COMPARE,DPI = (9,5),(9,2.9),80           # Of a figure [inch], [dots per inch]
