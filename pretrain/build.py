@@ -203,7 +203,7 @@ def describe_model(
     flops,full = (flops_per_token(cfg.model, V, causal)/1e6 for causal in (True, False))
     n = param_counts(cfg.model, V)['total']
     top = f'{peak.value/1e12:.3g} TFLOPS' if peak.value else 'n/a'
-    return f'model: {n:,} parameters, {flops:.1f} MFLOPs a token ({full:.1f} with all pairs); peak {top} ({peak.source})'
+    return f'model: {n:,} parameters, {flops:.1f} MFLOPs a token ({full:.1f} of all pairs); peak {top} ({peak.source})'
 
 # %% ../nbs/build.ipynb #327f45b2
 def identity_of(

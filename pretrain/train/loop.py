@@ -83,8 +83,8 @@ class Loop:
         self.state = State(Ema(ema_beta), guard or Guard(), clock)
         self.saver,self.saved = Saver(self.out/'checkpoints', checkpoint),-1
         self.hold,self.begun,self.warm,self.rec = HoldSignals(),False,False,{}
-        self.told = {}     # what a log must hold beside the steps, and does: the peak, what changed since the checkpoint
-        self.news = dict(peak=self.peak.record(world()))   # and what of it joins the next record
+        self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
+        self.news = dict(peak=self.peak.record(world()))   # and what joins the next record
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.loss_fn = torch.compile(model.loss) if train.compile else model.loss
