@@ -199,8 +199,7 @@ def _outcome(a):
         return [lost]*bool(lost), code or 2*bool(lost)
     except MISTAKES as e:
         if isinstance(e, BrokenPipeError) and reader_left(): return [], SIGNALLED+SIGPIPE
-        lost = flush_out()
-        if lost and isinstance(e, OSError) and e.filename is None: return [lost], 2
+        flush_out()
         if hasattr(a, 'traceback'): traceback.print_exc()
         return _said(e)
     finally: cleanup()
