@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'COMMON', 'SIGNALLED', 'MISTAKES', 'SIGPIPE', 'TOGETHER', 'CONFIG', 'OVERRIDES', 'SAMPLE_KEYS', 'DEVICE',
-           'DTYPE', 'BYTES', 'Command', 'parser', 'parse', 'Stopped', 'stoppable', 'reader_left', 'flush_out', 'main',
-           'open_model']
+           'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'Command', 'parser', 'parse', 'Stopped', 'stoppable',
+           'reader_left', 'flush_out', 'main', 'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
 import argparse, io, os, select, signal, sys, threading, traceback
@@ -302,21 +302,37 @@ def _sample(a):
     except Stopped as e: return SIGNALLED+e.sig   # the reader has read enough
 
 # %% ../nbs/cli.ipynb #30e9b0da
-DTYPE = _arg('--dtype', default='float32',
-             help='precision of a Hugging Face model: float32, bfloat16, float16, or auto = as stored')
+DTYPE = _arg('--dtype', help='precision of a Hugging Face model: float32, bfloat16, float16, or auto = as stored; '
+                             'float32 where left out')
 
 def _is_run(where): return (Path(where)/'config.toml').is_file()
 
 def open_model(
     where,           # A run directory, or a Hugging Face model's
     device='auto',   # As `train.device`
-    dtype='float32', # Precision of a Hugging Face model
+    dtype=None,      # Precision of a Hugging Face model; None = float32
 )->tuple:            # Model and tokenizer
     "A model to evaluate, ours or not"
     from pretrain.build import load_model
     from pretrain.export.hf import load_hf
     from pretrain.train.machine import pick_device
-    return load_model(where, device)[:2] if _is_run(where) else load_hf(where, pick_device(device)[0], dtype)
+    if _is_run(where): return load_model(where, device)[:2]
+    return load_hf(where, pick_device(device)[0], dtype or 'float32')
+
+# %% ../nbs/cli.ipynb #2a8cc754
+def _idle(a, names, why):
+    "Refuse options that are given and would not act"
+    for n in names:
+        if getattr(a, n) is not None: raise ValueError(f'--{n.replace("_", "-")}: without effect here; {why}')
+
+RUN_KEYS = 'data.','prepare.','eval.bytes','eval.tokens','eval.rows'                       # act on the validation text
+TEXT_KEYS = 'data.text_key','data.separator','data.on_error','data.sources'  # act on that of --data
+
+def _idle_keys(overrides, keys, why):
+    "Refuse overrides that would not act"
+    for o in overrides:
+        key = o.partition('=')[0].strip()
+        if not key.startswith(keys): raise ValueError(f'{key}: without effect here; {why}')
 
 # %% ../nbs/cli.ipynb #9632c6c0
 BYTES = 1_000_000  # that `eval --data` reads where nothing is said: minutes for a small model on a CPU [bytes]
@@ -336,8 +352,9 @@ def _eval_run(where, overrides, device):
     from pretrain.data.prepare import prepare
     from pretrain.eval.bpb import bits_per_byte
     from pretrain.eval.text import valid_text
-    model,tok,cfg,step = load_model(where, device)
     cfg = load_config(Path(where)/'config.toml', overrides)
+    _idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
+    model,tok,_,step = load_model(where, device)
     toks = prepare(cfg.data, tok, cfg.prepare, 'valid')
     text = valid_text(toks, tok, cfg.eval.bytes)
     found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
@@ -356,12 +373,14 @@ def _eval_table(where, overrides, a):
     from pretrain.build import load_config
     from pretrain.data.corpus import documents
     from pretrain.eval.bpb import bits_per_text, bpb_table, head_of
-    if a.bytes<0 or a.window<0:
-        raise ValueError(f'--bytes {a.bytes}, --window {a.window}: 0, or a number above it, would work')
+    n,window = BYTES if a.bytes is None else a.bytes,a.window or 0
+    if n<0 or window<0: raise ValueError(f'--bytes {n}, --window {window}: 0, or a number above it, would work')
     cfg = load_config(None, overrides)
-    texts = head_of(documents([a.data], cfg.data, key='--data'), a.bytes)
+    _idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
+    if all(map(_is_run, where)): _idle(a, ['dtype'], 'a run is read in float32')
+    texts = head_of(documents([a.data], cfg.data, key='--data'), n)
     models = {w: open_model(w, a.device, a.dtype) for w in where}
-    T,found = _window(models, a.window, cfg.model.seq_len),{}
+    T,found = _window(models, window, cfg.model.seq_len),{}
     for w,(model,tok) in models.items():
         try: found[w] = (tok.vocab_size, T, bits_per_text(model, tok, texts, T))
         except ValueError as e: raise ValueError(f'{w}: {e}') from None
@@ -374,9 +393,9 @@ def _eval_table(where, overrides, a):
          help='a run directory; with --data any number of runs and Hugging Face models (a directory, or a .gguf file); '
               'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
     _arg('--data', type=_path, help='text to measure on: a file, a folder, a pattern, or embedded'),
-    _arg('--bytes', type=int, default=BYTES,
-         help='with --data: only the first so many bytes, 0 = all; %(default)s where left out'),
-    _arg('--window', type=int, default=0,
+    _arg('--bytes', type=int,
+         help=f'with --data: only the first so many bytes, 0 = all; {BYTES:,} where left out'),
+    _arg('--window', type=int,
          help='with --data: tokens in a row; where left out, as many as all models can read'))
 def _eval(a):
     """Bits per byte of a run's newest checkpoint on its validation tokens;
@@ -384,6 +403,7 @@ def _eval(a):
     where = [w for w in a.where if '=' not in w or Path(w).exists()]
     overrides = [o for o in a.where if o not in where]
     if (why := _why_not(where)) and not (where and a.data): raise ValueError(why)
+    if not a.data: _idle(a, ['bytes', 'window', 'dtype'], 'it belongs to --data PATH')
     print(_eval_table(where, overrides, a) if a.data else _eval_run(where[0], overrides, a.device))
 
 # %% ../nbs/cli.ipynb #f7fee21e
@@ -424,22 +444,28 @@ def _core_compared(a):
 def _core(a):
     """The CORE metric of a run's newest checkpoint, kept in its directory, or of a Hugging Face model;
     what was measured before is taken up"""
-    if a.compare: print(_core_compared(a))
+    if a.compare:
+        _idle(a, ['where', 'out', 'bundle', 'max_per_task', 'dtype'], '--compare reads two directories of results')
+        print(_core_compared(a))
     elif not a.where:
         raise ValueError('core: no model; '
                          'a run directory, that of a Hugging Face model, or --compare DIR DIR would work')
-    else: print(_core_run(a) if _is_run(a.where) and not a.out else _core_other(a))
+    else:
+        if _is_run(a.where): _idle(a, ['dtype'], 'a run is read in float32')
+        print(_core_run(a) if _is_run(a.where) and not a.out else _core_other(a))
 
 # %% ../nbs/cli.ipynb #6eaf6c51
 @_command(_arg('run', nargs='+', type=_path, metavar='RUN', help='run directories'),
-          _arg('--out', type=_path, default='compare.png', help='picture of the comparison of several runs'))
+          _arg('--out', type=_path, help='picture of the comparison of several runs; compare.png where left out'))
 def _plot(a):
     """Draw what happened in a run as report/loss.png, with figures and samples as report/index.html;
     several runs are drawn over each other"""
     from pretrain.eval.page import save_report
     from pretrain.eval.report import compare, save_plot, summary
+    if len(a.run)==1: _idle(a, ['out'], 'one run is drawn in its own directory')
     for run in a.run:
         for f in (save_plot, save_report, summary): print(f(run))
     if len(a.run)>1:
-        compare(a.run).savefig(a.out)
-        print(Path(a.out))
+        out = Path(a.out or 'compare.png')
+        compare(a.run).savefig(out)
+        print(out)
