@@ -331,7 +331,7 @@ def first_validation(self:Run)->dict: # As `validate`
 @patch
 def meet_text(self:Run):
     "Yardsticks of the text that is measured, in `evaluation/yardsticks.json`; no best of another text"
-    text,was = self.data.text,self.changed.get('eval.bytes', [self.cfg.eval.bytes])[0]
+    text,was = self.data.text,self.news.get('changed', {}).get('eval.bytes', [self.cfg.eval.bytes])[0]
     if line := other_text(text, self.state.best, was//Config.units['eval.tokens']): self.console.say(line)
     if line := by_main(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok)): self.console.say(line)
 
