@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 import rustbpe
 from fastcore.basics import patch
 
-from ..base.config import PosInt, section
+from ..base.config import PathStr, PosInt, section
 
 # %% ../../nbs/data/bpe.ipynb #cell30
 # nanochat/tokenizer.py of https://github.com/karpathy/nanochat: GPT-4's pattern (cl100k_base) with \p{N}{1,2} for {1,3}
@@ -119,7 +119,7 @@ class TokenizerConfig:
     pattern:str = SPLIT             # Regular expression that cuts text into pieces; tokens never cross a cut
     max_chars:PosInt = 200_000_000  # Most text held for training; of more, an even sample by hash is taken [characters]
     doc_cap:PosInt = 10_000         # Longer documents are cut into pieces of this size for the sample [characters]
-    path:str = ''                   # Directory of a saved tokenizer to use instead of training one
+    path:PathStr = ''                   # Directory of a saved tokenizer to use instead of training one
 
 # %% ../../nbs/data/bpe.ipynb #c70d8790
 MAX_CHARS = 2**29  # rustbpe counts pairs in 32 bits, and a character has up to 4 bytes

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from fastcore.basics import patch
-from ..base.config import Frac, NatInt, section
+from ..base.config import Frac, NatInt, PathTuple, ProseStr, section
 from ..base.words import brief, n_of, one_line
 from .readers import CorpusError, EMBEDDED, READERS, Skipped, content_hash, embedded_documents
 from .readers import read_file, stop, unreadable
@@ -26,13 +26,13 @@ from ..store.files import is_run
 @section
 class CorpusConfig:
     "Which text to learn from, and which to hold back"
-    train:tuple[str,...] = (EMBEDDED,) # Files, folders, patterns such as `data/**/*.jsonl`, or `embedded`
-    valid:tuple[str,...] = () # The same for validation; empty takes a part of `train`
+    train:PathTuple = (EMBEDDED,) # Files, folders, patterns such as `data/**/*.jsonl`, or `embedded`
+    valid:PathTuple = () # The same for validation; empty takes a part of `train`
     valid_frac:Frac = 0.05 # Part of `train` set aside while `valid` is empty [fraction]
     split_min_docs:NatInt = 0 # From here on whole documents, below it ends; 0 goes by the shape of `train` [documents]
     text_key:str = 'text' # Key of the text in a line of `.jsonl`
-    separator:str = '' # Splits a `.txt` into documents; empty makes one file one document
-    on_error:Literal['stop','skip','replace'] = 'stop' # At a broken document: stop, leave it out, or put U+FFFD for bad bytes
+    separator:ProseStr = '' # Splits a `.txt` into documents; empty makes one file one document
+    on_error:Literal['stop','skip','replace'] = 'stop' # A broken document: stop, leave out, or U+FFFD for its bad bytes
     sources:bool = False # Let `embedded` be the sources of the standard library instead of their docstrings
 
 # %% ../../nbs/data/corpus.ipynb #0ff4b652
@@ -180,13 +180,15 @@ def matches(
     for p in hits.keys()-set(good):
         if hits[p]=='special': here.add(f'{_special(p)}, which is no file', p)
         else: here.add(_suffix(p) or 'without extension')
-    if not good: raise CorpusError(key, f'{spec!r} has nothing to read ({str(here) or "no files"}); {READABLE} would work')
+    what = str(here) or 'no files'
+    if not good: raise CorpusError(key, f'{spec!r} has nothing to read ({what}); {READABLE} would work')
     left.update(here)
     left.first = here.first | left.first
     return sorted(map(Path, good), key=Path.as_posix)
 
 def _suffix(path): return os.path.splitext(path)[1].lower()
-def _no_listing(path, e): return f'{getattr(e, "filename", "") or path!r} cannot be listed ({getattr(e, "strerror", "") or e})'
+def _no_listing(path, e):
+    return f'{getattr(e, "filename", "") or path!r} cannot be listed ({getattr(e, "strerror", "") or e})'
 def _special(path):
     mode = os.stat(path).st_mode
     return 'pipe' if stat.S_ISFIFO(mode) else 'socket' if stat.S_ISSOCK(mode) else 'device'
@@ -268,10 +270,12 @@ class Marks:
     )->list[str]:
         "Lines about settings that act on nothing"
         c,n,sep = self.cfg,self.kinds['.txt'],brief(self.cfg.separator)
-        idle = [('text_key', c.text_key!='text', '.jsonl'), ('separator', c.separator, '.txt'), ('sources', c.sources, EMBEDDED)]
+        idle = [('text_key', c.text_key!='text', '.jsonl'), ('separator', c.separator, '.txt')]
+        idle.append(('sources', c.sources, EMBEDDED))
         res = [f'data.{k} has no effect here: it is for {kind}, and {key} names none'
                for k,is_set,kind in idle if is_set and self.kinds.total() and not self.kinds[kind]]
-        hint = f'; lines end in \\r\\n there, so {brief(c.separator.replace(chr(10), chr(13)+chr(10)))} would split them'
+        crlf = brief(c.separator.replace('\n', '\r\n'))
+        hint = f'; lines end in \\r\\n there, so {crlf} would split them'
         if n and self.whole==n: where = f'never occurs in {n_of(n, ".txt file")}'
         elif self.crlf: where = f'does not occur in {self.crlf:,} of {n:,} .txt files'
         else: return res
@@ -296,13 +300,15 @@ def documents(
     if not sources: raise CorpusError(key, f'names nothing; {WOULD_WORK}')
     for source in sources:
         k,text = 0,''
-        for k,text in enumerate(read(source, cfg, bad), 1):
+        for text in read(source, cfg, bad):
+            k += 1
             n += bool(text)
             count.empty += not text
             if text: yield text
         marks.add(source, k, text)
     if not n: raise CorpusError(key, f'{n_of(len(sources), "source")} without a single document ({count})')
-    count.remarks += ([sources.left] if sources.left else [])+marks.remarks(key)
+    count.left = sources.left
+    count.remarks += marks.remarks(key)
     if skipped is None and (count.bad or count.mended): warnings.warn(str(count), stacklevel=2)
 
 # %% ../../nbs/data/corpus.ipynb #cell102

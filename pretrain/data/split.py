@@ -139,9 +139,9 @@ def _whole(ids, have, frac):
     "Texts in the order of their hashes, while their documents, characters and bytes stay within the part"
     most = frac*have.sum(1)
     most[0] = max(1, round(most[0]))
-    mean = have.mean(1) if len(ids)>1 else np.zeros(3)
+    mean = have.mean(1) if len(ids)>1 else 0*most
     fits = (have[1:]<=np.maximum(most/PART_OF_IT, ORDINARY*mean)[1:,None]).all(0) & (have[1]>0)
-    res,sums = [],np.zeros(3)
+    res,sums = [],0*most
     for i in np.flatnonzero(fits)[:int(AHEAD*most[0])].tolist():
         if (sums+have[:,i]<=most).all():
             res.append(i)
@@ -197,11 +197,12 @@ def _shape(cfg, name):
 
 def _no_shape(m, frac):
     chars = int(m.chars.sum())
-    what = f'{n_of(len(m.ids), "document")} of {n_of(chars, "character")} in all, {n_of(len(set(m.ids.tolist())), "text")}'
+    what = f'{n_of(len(m.ids), "document")} of {n_of(chars, "character")} in all'
+    if (n := len(set(m.ids.tolist())))<len(m.ids): what += f', {n_of(n, "text")}'
     raise CorpusError('data.train', f'{what}: not one document can be set aside for validation, and {frac:g} of one is '
                       f'too short; {VALID_TEXT}')
 
-VALID_TEXT = 'add text, raise data.valid_frac, set data.separator if this is many documents, or name files in data.valid'
+VALID_TEXT = 'add text, raise data.valid_frac, set data.separator where a file is many documents, or name data.valid'
 
 # %% ../../nbs/data/split.ipynb #cell85
 def side(
@@ -230,13 +231,16 @@ def valid_documents(
         docs = documents(cfg.valid, cfg, skipped, 'data.valid')
     else: docs = side(documents(cfg.train, cfg, skipped), cutter(cfg, rule, name), 'valid', skipped)
     n,chars = 0,0
-    for n,text in enumerate(docs, 1):
+    for text in docs:
+        n += 1
         chars += len(text.strip())
         yield text
     if not n: raise CorpusError('data.valid_frac', _no_valid(cfg))
+    if not cfg.valid: skipped.left,skipped.remarks = '',[]   # of data.train, and told with the training side
     where = 'data.valid' if cfg.valid else 'data.valid_frac'
     if not chars: raise CorpusError(where, f'validation has nothing but white space; {VALID_TEXT}')
-    if chars<END_CHARS: skipped.remarks.append(f'{where}: validation is {n_of(chars, "character")}, too little to measure')
+    little = f'{where}: validation is {n_of(chars, "character")}, too little to measure on'
+    if chars<END_CHARS: skipped.remarks.append(little)
 
 def _check_apart(cfg):
     train,valid = find_files(cfg.train),find_files(cfg.valid, 'data.valid')
@@ -312,5 +316,6 @@ def describe_split(
     ends = valid.n_doc if split_rule(cfg)=='tail' else (valid.skipped or {}).get('cut', 0)
     whole,part = valid.n_doc-ends,valid.n_bytes/max(1, train.n_bytes+valid.n_bytes)
     said = [f'{whole:,} of {n_of(train.n_doc+whole, "document")}, chosen by a hash of their text'] if whole else []
-    if ends: said.append(f'the {"end" if ends==1 else "ends"} of {n_of(ends, "long document" if whole else "document")}')
+    what = n_of(ends, 'long document' if whole else 'document')
+    if ends: said.append(f'the {"end" if ends==1 else "ends"} of {what}')
     return f'validation: {" and ".join(said)}; {part:.1%} of the text'

@@ -10,7 +10,7 @@ import codecs, sys, time
 from collections import deque
 from html import escape
 
-from ..base.config import Frac, NatFloat, NatInt, PosInt, section
+from ..base.config import Frac, NatFloat, NatInt, PosInt, ProseTuple, section
 from ..base.screen import in_notebook, printable, put
 from ..model.generate import cut_prompts, decode, generate_batch, warn_line
 from ..model.gpt import Model
@@ -31,7 +31,7 @@ def as_text(
 class SampleConfig:
     "What the model writes during and after training, and how it chooses"
     every:NatInt = 0           # Steps between samples; 0 = only at the end; else also before the first step [steps]
-    prompts:tuple[str,...] = ('The ', 'Return the ', 'A list is ')  # Beginnings, each as a document of its own
+    prompts:ProseTuple = ('The ', 'Return the ', 'A list is ')  # Beginnings, each as a document of its own
     tokens:NatInt = 64         # New tokens for each prompt [tokens]
     temperature:NatFloat = 0.8 # Divides the scores; 0 = always the best token
     top_k:NatInt = 50          # Choose among this many; 0 = all

@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['CHUNK', 'TMP', 'UNFINISHED', 'OLD', 'EXACT', 'MARK', 'RUN_FORMAT', 'MARK_MAX', 'SECTIONS', 'CONFIG_MAX',
-           'LOCKED_BYTE', 'LOOK_S', 'OWNER_S', 'LOOKS', 'byte_views', 'write_file', 'sync_dir', 'make_dir',
+           'LOCKED_BYTE', 'LOOK_S', 'OWNER_S', 'LOOKS', 'byte_views', 'Hasher', 'write_file', 'sync_dir', 'make_dir',
            'write_whole', 'remove', 'into_place', 'size_of', 'read_as', 'RunMark', 'read_mark', 'mark_run', 'is_run',
            'take_lock', 'locked', 'alive', 'lock_owner', 'lock_run']
 
 # %% ../../nbs/store/files.ipynb #234574d1
 import hashlib, json, os, platform, re, shutil, stat, time, tomllib
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..base.config import PosInt, STRICT
 from ..base.words import one_line
@@ -32,6 +33,24 @@ def byte_views(
         m = m.cast('B')
         for i in range(0, len(m), n): yield m[i:i+n]
 
+# %% ../../nbs/store/files.ipynb #1c561080
+class Hasher(Thread):
+    "The sha256 of pieces, computed beside whatever else is done; inside `with` it takes them"
+    def __init__(self):
+        super().__init__()
+        self.sha,self.parts = hashlib.sha256(),SimpleQueue()
+
+    def run(self):
+        for part in iter(self.parts.get, None): self.sha.update(part)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.parts.put(None)
+        self.join()
+
 # %% ../../nbs/store/files.ipynb #e9651a6d
 def write_file(
     path,             # A file that isn't there yet
@@ -39,15 +58,15 @@ def write_file(
     forget:bool=False,# Drop the system's copy in memory, so that a reader reads the disk?
 )->dict:              # `size` [bytes] and `sha256`
     "Write a new file, hash on the way, and wait until it is on the disk"
-    sha,size = hashlib.sha256(),0
-    with ThreadPoolExecutor(1) as pool, open(path, 'xb', buffering=0) as f:
+    size = 0
+    with open(path, 'xb', buffering=0) as f, Hasher() as hasher:
         for part in byte_views(parts):
             size += len(part)
-            pool.submit(sha.update, part)
+            hasher.parts.put(part)
             while len(part): part = part[os.write(f.fileno(), part):]
         os.fsync(f.fileno())
         if forget and hasattr(os, 'posix_fadvise'): os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return dict(size=size, sha256=sha.hexdigest())
+    return dict(size=size, sha256=hasher.sha.hexdigest())
 
 # %% ../../nbs/store/files.ipynb #2d883eab
 def sync_dir(
@@ -223,9 +242,7 @@ def locked(
         except BlockingIOError:
             say(f'{what}: another process is making it, waiting')
             take_lock(fd, wait=True)
-        except OSError as e:
-            why = f'{e.strerror}; set prepare.cache to a folder that allows file locks'
-            raise OSError(e.errno, why, str(path)) from None
+        except OSError as e: raise OSError(e.errno, e.strerror, str(path)) from None   # flock names no file
         yield
     finally: os.close(fd)
 

@@ -6,7 +6,7 @@
 __all__ = ['CheckpointConfig', 'copied', 'Saver', 'rng_state', 'set_rng_state']
 
 # %% ../../nbs/store/saver.ipynb #d7057127
-import copy, random, threading
+import copy, random, sys, threading, weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -56,6 +56,10 @@ def copied(
     return res
 
 # %% ../../nbs/store/saver.ipynb #cell80
+def _tell(news):
+    "At the very end: say what nobody has asked for"
+    while news: print(news.popleft(), file=sys.stderr)
+
 class Saver:
     "Writes checkpoints in a thread, from a copy, one at a time"
     def __init__(self,
@@ -65,6 +69,7 @@ class Saver:
         self.root,self.cfg = Path(root),cfg
         self.thread,self.error,self.buffers,self.hurry = None,None,{},threading.Event()
         self.news = deque() # Lines for the user, in order; whoever shows them takes them out
+        weakref.finalize(self, _tell, self.news)
         self.name = f'save {self.root.resolve()}'
         for t in threading.enumerate():
             if t.name==self.name: t.join() # an earlier owner of this directory, in this process, is still writing
@@ -122,7 +127,7 @@ def save(self:Saver,
     mine = {part: {k: self.buffers[part,k] for k in ts} for part,ts in tensors.items()}
     todo = dict(step=step, tensors=mine, state=copy.deepcopy(state), before=before)
     todo |= dict(keep=self.cfg.keep, stays=lambda s: self.cfg.stays(s, best))
-    self.thread = threading.Thread(target=self._write, args=(todo,), name=self.name, daemon=True)
+    self.thread = threading.Thread(target=self._write, args=(todo,), name=self.name, daemon=False)
     self.thread.start()
 
 # %% ../../nbs/store/saver.ipynb #cell91

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np, torch
 from torch import nn
 
-from ...base.config import NatInt, section
+from ...base.config import NatInt, PathStr, section
 from ...base.dist import all_sum
 from .keep import CSV, Store, identity, to_csv
 from .score import Scorer
@@ -179,7 +179,7 @@ def evaluate_core(
 @section
 class CoreConfig:
     "CORE, the mean of 22 tasks"
-    bundle:str = ''             # Directory of the evaluation data, such as nanochat's eval_bundle; empty = no CORE
+    bundle:PathStr = ''             # Directory of the evaluation data, such as nanochat's eval_bundle; empty = no CORE
     every:NatInt = 0            # Steps between evaluations; 0 = only at the end [steps]
     max_per_task:NatInt = 0     # Examples of each task; 0 = all
     batch_tokens:NatInt = 0     # Most tokens of one forward pass; 0 = 2048 on CPUs, 16384 elsewhere [tokens]
