@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from .. import __version__
 from ..base.config import NatInt, PosInt, section
-from ..base.dist import all_sum, first, is_main, world
+from ..base.dist import all_sum, by_main, first, is_main, together, world
 from ..model.schedule import ScheduleConfig, lr_mult
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import lock_run, mark_run
@@ -24,7 +24,7 @@ from ..store.saver import CheckpointConfig, Saver, rng_state, set_rng_state
 from .console import Console
 from .gradients import accumulate, clip_grads, reduce_grads
 from .guard import Guard
-from .identity import compare_runs
+from .identity import RunDiff, compare_runs
 from .machine import Machine, sync_of
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
 from .mfu import Peak, mfu
@@ -83,13 +83,16 @@ class Loop:
         self.state = State(Ema(ema_beta), guard or Guard(), clock)
         self.saver,self.saved = Saver(self.out/'checkpoints', checkpoint),-1
         self.hold,self.begun,self.warm,self.rec = HoldSignals(),False,False,{}
-        self.changed = {}  # since the checkpoint: name to values before and now; told in the next record
+        self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
+        self.news = dict(peak=self.peak.record(world()))   # and what joins the next record
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.loss_fn = torch.compile(model.loss) if train.compile else model.loss
 
     @property
     def n_step(self): return self.state.step
+    @property
+    def compiling(self): return self.settings.compile and not self.warm   # the first step of a process
     @property
     def best(self): return self.state.best
     @property
@@ -118,13 +121,14 @@ def restore(self:Loop,
 def accept(self:Loop,
     path,        # Of the checkpoint
     saved:dict,  # Its state
-):
+)->RunDiff:      # What changed
     "Is the saved run this one? ValueError, in one line, where it isn't"
     was = saved | dict(config=self.todays(path, saved.get('config', {})))
     found = compare_runs(was, self.identity, self.settings.allow)
     if found.refused: raise ValueError(f'{path}: {found.refused}')
     for line in found.news: self.console.say(line)
-    self.changed = found.changed
+    if found.changed: self.news['changed'] = found.changed
+    return found
 
 @patch
 def read_checkpoint(self:Loop,
@@ -146,29 +150,39 @@ def resume(self:Loop)->Loop: # Itself
     for p in problems: self.console.say(f'warning: {p}')
     if path:
         tensors,saved = self.read_checkpoint(path)
-        self.accept(path, saved)
+        found = self.accept(path, saved)
         self.restore(tensors)
         self.state.load_state_dict(saved)
-        if not set(PLANNERS) & set(self.changed): self.loader.know(*self.state.epoch)
+        if not set(PLANNERS) & set(found.changed): self.loader.know(*self.state.epoch)
         self.saved = self.n_step
         self.console.say(f'resume: {path} at step {self.n_step:,} of {self.settings.steps:,}')
-    if is_main(): self.log,self.samples = (MetricsLog(self.out/f'{name}.jsonl', self.kept()) for name in LOGS)
+    by_main(self.open_logs)
     return self
+
+@patch
+def open_logs(self:Loop):
+    "Records of steps that are about to be taken again are cut off"
+    self.log,self.samples = (MetricsLog(self.out/f'{name}.jsonl', self.kept()) for name in LOGS)
 
 # %% ../../nbs/train/loop.ipynb #d043d533
 @patch
 def save(self:Loop,
     wait:bool=True,  # Return when it is on the disk, not when it is copied
 ):
-    "Write a checkpoint of everything that affects the future"
-    if not is_main(): return
+    "Write a checkpoint of everything that affects the future; every rank calls it, the first writes"
+    with self.clock('save'): by_main(lambda: self.write_checkpoint(wait))
+    self.saved = self.n_step
+
+@patch
+def write_checkpoint(self:Loop,
+    wait:bool,  # As for `save`
+):
+    "What the first rank does to save"
     best = self.state.best and self.state.best['step']
     self.state.epoch = self.loader.mark(self.state.row)
-    with self.clock('save'):
-        tensors = dict(model=self.model.state_dict(), optimizer=self.opt.state_tensors(), rng=rng_state())
-        self.saver.save(self.n_step, tensors, self.state.state_dict() | self.identity, best=best, before=self.sync_logs)
-        self.saved = self.n_step
-        if wait: self.wait()
+    tensors = dict(model=self.model.state_dict(), optimizer=self.opt.state_tensors(), rng=rng_state())
+    self.saver.save(self.n_step, tensors, self.state.state_dict() | self.identity, best=best, before=self.sync_logs)
+    if wait: self.wait()
 
 @patch
 def sync_logs(self:Loop):
@@ -197,7 +211,7 @@ def ask(self:Loop,
     "Call what is due; the numbers join the record"
     for when,name,fn in functions:
         if not self.due(when): continue
-        with self.clock(name): self.rec |= fn(self) or {}
+        with self.clock(name): self.rec |= together(lambda: fn(self)) or {}
     self.state.judge(self.rec)
 
 # %% ../../nbs/train/loop.ipynb #8549d09f
@@ -216,7 +230,8 @@ def begin(self:Loop):
 def write_record(self:Loop):
     "The record of the step is complete: into the log with it"
     self.rec['train_s'] = sum(map(self.clock.seconds, STEPPING))
-    if self.changed: self.rec['changed'],self.changed = self.changed,{}
+    self.rec |= self.news
+    self.told,self.news = self.told|self.news,{}
     if is_main(): self.log.append(self.rec)
 
 @patch
@@ -225,7 +240,7 @@ def save_due(self:Loop,
 )->bool:
     "Is it time for a checkpoint?"
     c = self.checkpoint
-    asked,self.hold.save = self.hold.save,False
+    asked,self.hold.save = all_sum(torch.tensor(int(self.hold.save))).item()>0,False   # of any rank
     better = c.best and self.state.best!=best
     return asked or better or self.due(self.settings.save_every) or self.due(c.keep_every)
 
@@ -247,7 +262,8 @@ def record(self:Loop,
     verdict:str,   # Of the guard
 )->dict:
     "What the step measured"
-    dt = sum(self.clock.lap(phase) for phase in STEPPING)
+    laps = {phase: self.clock.lap(phase) for phase in STEPPING}
+    dt = sum(laps.values())
     self.dts.append(dt)
     rec = dict(step=self.n_step+1, loss=loss, loss_ema=self.state.ema.value, lr=self.opt.lr, grad_norm=norm, dt_s=dt,
                tok_per_s=n_tok/dt, mfu=mfu(self.flops, n_tok/dt, self.peak, world()),
@@ -255,6 +271,7 @@ def record(self:Loop,
                eta_s=eta(self.dts, self.settings.steps-self.n_step-1), row=self.state.row,
                tokens=n_tok if verdict=='go' else 0)
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
+    if self.compiling: rec['compile_s'] = laps['compile']   # of `dt_s`
     return rec | dict(go={}, skip=dict(skipped=True, tokens_skipped=n_tok), rollback=dict(rollback=True))[verdict]
 
 # %% ../../nbs/train/loop.ipynb #69d21380
@@ -283,7 +300,7 @@ def step(self:Loop)->dict: # The step's record, as it stands in `metrics.jsonl`
     if self.done: raise ValueError(f'the run is at its end, step {self.n_step}; a larger train.steps lets it go on')
     with self.hold:                                  # a signal waits until the step is whole
         self.begin()
-        with self.clock('train' if self.warm or not self.settings.compile else 'compile'): self.rec = self.update()
+        with self.clock('compile' if self.compiling else 'train'): self.rec = self.update()
         self.warm = True
         if 'rollback' in self.rec: self.roll_back()
         else:
@@ -312,6 +329,7 @@ def roll_back(self:Loop):
     if is_main():
         self.log.append(rec)
         for log in (self.log, self.samples): log.truncate(self.kept())
+    self.news = self.told|self.news   # the record that told it may be gone
     self.save()
     guard,lost = self.state.guard,rec['step']-self.n_step
     self.note(f'rollback: step {rec["step"]:,}: loss {rec["loss"]:.4g}, gradient norm {rec["grad_norm"]:.4g}; '
@@ -346,11 +364,11 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
     if self.done:
         say(f'finished: {self.out} has taken all its {self.n_step:,} steps; a larger train.steps lets it go on')
         return self
-    history = read_metrics(self.log.path) if is_main() else ()
+    history = by_main(lambda: read_metrics(self.log.path)) or ()
     with self.hold, self.console.watch(self.settings.steps, self.n_step, self.track, history) as bar:
         while not (self.done or self.stopping()): self.next_step(bar)
         if self.saved!=self.n_step: self.save(wait=False)
-        self.wait()
+        by_main(self.wait)
     if not self.done:
         say(f'interrupted: after step {self.n_step:,}, which is saved in {self.out}; '
             'start again with the same configuration to go on')
