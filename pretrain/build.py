@@ -19,7 +19,7 @@ from .base.config import NatInt, PathStr, assemble, read_config, section, to_dic
 from .base.dist import by_main, first, is_main, local_rank, rank, world
 from .base.toml import Source, unit_news
 from .base.value import at_home
-from .data.corpus import CorpusConfig, describe_split
+from .data.split import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
 from .data.prepare import PrepareConfig, get_tokenizer, hashes_of, prepare
 from .data.bpe import SPLIT_LETTERS, TokenizerConfig
@@ -177,7 +177,7 @@ def read_data(
     tok = first(lambda: get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, say, hashes))
     prep = replace(cfg.prepare, verify=cfg.prepare.verify and local_rank()==0)
     train,valid = (first(lambda: prepare(cfg.data, tok, prep, split, say, hashes)) for split in ('train','valid'))
-    say(f'split: {describe_split(cfg.data)}')
+    say(f'split: {describe_split(cfg.data, train, valid)}')
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     text = valid_text(valid, tok, cfg.eval.bytes)
     for line in (*unit_news(), f'validation: {text}'): say(line)
@@ -331,7 +331,7 @@ def first_validation(self:Run)->dict: # As `validate`
 @patch
 def meet_text(self:Run):
     "Yardsticks of the text that is measured, in `evaluation/yardsticks.json`; no best of another text"
-    text,was = self.data.text,self.changed.get('eval.bytes', [self.cfg.eval.bytes])[0]
+    text,was = self.data.text,self.news.get('changed', {}).get('eval.bytes', [self.cfg.eval.bytes])[0]
     if line := other_text(text, self.state.best, was//Config.units['eval.tokens']): self.console.say(line)
     if line := by_main(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok)): self.console.say(line)
 

@@ -9,6 +9,7 @@ __all__ = ['LOGS', 'PLANNERS', 'TrainConfig', 'Loop']
 import math, platform
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 import torch
@@ -16,7 +17,7 @@ from fastcore.basics import patch
 from .. import __version__
 from ..base.config import NatInt, PosInt, section
 from ..base.dist import all_sum, by_main, first, is_main, together, world
-from ..model.schedule import ScheduleConfig, lr_mult
+from ..model.schedule import ScheduleConfig, lr_mult, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import lock_run, mark_run
 from ..store.log import MetricsLog, read_metrics
@@ -24,7 +25,7 @@ from ..store.saver import CheckpointConfig, Saver, rng_state, set_rng_state
 from .console import Console
 from .gradients import accumulate, clip_grads, reduce_grads
 from .guard import Guard
-from .identity import RunDiff, compare_runs
+from .identity import compare_runs
 from .machine import Machine, sync_of
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
 from .mfu import Peak, mfu
@@ -83,6 +84,7 @@ class Loop:
         self.state = State(Ema(ema_beta), guard or Guard(), clock)
         self.saver,self.saved = Saver(self.out/'checkpoints', checkpoint),-1
         self.hold,self.begun,self.warm,self.rec = HoldSignals(),False,False,{}
+        self.changed = {}  # since the checkpoint: name to values before and now
         self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
         self.news = dict(peak=self.peak.record(world()))   # and what joins the next record
         self.dts = deque(maxlen=RECENT)
@@ -118,17 +120,27 @@ def restore(self:Loop,
     set_rng_state(tensors['rng'])
 
 @patch
+def jump(self:Loop,
+    step:int,     # Taken
+    changed:dict, # Since then: key to values before and now
+)->str:           # '' if it does not
+    "Does the learning rate jump, as the schedule is another one?"
+    before = {k.partition('.')[2]: old for k,(old,_) in changed.items() if k.startswith('schedule.')}
+    steps = changed.get('train.steps', [self.settings.steps])[0]
+    return rate_jump(step, (steps, replace(self.schedule, **before)), (self.settings.steps, self.schedule))
+
+@patch
 def accept(self:Loop,
     path,        # Of the checkpoint
     saved:dict,  # Its state
-)->RunDiff:      # What changed
+):
     "Is the saved run this one? ValueError, in one line, where it isn't"
     was = saved | dict(config=self.todays(path, saved.get('config', {})))
     found = compare_runs(was, self.identity, self.settings.allow)
     if found.refused: raise ValueError(f'{path}: {found.refused}')
-    for line in found.news: self.console.say(line)
+    for line in (*found.news, self.jump(saved['step'], found.changed)): line and self.console.say(line)
+    self.changed = found.changed
     if found.changed: self.news['changed'] = found.changed
-    return found
 
 @patch
 def read_checkpoint(self:Loop,
@@ -150,10 +162,10 @@ def resume(self:Loop)->Loop: # Itself
     for p in problems: self.console.say(f'warning: {p}')
     if path:
         tensors,saved = self.read_checkpoint(path)
-        found = self.accept(path, saved)
+        self.accept(path, saved)
         self.restore(tensors)
         self.state.load_state_dict(saved)
-        if not set(PLANNERS) & set(found.changed): self.loader.know(*self.state.epoch)
+        if not set(PLANNERS) & set(self.changed): self.loader.know(*self.state.epoch)
         self.saved = self.n_step
         self.console.say(f'resume: {path} at step {self.n_step:,} of {self.settings.steps:,}')
     by_main(self.open_logs)
