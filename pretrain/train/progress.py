@@ -290,7 +290,7 @@ def draw_curves(
     fig.savefig(buf, format='png')
     return buf.getvalue()
 
-# %% ../../nbs/train/progress.ipynb #0f9b556b
+# %% ../../nbs/train/progress.ipynb #picture-def
 def picture(
     png:bytes, # Of `draw_curves`
 )->dict:       # What a notebook displays
@@ -300,6 +300,7 @@ def picture(
     said = 'loss by step, and bits per byte of validation'
     return {'text/html': f'<img width="{width}" height="{height}" alt="{said}" src="{src}">', 'text/plain': said}
 
+# %% ../../nbs/train/progress.ipynb #0f9b556b
 class Notebook(Plain):
     "A bar and a live plot that are replaced in place"
     def __init__(self,
