@@ -19,7 +19,7 @@ from .base.config import NatInt, PathStr, assemble, read_config, section, to_dic
 from .base.dist import by_main, first, is_main, local_rank, rank, world
 from .base.toml import Source, unit_news
 from .base.value import at_home
-from .data.corpus import CorpusConfig, describe_split
+from .data.split import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
 from .data.prepare import PrepareConfig, get_tokenizer, hashes_of, prepare
 from .data.bpe import SPLIT_LETTERS, TokenizerConfig
@@ -177,7 +177,7 @@ def read_data(
     tok = first(lambda: get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, say, hashes))
     prep = replace(cfg.prepare, verify=cfg.prepare.verify and local_rank()==0)
     train,valid = (first(lambda: prepare(cfg.data, tok, prep, split, say, hashes)) for split in ('train','valid'))
-    say(f'split: {describe_split(cfg.data)}')
+    say(f'split: {describe_split(cfg.data, train, valid)}')
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     text = valid_text(valid, tok, cfg.eval.bytes)
     for line in (*unit_news(), f'validation: {text}'): say(line)
@@ -200,9 +200,10 @@ def describe_model(
     peak:Peak,   # Of one device
 )->str:
     "Size and cost, on one line"
-    flops,n = flops_per_token(cfg.model, V),param_counts(cfg.model, V)['total']
+    flops,full = (flops_per_token(cfg.model, V, causal)/1e6 for causal in (True, False))
+    n = param_counts(cfg.model, V)['total']
     top = f'{peak.value/1e12:.3g} TFLOPS' if peak.value else 'n/a'
-    return f'model: {n:,} parameters, {flops/1e6:.1f} MFLOPs a token; peak {top} ({peak.source})'
+    return f'model: {n:,} parameters, {flops:.1f} MFLOPs a token ({full:.1f} of all pairs); peak {top} ({peak.source})'
 
 # %% ../nbs/build.ipynb #327f45b2
 def identity_of(
@@ -330,7 +331,7 @@ def first_validation(self:Run)->dict: # As `validate`
 @patch
 def meet_text(self:Run):
     "Yardsticks of the text that is measured, in `evaluation/yardsticks.json`; no best of another text"
-    text,was = self.data.text,self.changed.get('eval.bytes', [self.cfg.eval.bytes])[0]
+    text,was = self.data.text,self.news.get('changed', {}).get('eval.bytes', [self.cfg.eval.bytes])[0]
     if line := other_text(text, self.state.best, was//Config.units['eval.tokens']): self.console.say(line)
     if line := by_main(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok)): self.console.say(line)
 

@@ -9,6 +9,7 @@ __all__ = ['LOGS', 'PLANNERS', 'TrainConfig', 'Loop']
 import math, platform
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 import torch
@@ -16,7 +17,7 @@ from fastcore.basics import patch
 from .. import __version__
 from ..base.config import NatInt, PosInt, section
 from ..base.dist import all_sum, by_main, first, is_main, together, world
-from ..model.schedule import ScheduleConfig, lr_mult
+from ..model.schedule import ScheduleConfig, lr_mult, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import lock_run, mark_run
 from ..store.log import MetricsLog, each_record, read_metrics
@@ -83,13 +84,17 @@ class Loop:
         self.state = State(Ema(ema_beta), guard or Guard(), clock)
         self.saver,self.saved = Saver(self.out/'checkpoints', checkpoint),-1
         self.hold,self.begun,self.warm,self.rec = HoldSignals(),False,False,{}
-        self.changed = {}  # since the checkpoint: name to values before and now; told in the next record
+        self.changed = {}  # since the checkpoint: name to values before and now
+        self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
+        self.news = dict(peak=self.peak.record(world()))   # and what joins the next record
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.loss_fn = torch.compile(model.loss) if train.compile else model.loss
 
     @property
     def n_step(self): return self.state.step
+    @property
+    def compiling(self): return self.settings.compile and not self.warm   # the first step of a process
     @property
     def best(self): return self.state.best
     @property
@@ -115,6 +120,16 @@ def restore(self:Loop,
     set_rng_state(tensors['rng'])
 
 @patch
+def jump(self:Loop,
+    step:int,     # Taken
+    changed:dict, # Since then: key to values before and now
+)->str:           # '' if it does not
+    "Does the learning rate jump, as the schedule is another one?"
+    before = {k.partition('.')[2]: old for k,(old,_) in changed.items() if k.startswith('schedule.')}
+    steps = changed.get('train.steps', [self.settings.steps])[0]
+    return rate_jump(step, (steps, replace(self.schedule, **before)), (self.settings.steps, self.schedule))
+
+@patch
 def accept(self:Loop,
     path,        # Of the checkpoint
     saved:dict,  # Its state
@@ -123,8 +138,9 @@ def accept(self:Loop,
     was = saved | dict(config=self.todays(path, saved.get('config', {})))
     found = compare_runs(was, self.identity, self.settings.allow)
     if found.refused: raise ValueError(f'{path}: {found.refused}')
-    for line in found.news: self.console.say(line)
+    for line in (*found.news, self.jump(saved['step'], found.changed)): line and self.console.say(line)
     self.changed = found.changed
+    if found.changed: self.news['changed'] = found.changed
 
 @patch
 def read_checkpoint(self:Loop,
@@ -226,7 +242,8 @@ def begin(self:Loop):
 def write_record(self:Loop):
     "The record of the step is complete: into the log with it"
     self.rec['train_s'] = sum(map(self.clock.seconds, STEPPING))
-    if self.changed: self.rec['changed'],self.changed = self.changed,{}
+    self.rec |= self.news
+    self.told,self.news = self.told|self.news,{}
     if is_main(): self.log.append(self.rec)
 
 @patch
@@ -257,7 +274,8 @@ def record(self:Loop,
     verdict:str,   # Of the guard
 )->dict:
     "What the step measured"
-    dt = sum(self.clock.lap(phase) for phase in STEPPING)
+    laps = {phase: self.clock.lap(phase) for phase in STEPPING}
+    dt = sum(laps.values())
     self.dts.append(dt)
     rec = dict(step=self.n_step+1, loss=loss, loss_ema=self.state.ema.value, lr=self.opt.lr, grad_norm=norm, dt_s=dt,
                tok_per_s=n_tok/dt, mfu=mfu(self.flops, n_tok/dt, self.peak, world()),
@@ -265,6 +283,7 @@ def record(self:Loop,
                eta_s=eta(self.dts, self.settings.steps-self.n_step-1), row=self.state.row,
                tokens=n_tok if verdict=='go' else 0)
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
+    if self.compiling: rec['compile_s'] = laps['compile']   # of `dt_s`
     return rec | dict(go={}, skip=dict(skipped=True, tokens_skipped=n_tok), rollback=dict(rollback=True))[verdict]
 
 # %% ../../nbs/train/loop.ipynb #69d21380
@@ -293,7 +312,7 @@ def step(self:Loop)->dict: # The step's record, as it stands in `metrics.jsonl`
     if self.done: raise ValueError(f'the run is at its end, step {self.n_step}; a larger train.steps lets it go on')
     with self.hold:                                  # a signal waits until the step is whole
         self.begin()
-        with self.clock('train' if self.warm or not self.settings.compile else 'compile'): self.rec = self.update()
+        with self.clock('compile' if self.compiling else 'train'): self.rec = self.update()
         self.warm = True
         if 'rollback' in self.rec: self.roll_back()
         else:
@@ -322,6 +341,7 @@ def roll_back(self:Loop):
     if is_main():
         self.log.append(rec)
         for log in (self.log, self.samples): log.truncate(self.kept())
+    self.news = self.told|self.news   # the record that told it may be gone
     self.save()
     guard,lost = self.state.guard,rec['step']-self.n_step
     self.note(f'rollback: step {rec["step"]:,}: loss {rec["loss"]:.4g}, gradient norm {rec["grad_norm"]:.4g}; '
