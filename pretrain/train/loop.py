@@ -236,6 +236,7 @@ def begin(self:Loop):
     self.ask(self.before)
     if self.n_step: return
     if is_main() and len(self.rec)>1: self.log.append(self.rec)
+    if self.console.bar: self.console.bar.remember(self.rec)
     if self.state.guard.cfg.on_bad=='rollback': self.save()   # something to go back to
 
 @patch
