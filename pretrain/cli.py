@@ -375,11 +375,12 @@ def _plot(a):
     """Draw what happened in a run as report/loss.png, with figures and samples as report/index.html;
     several runs are drawn over each other"""
     from pretrain.eval.page import save_report
-    from pretrain.eval.report import compare, save_plot, summary
+    from pretrain.eval.report import compare, read_run, save_plot, summary
     if len(a.run)==1: _idle(a, ['out'], 'one run is drawn in its own directory')
-    for run in a.run:
-        for f in (save_plot, save_report, summary): print(f(run))
-    if len(a.run)>1:
+    logs = [read_run(run) for run in a.run]
+    for log in logs:
+        for f in (save_plot, save_report, summary): print(f(log))
+    if len(logs)>1:
         out = Path(a.out or 'compare.png')
-        compare(a.run).savefig(out)
+        compare(logs).savefig(out)
         print(out)
