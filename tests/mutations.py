@@ -118,6 +118,15 @@ MUTATIONS = [
     Mutation('core: padding before the text', 'eval/core/score', 'ids[b,:len(r)] = r.ids', 'ids[b,-len(r):] = r.ids', 'nbs/eval/core/score.ipynb#Batches'),
     Mutation('core: options see each other', 'eval/core/score', 'cache.window) & mine', 'cache.window)', 'nbs/eval/core/score.ipynb#Side by side'),
     Mutation('core: last block sees what follows', 'model/blocks', 'see = may_see(at, torch.arange(k.shape[2]', 'see = ~may_see(at-1, torch.arange(k.shape[2]', 'nbs/eval/core/score.ipynb#The scorer'),
+    Mutation('white space of a value stripped', 'base/value', 'return unescape(raw)', 'return unescape(raw.strip())', 'nbs/base/value.ipynb#Through a shell'),
+    Mutation('escapes of a shell left as they are', 'base/value', 'return unescape(raw)', 'return raw', 'nbs/base/value.ipynb#Through a shell'),
+    Mutation('the home directory left as ~', 'base/value', "if self.kind=='path': v =", "if False: v =", 'nbs/base/value.ipynb#A leaf'),
+    Mutation('a folder hides a shipped config', 'build', 'if p.is_dir() and is_run(p)', 'if p.is_dir()', 'nbs/build.ipynb#Files by name'),
+    Mutation('a moved run goes on where it was', 'build', 'base = dict(out=str(path.parent))', 'base = {}', 'nbs/build.ipynb#Files by name'),
+    Mutation('a value behind an option refused', 'base/args', 'self.parse_known_intermixed_args(words, a)', 'self.parse_known_args(words, a)', 'nbs/base/args.ipynb#A command', 'ValueError'),
+    Mutation('an option without effect taken', 'cli', 'if getattr(a, n) is not None: raise', 'if False: raise', 'nbs/cli.ipynb#Eval'),
+    Mutation('a reader that leaves ends the run', 'base/screen', 'except BrokenPipeError: let_go(out)', 'except BrokenPipeError: raise', 'nbs/base/screen.ipynb#Nobody there', 'BrokenPipeError'),
+    Mutation('a character ends the run', 'train/console', '(tell if say is print else say) if', 'say if', 'nbs/train/console.ipynb#Console', 'UnicodeEncodeError'),
 ]
 
 def source(c): return c['source'] if isinstance(c['source'], str) else ''.join(c['source'])
