@@ -20,7 +20,7 @@ from ..base.dist import all_sum, by_main, first, is_main, together, world
 from ..model.schedule import ScheduleConfig, lr_mult, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import lock_run, mark_run
-from ..store.log import MetricsLog, read_metrics
+from ..store.log import MetricsLog, each_record, read_metrics
 from ..store.saver import CheckpointConfig, Saver, rng_state, set_rng_state
 from .console import Console
 from .gradients import accumulate, clip_grads, reduce_grads
@@ -236,6 +236,7 @@ def begin(self:Loop):
     self.ask(self.before)
     if self.n_step: return
     if is_main() and len(self.rec)>1: self.log.append(self.rec)
+    if self.console.bar: self.console.bar.remember(self.rec)
     if self.state.guard.cfg.on_bad=='rollback': self.save()   # something to go back to
 
 @patch
@@ -376,7 +377,7 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
     if self.done:
         say(f'finished: {self.out} has taken all its {self.n_step:,} steps; a larger train.steps lets it go on')
         return self
-    history = by_main(lambda: read_metrics(self.log.path)) or ()
+    history = (r for r,_ in each_record(self.log.path)) if is_main() else ()
     with self.hold, self.console.watch(self.settings.steps, self.n_step, self.track, history) as bar:
         while not (self.done or self.stopping()): self.next_step(bar)
         if self.saved!=self.n_step: self.save(wait=False)
