@@ -1,5 +1,5 @@
 "Where output goes, what the environment says, how a process is told to stop"
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys
 from _lab import case
 import helpers
 

@@ -1,5 +1,5 @@
 "Where a user was left alone: with a hang, a folder named ~, an error for ever, a slow start"
-import json, os, time
+import json, os
 from pathlib import Path
 from _lab import case
 
