@@ -1,10 +1,10 @@
-"""Plant a bug in a copy of the library and see the named test fail: `python tests/mutations.py [NAME...]` prints
-mutation -> failing test.
+"""Plant a bug in a copy of the library and see the named test fail: `python tests/mutations.py [--full] [NAME...]`
+prints mutation -> failing test.
 
 A mutation replaces a text that occurs exactly once in the exported cells of one notebook, there and in the exported
 module, so it can't go stale unnoticed. The test it names is a heading of a notebook, which is then run up to its first
-failing cell, or a pytest node id."""
-import json, os, re, shutil, subprocess, sys, tempfile, time
+failing cell, or a pytest node id. Those marked `full` have a test that takes long; pytest leaves them out."""
+import json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ class Mutation:
     new:str       # What replaces it
     shown_by:str  # `nbs/data/loader.ipynb#Heading`, or a pytest node id
     error:str = 'AssertionError'  # How the test must fail; a crash would prove less
+    full:bool = False             # Its test takes long: only with --full, or by name
 
 MUTATIONS = [
     Mutation('shift 0', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/data/shift.ipynb#The shift'),
@@ -41,7 +42,7 @@ MUTATIONS = [
              '    loss = accumulate(clipped, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)\n    norm = clip_grads(self.params, 0)\n    reduce_grads(self.params)',
              'nbs/build.ipynb#Accumulation changes nothing'),
     Mutation('last partial validation batch dropped', 'eval/bpb', 'for c in range(calls):', 'for c in range(n_rows//(B*world)):', 'nbs/eval/bpb.ipynb#In batches'),
-    Mutation('text shown when a buffer is full', 'base/screen', '\n    out.flush()', '', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted'),
+    Mutation('text shown when a buffer is full', 'base/screen', '\n    out.flush()', '', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted', full=True),
     Mutation('markup of a sample taken over', 'eval/page', 'return escape(printable(text))', 'return printable(text)', 'nbs/eval/page.ipynb#One page'),
     Mutation('bpb by tokens instead of bytes', 'eval/bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/eval/bpb.ipynb#In batches'),
     Mutation('generators not restored', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'nbs/build.ipynb#Interrupted and resumed'),
@@ -68,12 +69,12 @@ MUTATIONS = [
     Mutation('snapshot not copied', 'store/saver', 'b.copy_(t.detach(), non_blocking=t.is_cuda)', 't.detach()', 'nbs/store/saver.ipynb#In the background'),
     Mutation('NaN is saved', 'store/checkpoint', 'if not torch.stack(t.aminmax()).isfinite().all():', 'if False:', 'nbs/store/checkpoint.ipynb#Only finite numbers'),
     Mutation('a damaged checkpoint counts as kept', 'store/checkpoint', 'elif s<step and n<keep and is_intact(p): n += 1', 'elif s<step: n += 1', 'nbs/store/checkpoint.ipynb#Loading'),
-    Mutation('no fsync of a file', 'store/files', "        os.fsync(f.fileno())\n        if forget", '        if forget', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('no fsync of the folder', 'store/files', '    sync_dir(final.parent)\n', '', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('no rename', 'store/files', '    os.rename(temp, final)\n', '    shutil.copytree(temp, final); shutil.rmtree(temp)\n', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('a new process draws other random numbers', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'tests/test_faults.py::test_fault[single_steps]'),
-    Mutation('a new process forgets the moments', 'train/loop', "    self.opt.load_state_tensors(tensors['optimizer'])\n", '', 'tests/test_faults.py::test_fault[single_steps]'),
-    Mutation('two build in one cache', 'store/files', 'fcntl.LOCK_EX|fcntl.LOCK_NB', 'fcntl.LOCK_SH|fcntl.LOCK_NB', 'tests/test_faults.py::test_fault[two_preparations]'),
+    Mutation('no fsync of a file', 'store/files', "        os.fsync(f.fileno())\n        if forget", '        if forget', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('no fsync of the folder', 'store/files', '    sync_dir(final.parent)\n', '', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('no rename', 'store/files', '    os.rename(temp, final)\n', '    shutil.copytree(temp, final); shutil.rmtree(temp)\n', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('a new process draws other random numbers', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'tests/test_faults.py::test_fault[single_steps]', full=True),
+    Mutation('a new process forgets the moments', 'train/loop', "    self.opt.load_state_tensors(tensors['optimizer'])\n", '', 'tests/test_faults.py::test_fault[single_steps]', full=True),
+    Mutation('two build in one cache', 'store/files', 'fcntl.LOCK_EX|fcntl.LOCK_NB', 'fcntl.LOCK_SH|fcntl.LOCK_NB', 'tests/test_faults.py::test_fault[two_preparations]', full=True),
     Mutation('hash of a shard not checked', 'data/shards', 'if h.hexdigest()!=sha256: raise', 'if False: raise', 'nbs/data/shards.ipynb#Opening'),
     Mutation('index not checked against itself', 'data/shards', 'if sealed(o)!=o: raise', 'if False: raise', 'nbs/data/shards.ipynb#Is it damaged?'),
     Mutation('ids not checked against the vocabulary', 'data/shards', 'if top>most: raise', 'if False: raise', 'nbs/data/shards.ipynb#Opening'),
@@ -90,13 +91,13 @@ MUTATIONS = [
     Mutation('fingerprint leaves out the separator', 'data/corpus', 'separator=cfg.separator, on_error', 'on_error', 'nbs/data/corpus.ipynb#A name for the corpus'),
     Mutation('UTF-16 is trained as text', 'data/readers', 'if what := not_text(data): raise', 'if (what := not_text(data)) and False: raise', 'nbs/data/readers.ipynb#Text files'),
     Mutation('replaced bytes are not counted', 'data/readers', 'self.mended += e.wrong', 'self.mended += 0', 'nbs/data/readers.ipynb#Mistakes, on one line'),
-    Mutation('prepared tokens used again unread', 'data/prepare', 'full=prep.verify,', 'full=False,', 'tests/test_faults.py::test_fault[prepared]'),
+    Mutation('prepared tokens used again unread', 'data/prepare', 'full=prep.verify,', 'full=False,', 'tests/test_faults.py::test_fault[prepared]', full=True),
     Mutation('a tokenizer of another fingerprint is taken', 'data/tokenizer', 'if got!=want: raise', 'if False: raise', 'nbs/data/tokenizer.ipynb#Save and load'),
     Mutation('log read beyond the step to go on from', 'store/log', 'if upto is not None and last>=upto', 'if False', 'nbs/store/log.ipynb#The reader'),
-    Mutation('the name of the log is not synced', 'store/log', 'if not self.named: sync_dir', 'if False: sync_dir', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'path = make_dir(path)', 'path = Path(path).absolute(); path.mkdir(parents=True, exist_ok=True)', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('folders above a first save not synced', 'store/files', 'with suppress(OSError): sync_dir(p)', 'pass', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('removed before what replaces it is on the disk', 'store/checkpoint', 'sync_dir(root)  # its name', 'pass  # its name', 'tests/test_faults.py::test_fault[power_cuts]'),
+    Mutation('the name of the log is not synced', 'store/log', 'if not self.named: sync_dir', 'if False: sync_dir', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'path = make_dir(path)', 'path = Path(path).absolute(); path.mkdir(parents=True, exist_ok=True)', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('folders above a first save not synced', 'store/files', 'with suppress(OSError): sync_dir(p)', 'pass', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('removed before what replaces it is on the disk', 'store/checkpoint', 'sync_dir(root)  # its name', 'pass  # its name', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
     Mutation('float64 where the device has none: drawing', 'model/generate', 'p.cpu().double().cumsum(-1)', "p.double().cumsum(-1).cpu()", 'tests/test_mac.py::test_a_run', 'TypeError'),
     Mutation('float64 where the device has none: RoPE', 'model/blocks', "torch.arange(0, D, 2, device='cpu', dtype", "torch.arange(0, D, 2, device=device or 'cpu', dtype", 'tests/test_mac.py::test_a_run', 'TypeError'),
     Mutation('a very cold choice divides 0 by 0', 'model/generate', 'max(temperature, COLDEST)', 'temperature', 'nbs/model/generate.ipynb#Choosing a token', 'ValueError'),
@@ -120,8 +121,8 @@ MUTATIONS = [
     Mutation('core: loss of the token after the next', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/eval/core/score.ipynb#Reading only what is needed'),
     Mutation('core: targets of the span itself', 'eval/core/score', 'targets[lo:mid]', 'inputs[lo:mid]', 'nbs/eval/core/score.ipynb#Reading only what is needed'),
     Mutation('core: padding of the cache is seen', 'eval/core/score', 'torch.where(old<lens, old, self.end)', 'old.expand(len(sizes), -1)', 'nbs/eval/core/score.ipynb#Side by side'),
-    Mutation('core: no blank line between examples', 'eval/core/tasks', "+'\\n\\n' for j in shots_of", "+'\\n' for j in shots_of", 'tests/test_evaluation.py::test_experiment[oracle]'),
-    Mutation('core: every rank takes every example', 'eval/core/evaluate', 'range(rank, len(task), world)', 'range(len(task))', 'tests/test_evaluation.py::test_experiment[ranks]'),
+    Mutation('core: no blank line between examples', 'eval/core/tasks', "+'\\n\\n' for j in shots_of", "+'\\n' for j in shots_of", 'tests/test_evaluation.py::test_experiment[oracle]', full=True),
+    Mutation('core: every rank takes every example', 'eval/core/evaluate', 'range(rank, len(task), world)', 'range(len(task))', 'tests/test_evaluation.py::test_experiment[ranks]', full=True),
     Mutation('core: not divided in centring', 'eval/core/verdict', 'return (accuracy-b)/(1-b)', 'return accuracy-b', 'nbs/eval/core/verdict.ipynb#Why centred'),
     Mutation('core: last of equal options', 'eval/core/verdict', 'return min(range(len(losses)), key', 'return min(reversed(range(len(losses))), key', 'nbs/eval/core/verdict.ipynb#Decisions'),
     Mutation('core: padding stays in the cache', 'eval/core/score', 'cache.lens = [len(s) for s,_ in stems]', 'pass', 'nbs/eval/core/score.ipynb#Put together'),
@@ -175,7 +176,7 @@ def failing_line(e, src):
     return (src.splitlines()+[''])[min(n, len(src.splitlines()))].strip()[:120]
 
 def run_notebook(nb, root):
-    "In a process of its own: run `nb` to its first failing cell; print what failed as JSON, or null"
+    "In a process of its own: run `nb` to its first failing cell; what failed, or None"
     os.chdir(nb.parent)
     sys.path.insert(0, str(root))
     os.environ['IN_TEST'] = '1'
@@ -188,19 +189,41 @@ def run_notebook(nb, root):
         if c['cell_type']=='markdown': head = ([head]+re.findall(r'^#{1,6}\s+(.+?)\s*$', s, re.M))[-1]
         if c['cell_type']!='code' or 'nbdev_export(' in s or skip.search(s): continue
         k.run(s)
-        if k.exc: return print(json.dumps(dict(head=head, error=type(k.exc).__name__, text=failing_line(k.exc, s))))
+        if k.exc: return dict(head=head, error=type(k.exc).__name__, text=failing_line(k.exc, s))
     import pretrain
     assert Path(pretrain.__file__).resolve().is_relative_to(root.resolve()), 'the copy was not used'
-    print('null')
+
+# Notebooks run in processes that are forked from one that has torch already: two seconds less for each
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+FORKS = multiprocessing.get_context('forkserver')
+FORKS.set_forkserver_preload(['torch', 'numpy', 'execnb.shell', 'matplotlib.pyplot', 'nbdev.showdoc', 'tiktoken', 'pydantic'])
+
+def _child(pipe, nb, root, env):
+    os.environ.clear()
+    os.environ.update(env)
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    for fd in (1, 2): os.dup2(quiet, fd)
+    try: pipe.send(run_notebook(nb, root))
+    except BaseException as e: pipe.send(RuntimeError(f'{type(e).__name__}: {e}'))
+
+def notebook_failure(nb, root, env):
+    "What `run_notebook` finds, from a fork"
+    mine,other = multiprocessing.Pipe(False)
+    p = FORKS.Process(target=_child, args=(other, nb, root, env))
+    p.start()
+    other.close()
+    try: r = mine.recv()
+    except EOFError: r = RuntimeError(f'{nb.name}: the process ended without an answer')
+    p.join()
+    if isinstance(r, RuntimeError): raise r
+    return r
 
 def failure(m, root):
     "How the named test fails under `root`: (test, error, text), or None if it passes"
     env = {k:v for k,v in os.environ.items() if k!='IN_TEST' and not k.startswith('PYTEST')} | dict(PYTHONPATH=str(root), OMP_NUM_THREADS='1', MPLBACKEND='agg')
     nb,_,head = m.shown_by.partition('#')
     if nb.endswith('.ipynb'):
-        p = subprocess.run([sys.executable, __file__, '--notebook', root/nb, root], env=env, capture_output=True, text=True)
-        if p.returncode: raise RuntimeError(p.stderr[-2000:])
-        r = json.loads(p.stdout.strip().splitlines()[-1])
+        r = notebook_failure(root/nb, root, env)
         return r and (f"{nb}#{r['head']}", r['error'], r['text'])
     p = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', m.shown_by], cwd=root, env=env, capture_output=True, text=True)
     if p.returncode==0: return None
@@ -221,8 +244,8 @@ def try_mutation(m):
     return got[0]==want and got[1]==m.error, f"{got[0]}: {got[1]}{' in ' if got[2] else ''}{got[2]}"
 
 def main(names):
-    if names[:1]==['--notebook']: return run_notebook(Path(names[1]), Path(names[2]))
-    ms = [m for m in MUTATIONS if not names or m.name in names]
+    full,names = '--full' in names,[n for n in names if n!='--full']
+    ms = [m for m in MUTATIONS if m.name in names or not names and (full or not m.full)]
     t0 = time.time()
     print('| mutation | failing test | caught |\n|--|----|--|')
     bad = 0
