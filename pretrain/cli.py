@@ -299,13 +299,14 @@ def _eval_table(where, overrides, a):
     "All models on the same text"
     from pretrain.build import load_config
     from pretrain.data.corpus import documents
-    from pretrain.eval.bpb import bits_per_text, bpb_table, head_of
+    from pretrain.eval.bpb import bits_per_text, bpb_table
+    from pretrain.eval.text import sample_texts
     n,window = BYTES if a.bytes is None else a.bytes,a.window or 0
     if n<0 or window<0: raise ValueError(f'--bytes {n}, --window {window}: 0, or a number above it, would work')
     cfg = load_config(None, overrides)
     _idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
     if all(map(_is_run, where)): _idle(a, ['dtype'], 'a run is read in float32')
-    texts = head_of(documents([a.data], cfg.data, key='--data'), n)
+    texts = sample_texts(lambda: documents([a.data], cfg.data, key='--data'), n)
     models = {w: open_model(w, a.device, a.dtype) for w in where}
     T,found = _window(models, window, cfg.model.seq_len),{}
     for w,(model,tok) in models.items():
@@ -321,7 +322,7 @@ def _eval_table(where, overrides, a):
               'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
     arg('--data', type=path_word, help='text to measure on: a file, a folder, a pattern, or embedded'),
     arg('--bytes', type=int,
-         help=f'with --data: only the first so many bytes, 0 = all; {BYTES:,} where left out'),
+         help=f'with --data: so many bytes of it, spread over the whole, 0 = all; {BYTES:,} where left out'),
     arg('--window', type=int,
          help='with --data: tokens in a row; where left out, as many as all models can read'))
 def _eval(a):
