@@ -282,17 +282,15 @@ def _eval_run(where, overrides, device):
     from pretrain.eval.bpb import bits_per_byte
     from pretrain.eval.text import valid_text
     from pretrain.store.checkpoint import list_checkpoints
-    from pretrain.train.machine import Machine
     load_config(Path(where)/'config.toml', overrides)
     _idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
     model,tok,cfg,step = load_model(where, device)
     saved = json.loads((dict(list_checkpoints(Path(where)/'checkpoints'))[step]/'state.json').read_bytes())['identity']
     toks,cfg,other = _own_text(where, overrides, cfg, tok, saved['valid'])
-    text,dtype = valid_text(toks, tok, cfg.eval.bytes),getattr(torch, saved['precision'].removeprefix('torch.'))
+    text,precision = valid_text(toks, tok, cfg.eval.bytes),saved['precision'].removeprefix('torch.')
     if cfg.train.threads: torch.set_num_threads(cfg.train.threads)
-    with Machine(model.device, dtype).autocast():
-        found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
-    how = '' if dtype==torch.float32 else f', in {str(dtype).removeprefix("torch.")}'
+    found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
+    how = '' if precision=='float32' else f', in {precision}'
     return f'step {step:,}: {found}{how}\nvalidation: {text} (text {text.name}){other}'
 
 # %% ../nbs/cli.ipynb #641a2fb7
