@@ -6,8 +6,8 @@
 __all__ = ['to_plain', 'record_line', 'parse_record', 'scan', 'read_metrics', 'split_at', 'set_aside', 'MetricsLog']
 
 # %% ../../nbs/store/log.ipynb #6e09a36b
-import bisect, errno, json, math, os
-from collections.abc import Iterable, Mapping
+import bisect, errno, json, math, os, time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from fastcore.basics import patch
 from ..base.toml import MAX_INT
@@ -111,7 +111,11 @@ class MetricsLog:
     def __init__(self,
         path, # File to append to; made if it isn't there, a torn end is set aside
         step:int|None=None, # Last step to keep, as for `truncate`
+        retries:int=0,      # How often a record that the disk refused is tried again [attempts]
+        retry_s:float=0.,   # Time before each of them [s]
+        say:Callable=print, # Told of each refusal
     ):
+        self.retries,self.retry_s,self.say = retries,retry_s,say
         self.path = Path(path)
         self.side = self.path.with_name(f'{self.path.stem}.cut{self.path.suffix}')
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,9 +158,21 @@ def append(self:MetricsLog,
     r = to_plain(record)
     if r['step']<=self.step:
         raise ValueError(f"{self.path}: step {r['step']} after step {self.step}, but steps must rise")
-    line = record_line(r)
-    n = self.f.write(line)
-    if n!=len(line):
-        self.f.truncate(os.fstat(self.f.fileno()).st_size-n)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+    for left in range(self.retries, -1, -1):
+        try: self._write(record_line(r))
+        except OSError as e:
+            if not left: raise
+            self.say(f'warning: {self.path}: step {r["step"]} not logged ({e.strerror}); '
+                     f'next attempt in {self.retry_s:g} s')
+            time.sleep(self.retry_s)
+        else: break
     self.step = r['step']
+
+@patch
+def _write(self:MetricsLog, line):
+    "All of it or nothing; an error names the file"
+    try: n = self.f.write(line)
+    except OSError as e: raise OSError(e.errno, e.strerror, str(self.path)) from None
+    if n==len(line): return
+    self.f.truncate(os.fstat(self.f.fileno()).st_size-n)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
