@@ -20,7 +20,7 @@ from .base.dist import first, is_main, local_rank, rank, world
 from .base.toml import Source
 from .data.corpus import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
-from .data.prepare import PrepareConfig, get_tokenizer, prepare
+from .data.prepare import PrepareConfig, get_tokenizer, hashes_of, prepare
 from .data.bpe import TokenizerConfig
 from .data.tokenizer import Tokenizer
 from .eval.bpb import EvalConfig, bpb_of, counted, yardsticks
@@ -162,13 +162,12 @@ def read_data(
     if rows%world():
         raise ValueError(f'loader.batch_rows: {rows} rows do not divide over {world()} processes; '
                          f'a multiple of {world()} works')
-    tok = first(lambda: get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, say=say))
+    hashes = hashes_of(cfg.prepare)
+    tok = first(lambda: get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, say, hashes))
     prep = replace(cfg.prepare, verify=cfg.prepare.verify and local_rank()==0)
-    train,valid = (first(lambda: prepare(cfg.data, tok, prep, split, say=say)) for split in ('train','valid'))
+    train,valid = (first(lambda: prepare(cfg.data, tok, prep, split, say, hashes)) for split in ('train','valid'))
     say(f'split: {describe_split(cfg.data)}')
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
-    plan = loader.report(cfg.train.steps)
-    say(f'plan: {cfg.train.steps:,} steps of {rows} rows × {cfg.model.seq_len} tokens: {plan}')
     return Data(tok, train, valid, loader)
 
 # %% ../nbs/build.ipynb #65ab6ffd
@@ -231,10 +230,12 @@ class Run(Loop):
         rate = 'optim.muon_lr' if cfg.optim.matrix=='muon' else 'optim.lr'
         super().__init__(model, opt, data.loader, cfg.out, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
                          clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(rate)), ema_beta=cfg.metrics.ema_beta,
-                         flops=flops_per_token(cfg.model, data.tok.vocab_size), peak=peak,
+                         flops=flops_per_token(cfg.model, data.tok.vocab_size, causal=True),
+                         flops_full=flops_per_token(cfg.model, data.tok.vocab_size), peak=peak,
                          before=first_looks(cfg), after=later_looks(cfg), identity=identity_of(cfg, data, machine),
                          todays=todays, machine=machine, console=console)
         self.resume()
+        console.say(self.plan())
         if is_main(): self.write_dir()
 
     @property
@@ -264,6 +265,13 @@ def write_dir(self:Run):
     (self.out/'evaluation').mkdir(parents=True, exist_ok=True)
     write_whole(self.out/'config.toml', to_toml(self.cfg).encode())
     self.tok.save(self.out/'tokenizer')
+
+@patch
+def plan(self:Run)->str:
+    "How much of the text the whole run will see"
+    left,G = self.cfg.train.steps-self.n_step,self.loader.batch_rows
+    look = self.loader.outlook(self.state.row+left*G, self.state.row)
+    return f'plan: {self.cfg.train.steps:,} steps of {G} rows × {self.loader.T} tokens: {look}'
 
 # %% ../nbs/build.ipynb #26bf1e1d
 @patch
@@ -370,7 +378,8 @@ def check(self:Run,
         return preflight(self.model, self.loader, self.data.train, self.data.valid, self.tok, out=self.out,
                          keep=c.checkpoint.most(c.train.steps), cfg=c.preflight, optim=c.optim,
                          dtype=self.machine.dtype, micro_rows=c.train.micro_rows, step=self.n_step,
-                         window=c.model.window, short=short, overfit=overfit, say=say)
+                         at=-(-self.state.row//self.loader.batch_rows), window=c.model.window,
+                         short=short, overfit=overfit, say=say)
 
 @patch
 def first_check(self:Run):
@@ -394,7 +403,7 @@ def finish(self:Run):
     if not is_main(): return
     say,best = self.console.say,self.state.best
     plot,page = save_plot(self.out),save_report(self.out)
-    say(f'data: {self.loader.report(self.state.at)}')
+    say(f'data: {self.state.account(self.loader.n_text)}')
     say(f'time: {self.clock}')
     say(f'done: best {best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}; '
         f'plot {plot}, report {page}, everything else in {self.out}')

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCK_IDS', 'DOC_HEAD', 'SHIFTS', 'NAME_BYTES', 'READ_DOCS', 'COPIED_IDS', 'FACTOR', 'MIX_BITS', 'HASH_BITS',
            'spread', 'largest_id', 'check_vocabulary', 'round_trip', 'check_round_trip', 'planned', 'check_shift',
-           'short_step', 'check_padding', 'doc_hash', 'same_lengths', 'check_disjoint', 'stretch_hashes',
-           'check_copied']
+           'short_row', 'check_padding', 'doc_hash', 'same_lengths', 'check_disjoint', 'stretch_hashes', 'check_copied']
 
 # %% ../../nbs/eval/check_data.ipynb #fc40a651
 import hashlib
@@ -81,10 +80,11 @@ def check_round_trip(
 def planned(
     loader,    # `loader.Loader`, or anything with its `stretches`, `plan`, `mine`, `batch_rows`
     toks,      # The tokens that it reads
-    step:int,  # Optimizer step
-)->list:       # One array of ids for each row of this rank's batch, as long as the row is full
+    step:int=0,        # Optimizer step
+    row:int|None=None, # Or the first row of the global batch
+)->list:               # One array of ids for each row of this rank's batch, as long as the row is full
     "Rows of a batch, built from the documents themselves"
-    lo,res = step*loader.batch_rows,[]
+    lo,res = step*loader.batch_rows if row is None else row,[]
     for e,a,b in loader.stretches(lo+loader.mine.start, lo+loader.mine.stop):
         p = loader.plan(e)
         for r in range(a, b):
@@ -117,15 +117,15 @@ def check_shift(
             f'and their target {targets}', f'{n:,} inputs, {n:,} targets at shift 1')
 
 # %% ../../nbs/eval/check_data.ipynb #751cea24
-def short_step(
+def short_row(
     loader,    # Loader
     step:int,  # A step of the epoch in question
-)->int|None:   # The step whose batch holds the padded row, or None if all rows are full
+)->int|None:   # First row of a batch of that epoch that holds the padded row, or None if all rows are full
     "Where the padding of an epoch is"
     e,a,_ = next(iter(loader.stretches(step*loader.batch_rows, step*loader.batch_rows+1)))
     p = loader.plan(e)
     short = np.flatnonzero(np.add.reduceat(p.size, p.ptr[:-1])<=loader.T)
-    return (step*loader.batch_rows-a+int(short[0]))//loader.batch_rows if len(short) else None
+    return step*loader.batch_rows-a+int(short[0])//loader.batch_rows*loader.batch_rows if len(short) else None
 
 # %% ../../nbs/eval/check_data.ipynb #e9422096
 def check_padding(
@@ -134,13 +134,13 @@ def check_padding(
     step:int,  # A step of the epoch in question
 )->tuple:
     "What no document fills is marked -1 in the targets, and nothing else is"
-    at = short_step(loader, step)
+    at = short_row(loader, step)
     if at is None: return True,'every row of the epoch is full','no padding'
-    y = loader.batch(at)[1].cpu().numpy()
-    want = np.array([[t>=len(row)-1 for t in range(loader.T)] for row in planned(loader, toks, at)])
+    y = loader.batch(row=at)[1].cpu().numpy()
+    want = np.array([[t>=len(row)-1 for t in range(loader.T)] for row in planned(loader, toks, row=at)])
     masked,wrong = int((y<0).sum()),int(((y<0)&~want).sum())
-    return (bool(((y<0)==want).all()), f'{masked} of {y.size:,} targets masked at step {at:,}, {wrong} of them wrongly',
-            f'{int(want.sum())} masked')
+    found = f'{masked} of {y.size:,} targets masked in the batch of row {at:,}, {wrong} of them wrongly'
+    return bool(((y<0)==want).all()),found,f'{int(want.sum())} masked'
 
 # %% ../../nbs/eval/check_data.ipynb #cdaee6d7
 NAME_BYTES = 8  # Of a hash: a million validation and a billion training documents agree by chance once in 10,000 times

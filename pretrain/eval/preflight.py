@@ -102,15 +102,15 @@ class PreflightConfig:
     overfit_loss:PosFloat = 0.1 # Loss that counts as learnt by heart [nats per token]
 
 # %% ../../nbs/eval/preflight.ipynb #223bbed6
-def _data_checks(loader, train, valid, tok, V, cfg, step, short):
+def _data_checks(loader, train, valid, tok, V, cfg, at, short):
     "By name, in order; the quick form looks at samples of documents"
     docs = cfg.docs if short else cfg.full_docs
     of_all = docs if short else 0
-    steps = [step] if short else range(step, step+cfg.rows)
+    steps = [at] if short else range(at, at+cfg.rows)
     res = {'vocabulary': lambda: check_vocabulary(V, tok, train, valid, of_all),
            'round trip': lambda: check_round_trip(tok, train, valid, docs),
            'shift': lambda: check_shift(loader, train, steps),
-           'padding': lambda: check_padding(loader, train, step),
+           'padding': lambda: check_padding(loader, train, at),
            'disjoint': lambda: check_disjoint(train, valid, of_all)}
     if not short: res['copied'] = lambda: check_copied(train, valid, tok.bos, docs, cfg.copied)
     return res
@@ -148,21 +148,23 @@ def preflight(
     dtype:torch.dtype=torch.float32,       # Precision of the matrix products
     micro_rows:int=0,        # Rows of one forward and backward, 0 = this rank's batch [rows]
     step:int=0,              # Steps already taken: a trained model has no first loss
+    at:int|None=None,        # Batch of the loader to look at, None = that of `step` [steps]
     window:int=0,            # Tokens that each token of the model may see, 0 = all before it [tokens]
     say=None,                # Takes the line of each check as soon as it is there
 )->Report:
     "All that must be true before the first step, or before going on"
     device,done,left = model.device,[],[]
+    at = step if at is None else at
     def context(): return nullcontext() if dtype==torch.float32 else torch.autocast(device.type, dtype)
     def loss(ids, targets, reduction):
         with context(): return (loss_fn or model.loss)(ids, targets, reduction=reduction)
     def run(name, fn):
         done.append(look(name, fn))
         if say: say(str(done[-1]))
-    for name,fn in _data_checks(loader, train, valid, tok, model.V, cfg, step, short).items(): run(name, fn)
+    for name,fn in _data_checks(loader, train, valid, tok, model.V, cfg, at, short).items(): run(name, fn)
     size = param_bytes(model)+moment_bytes(model, optim)
     run('disk', lambda: check_disk(size, keep, out))
-    x,y = loader.batch(step)
+    x,y = loader.batch(at)
     micro = min(micro_rows or len(x), len(x))
     fits = done[0].ok and int(max(x.max(), y.max()))<model.V
     x,y = (t[:max(2, cfg.rows)].to(device) for t in (x,y))

@@ -244,9 +244,7 @@ def locked(
         except BlockingIOError:
             say(f'{what}: another process is making it, waiting')
             take_lock(fd, wait=True)
-        except OSError as e:
-            why = f'{e.strerror}; set prepare.cache to a folder that allows file locks'
-            raise OSError(e.errno, why, str(path)) from None
+        except OSError as e: raise OSError(e.errno, e.strerror, str(path)) from None   # flock names no file
         yield
     finally: os.close(fd)
 

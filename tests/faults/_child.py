@@ -23,7 +23,8 @@ def sha(*parts):
 def state(run, at):
     "SHA-256 of parameters, moments, generators, counters and position"
     s = run.state
-    counts = json.dumps([at, s.passed, s.ema.state_dict(), s.guard.state_dict()], sort_keys=True)
+    counts = json.dumps([at, s.row, s.trained, s.skipped, s.taken_back, s.ema.state_dict(), s.guard.state_dict()],
+                        sort_keys=True)
     tensors = sha(run.model.state_dict(), run.opt.state_tensors(), rng_state())
     return hashlib.sha256((tensors+counts).encode()).hexdigest()
 
@@ -64,8 +65,8 @@ class Watch:
                 at = run.n_step+1
                 self('step', at=at, state=state(run, at), ids=sha(dict(zip('xy', run.loader.given))))
             return r
-        def batch(old, loader, step):
-            loader.given = old(loader, step)
+        def batch(old, loader, **kw):
+            loader.given = old(loader, **kw)
             return loader.given
         def save(old, saver, step, *a, **kw):
             old(saver, step, *a, **kw)

@@ -9,6 +9,7 @@ from pretrain.build import Config, Run
 
 KINDS = 'data','activation','loss','gradient','parameter'
 EVERY,BAD = 3,4  # steps between saves, bad steps in a row that end a run which skips
+ROWS = 8         # of a batch, as in `SMALL`
 
 def run_of(tmp, out, *over):
     "A run of the small config that says nothing"
@@ -21,7 +22,7 @@ def plant(run, kind, value, steps):
     "From now on, training on the data of these steps meets `value` somewhere"
     m = run.model
     q = m.blocks[1].attn.q.weight
-    def due(): return run.state.at in steps and m.training and torch.is_grad_enabled()
+    def due(): return run.state.row//ROWS in steps and m.training and torch.is_grad_enabled()
     def spoil(t):
         t = t.clone()
         t.view(-1)[0] = value
@@ -30,14 +31,14 @@ def plant(run, kind, value, steps):
     if kind=='data': m.embed.register_forward_hook(out)
     if kind=='activation': m.blocks[0].mlp.register_forward_hook(out)
     if kind=='loss': run.loss_fn = lambda *a, fn=run.loss_fn, **kw: fn(*a, **kw)*(value if due() else 1)
-    if kind=='gradient': q.register_hook(lambda g: spoil(g) if run.state.at in steps else None)
+    if kind=='gradient': q.register_hook(lambda g: spoil(g) if run.state.row//ROWS in steps else None)
     if kind=='parameter':
         done,batch = set(),run.loader.batch
-        def once(i):
-            if i in steps and i not in done:
-                done.add(i)
+        def once(row):
+            if row//ROWS in steps and row not in done:
+                done.add(row)
                 q.data.view(-1)[0] = value
-            return batch(i)
+            return batch(row=row)
         run.loader.batch = once
     return run
 
@@ -92,7 +93,7 @@ def rolls_back(tmp, kind, value, at):
     run = plant(run_of(tmp, f'roll_{kind}_{value}_{at}', *over), kind, value, {at}).fit()
     ref = run_of(tmp, f'ref_{kind}_{value}_{at}', *over)
     while ref.n_step<at//EVERY*EVERY: ref.step()
-    ref.state.passed = at%EVERY+1
+    ref.state.row += (at%EVERY+1)*ROWS
     return run.done and run.state.guard.rollbacks==1 and finite(run) and same(bits(run), bits(ref.fit()))
 
 @fault
