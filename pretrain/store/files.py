@@ -7,7 +7,7 @@ __all__ = ['CHUNK', 'TMP', 'UNFINISHED', 'OLD', 'EXACT', 'MARK', 'RUN_FORMAT', '
            'LOCKED_BYTE', 'LOOK_S', 'OWNER_S', 'LOOKS', 'OWNER', 'JUNK', 'BEGUN', 'CACHE_TAG', 'LOCK_MAX', 'NAMED',
            'byte_views', 'Hasher', 'write_file', 'sync_dir', 'make_dir', 'write_whole', 'remove', 'into_place',
            'size_of', 'read_as', 'RunMark', 'read_mark', 'mark_run', 'is_run', 'take_lock', 'locked', 'alive',
-           'lock_owner', 'counts', 'foreign', 'lock_file', 'RunDir']
+           'lock_owner', 'counts', 'foreign', 'shown', 'lock_file', 'RunDir']
 
 # %% ../../nbs/store/files.ipynb #234574d1
 import hashlib, json, os, platform, re, shutil, stat, sys, time, tomllib, weakref
@@ -315,6 +315,14 @@ def foreign(
     free = next(q for q in (p/'run', *(p/f'run{i}' for i in range(2, 2**16))) if is_run(q) or not os.path.lexists(q))
     return (f'{out}: not empty and not a run of ours (it holds {", ".join(map(one_line, there[:NAMED]))}{more}); '
             f'nothing was written there; out = "{one_line(str(free))}" would work')
+
+# %% ../../nbs/store/files.ipynb #71ed8a98
+def shown(
+    path, # Absolute
+)->str:
+    "A path from here, where it lies below; in full elsewhere"
+    try: return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError): return str(path)
 
 # %% ../../nbs/store/files.ipynb #4861bc9a
 def lock_file(
