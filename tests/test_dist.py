@@ -1,11 +1,12 @@
 """`pretrain.base.dist` in two real processes started by torchrun, which a notebook kernel cannot be."""
-import json, os, subprocess, sys, time
+import json, os, shutil, signal, socket, subprocess, sys, time
+from pathlib import Path
 import pytest, torch
 
 COMMON = '''
 import json, sys, time, torch
 from pathlib import Path
-from pretrain.base.dist import all_sum, barrier, cleanup, first, is_main, rank
+from pretrain.base.dist import all_sum, barrier, by_main, cleanup, first, is_main, rank, together
 from pretrain.train.gradients import reduce_grads
 from pretrain.base.dist import setup, share, slice_rows, world
 dir = Path(sys.argv[1])
@@ -14,10 +15,10 @@ dir = Path(sys.argv[1])
 LIMIT_S = 100 # a test that takes longer has hung
 
 
-def run(tmp_path, body, n=2, timeout_s=60, wait_s=60):
+def run(tmp_path, body, n=2, timeout_s=60):
     "Run a script in `n` processes (one: without torchrun); exit code, stderr, seconds"
     script = tmp_path/'script.py'
-    script.write_text(f'{COMMON}\nsetup("cpu", timeout_s={timeout_s}, wait_s={wait_s})\n{body}\ncleanup()\n')
+    script.write_text(f'{COMMON}\nsetup("cpu", timeout_s={timeout_s})\n{body}\ncleanup()\n')
     launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)] if n>1 else []
     env = {k:v for k,v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
     env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
@@ -107,16 +108,59 @@ def test_first_builds_once(tmp_path):
 def build():
     made = not (dir/'cache').exists()
     if made:
-        time.sleep(8) # longer than a collective operation may take
+        time.sleep(5) # longer than a collective operation may take
         (dir/'cache').write_text(str(rank()))
+    elif not is_main(): time.sleep(5) # the first waits for the other, too
     return made
 made = first(build)
 barrier()
+all_sum(torch.ones(1))
 (dir/f'made_{rank()}').write_text(f'{made} {(dir/"cache").read_text()} {json.dumps(share([rank(), "é"]))}')
-''', timeout_s=5)
+''', timeout_s=2)
     assert (tmp_path/'made_0').read_text() == 'True 0 [0, "\\u00e9"]'
     assert (tmp_path/'made_1').read_text() == 'False 0 [0, "\\u00e9"]'
 
+
+def test_work_of_one_rank_has_no_limit(tmp_path):
+    """Where the limit of a collective operation is 2 s, the first rank works for 5 s, once idle and once busy, and
+    after that the other; and both still sum"""
+    ok(tmp_path, '''
+def busy():
+    t = time.monotonic()
+    while time.monotonic()-t<5: sum(range(10**5))
+by_main(lambda: time.sleep(5))
+by_main(busy)
+together(lambda: is_main() or time.sleep(5))
+assert all_sum(torch.ones(1)).item()==2
+''', timeout_s=2)
+
+def test_failing_on_one_rank_fails_on_all(tmp_path):
+    "A user's mistake is one everywhere; what only we can cause says which rank; and ranks can go on together after it"
+    ok(tmp_path, '''
+def fail(e):
+    if not is_main(): raise e
+said = []
+for e in (ValueError('no such file'), KeyError('x')):
+    try: together(lambda: fail(e))
+    except Exception as found: said.append(f'{type(found).__name__}: {found}')
+assert all_sum(torch.ones(1)).item()==2
+(dir/f'said_{rank()}').write_text(json.dumps(said))
+''')
+    zero,one = [json.loads((tmp_path/f'said_{r}').read_text()) for r in (0, 1)]
+    assert zero==['ValueError: no such file', "RuntimeError: rank 1 failed, so rank 0 stops: KeyError: 'x'"]
+    assert one==['ValueError: no such file', "KeyError: 'x'"]
+
+def test_a_rank_that_left_or_is_stopped(tmp_path):
+    "Nobody waits for ever: not for one that has gone, nor for one that is frozen, which no launcher notices"
+    code,err,dt_s = run(tmp_path, '''
+import os, signal
+if not is_main(): os.kill(os.getpid(), signal.SIGSTOP)
+try: barrier()
+except RuntimeError as e: (dir/'said').write_text(str(e))
+os._exit(3)
+''', timeout_s=3)
+    assert code!=0 and dt_s<LIMIT_S
+    assert (tmp_path/'said').read_text()=='rank 1 has given no sign of life for 3 s, so rank 0 stops'
 
 def test_first_failing_on_main_stops_all(tmp_path):
     "The other rank hears the reason instead of waiting"
@@ -152,3 +196,47 @@ def test_ranks_that_never_met(tmp_path):
     env = {**os.environ, 'WORLD_SIZE':'2', 'RANK':'0', 'PYTHONPATH':os.pathsep.join(p for p in sys.path if p)}
     r = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=env, timeout=LIMIT_S)
     assert r.returncode!=0 and 'call setup(device) first' in r.stderr
+
+
+def alone(*args, cwd, **env):
+    "The command line in a process that the environment tells to be one of several"
+    return subprocess.Popen([sys.executable, '-m', 'pretrain', *args], cwd=cwd, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env=os.environ | dict(PYTHONPATH=os.pathsep.join(sys.path)) | env)
+
+CONTRADICTIONS = [dict(WORLD_SIZE='2'), dict(WORLD_SIZE='2', RANK='0'), dict(RANK='1'), dict(SLURM_PROCID='1')]
+
+def test_left_over_environment(tmp_path):
+    "Nobody trains alone where several were meant: one line, and nothing is written"
+    started = [(env, alone('train', 'quickstart', 'out=run', cwd=tmp_path, **env)) for env in CONTRADICTIONS]
+    for env,p in started:
+        out,err = p.communicate(timeout=LIMIT_S)
+        assert (p.returncode, err.count('\n'))==(2, 1), (env, err)
+        assert list(env)[0] in err and 'torchrun' in err, err
+    assert not list(tmp_path.iterdir())
+
+@pytest.mark.parametrize('r', [0, 1])
+def test_a_start_that_waits_says_so_and_can_be_stopped(tmp_path, r):
+    "The other process never comes: who is missing and where is said, and SIGTERM ends the wait"
+    with socket.create_server(('localhost', 0)) as s: port = s.getsockname()[1]
+    p = alone('train', 'quickstart', 'out=run', 'train.device=cpu', cwd=tmp_path, WORLD_SIZE='2', RANK=str(r),
+              MASTER_ADDR='localhost', MASTER_PORT=str(port))
+    who = f'rank {1-r} of 2 at localhost:{port}'
+    assert p.stderr.readline()==f'pretrain: waiting for {who}, at most 300 s; Ctrl-C stops\n'
+    t = time.monotonic()
+    p.send_signal(signal.SIGTERM)
+    assert p.communicate(timeout=LIMIT_S)[1]=='pretrain: interrupted; start again with the same command to go on\n'
+    assert p.returncode==143 and time.monotonic()-t<10 and not list(tmp_path.iterdir())
+
+def test_work_for_one_process(tmp_path):
+    "Under torchrun one process draws, and the other leaves; a WORLD_SIZE that was left over changes nothing"
+    run_dir = [*Path(__file__).parent.glob('old_run/**/config.toml')][0].parent
+    shutil.copytree(run_dir, tmp_path/'run')
+    under = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', '-m', 'pretrain']
+    here = os.environ | dict(PYTHONPATH=os.pathsep.join(sys.path), OMP_NUM_THREADS='1')
+    r = subprocess.run([*under, 'sample', 'run', '--tokens', '3'], cwd=tmp_path, capture_output=True, text=True,
+                       env=here, timeout=LIMIT_S)
+    assert r.returncode==0 and 'Traceback' not in r.stderr, r.stderr
+    assert r.stderr.count('sample: rank 1 of 2 leaves: this is work for one process, rank 0')==1
+    for left_over in (dict(WORLD_SIZE='2'), dict(RANK='1'), dict(WORLD_SIZE='2', RANK='0')):
+        p = alone('sample', 'run', '--tokens', '3', cwd=tmp_path, **left_over)
+        assert (p.communicate(timeout=LIMIT_S)[0], p.returncode)==(r.stdout, 0)

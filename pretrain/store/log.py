@@ -15,12 +15,12 @@ from .files import sync_dir
 
 # %% ../../nbs/store/log.ipynb #cell12
 def to_plain(
-    v, # None, bool, number, string, NumPy scalar, tensor of one element, or dicts and lists of them
+    v, # None, bool, number, string, NumPy scalar or array, tensor, or dicts and lists of them
 ):     # The same in terms of JSON; a float that isn't finite becomes None
     "A value that every JSON reader understands"
     if isinstance(v, Mapping): return {str(k): to_plain(x) for k,x in v.items()}
     if isinstance(v, (list,tuple)): return [to_plain(x) for x in v]
-    if hasattr(v, 'item'): v = v.item()
+    if hasattr(v, 'tolist'): return to_plain(v.tolist())
     return None if isinstance(v, float) and not math.isfinite(v) else v
 
 # %% ../../nbs/store/log.ipynb #5627781d

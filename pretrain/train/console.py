@@ -9,7 +9,7 @@ __all__ = ['Console']
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
-from ..base.screen import printable
+from ..base.screen import printable, tell
 from .progress import Progress, TrackConfig
 from fastcore.basics import patch
 
@@ -21,7 +21,7 @@ class Console:
         main:bool=True,          # Is this the rank that speaks?
     ):
         self.shown = bool(say) and main
-        self.say = say if self.shown else (lambda _: None)
+        self.say = (tell if say is print else say) if self.shown else (lambda _: None)
         self.bar,self.told = None,set()
 
     def note(self,

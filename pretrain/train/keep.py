@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from fastcore.basics import patch
 from .. import __version__
-from ..base.dist import is_main
+from ..base.dist import by_main, first, is_main
 from ..store.checkpoint import CheckpointError, list_checkpoints, step_name
 from ..store.files import RunDir, shown
 from ..store.log import MetricsLog, to_plain
@@ -25,9 +25,9 @@ def take_dir(
     out,             # Run directory
     look:bool=False, # Only look into it?
 )->RunDir:
-    "The right to write there, on the process that does"
+    "The right to write there, on the process that does; where it has none, no process goes on"
     versions = dict(pretrain=__version__, python=platform.python_version(), torch=torch.__version__)
-    return RunDir(out, versions, write=is_main() and not look)
+    return first(lambda: RunDir(out, versions, write=is_main() and not look))
 
 # %% ../../nbs/train/keep.ipynb #1a9c8c71
 LOGS = ('metrics', 'samples')  # records that are cut back together
@@ -94,18 +94,25 @@ def cut_logs(self:Kept):
 def save(self:Kept,
     wait:bool=True,  # Return when it is on the disk, not when it is copied
 ):
-    "Write a checkpoint of everything that affects the future"
-    if not is_main(): return
-    self.place.check()
+    "Write a checkpoint of everything that affects the future; every rank calls it, the first writes"
     if not self.safe: raise ValueError(self.torn())
     if not self.midway: self.mark(self.safe[0].get('half'))
+    with self.clock('save'): by_main(lambda: self.write_checkpoint(wait))
+    self.saved = self.here
+
+@patch
+def write_checkpoint(self:Kept,
+    wait:bool=False,  # As for `save`
+):
+    "What the first rank does to save: the last true moment"
+    self.place.check()
+    if not self.safe: raise ValueError(self.torn())
     state,drawn = self.safe
     best = state['best'] and state['best']['step']
-    with self.clock('save'):
-        tensors = self.tensors() | dict(rng=rng_state(drawn))
-        self.saver.save(state['step'], tensors, state | self.identity, best=best, before=self.sync_logs)
-        self.saved = self.here
-        if wait: self.wait()
+    tensors = self.tensors() | dict(rng=rng_state(drawn))
+    self.saver.save(state['step'], tensors, state | self.identity, best=best, before=self.sync_logs)
+    self.saved = self.here
+    if wait: self.wait()
 
 @patch
 def torn(self:Kept)->str:
@@ -132,7 +139,7 @@ def rescue(self:Kept):
     "Leave a checkpoint of the last true moment and say where; this raises nothing, since something else has"
     if not (self.place.write and self.n_step): return
     try:
-        if self.saved!=self.here or not self.safe: self.save(wait=False)
+        if self.saved!=self.here or not self.safe: self.write_checkpoint()
         self.wait()
         path = self.saver.root/step_name(self.saved[0])
         self.console.say(f'saved: {shown(path)}; the same command goes on from there')
@@ -172,7 +179,7 @@ def close(self:Kept):
     "Save what is not saved, and give the directory back; a closed run can still be looked at"
     if not self.place.file: return
     try:
-        if self.safe and self.n_step and self.saved!=self.here: self.save(wait=False)
+        if self.safe and self.n_step and self.saved!=self.here: self.write_checkpoint()
         self.wait()
     finally:
         for log in (self.log, self.samples): log.close()

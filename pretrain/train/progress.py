@@ -15,7 +15,7 @@ from io import BytesIO
 from typing import Literal
 from fastcore.basics import patch
 from ..base.config import PosFloat, PosInt, section
-from ..base.screen import fmt_time, in_notebook, printable, put
+from ..base.screen import fmt_time, in_notebook, offer, printable
 from ..store.log import to_plain
 
 # %% ../../nbs/train/progress.ipynb #b0d89098
@@ -154,9 +154,7 @@ class Plain(Off):
 
     def write(self, s):
         "Write `s` if anybody still listens"
-        if self.out is None: return
-        try: put(self.out, s)
-        except (OSError, ValueError): self.out = None
+        if self.out is not None and not offer(self.out, s): self.out = None
 
     def say(self):
         self.last,self.said = time.monotonic(),self.p.step
@@ -282,5 +280,6 @@ def pick_mode(
 )->str:
     "The way to show that fits"
     if out is None and in_notebook(): return 'notebook'
-    smart = (out or sys.stdout).isatty() and os.environ.get('TERM')!='dumb'
+    try: smart = (out or sys.stdout).isatty() and os.environ.get('TERM')!='dumb'
+    except (ValueError, AttributeError): smart = False   # closed, or there is none
     return 'terminal' if smart else 'plain'
