@@ -335,10 +335,12 @@ def _eval_run(where, overrides, device):
     from pretrain.build import load_config, load_model
     from pretrain.data.prepare import prepare
     from pretrain.eval.bpb import bits_per_byte
+    from pretrain.eval.text import valid_text
     model,tok,cfg,step = load_model(where, device)
     cfg = load_config(Path(where)/'config.toml', overrides)
     toks = prepare(cfg.data, tok, cfg.prepare, 'valid')
-    found = bits_per_byte(model, toks, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows, n_tok=cfg.eval.tokens)
+    text = valid_text(toks, tok, cfg.eval.bytes)
+    found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
     return f'step {step:,}: {found}'
 
 # %% ../nbs/cli.ipynb #641a2fb7
@@ -370,7 +372,7 @@ def _eval_table(where, overrides, a):
     DEVICE, DTYPE,
     _arg('where', nargs='+', type=_path, metavar='WHERE',
          help='a run directory; with --data any number of runs and Hugging Face models (a directory, or a .gguf file); '
-              'and key=value, e.g. eval.tokens=0 data.valid=held/out.txt, or with --data data.text_key=body'),
+              'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
     _arg('--data', type=_path, help='text to measure on: a file, a folder, a pattern, or embedded'),
     _arg('--bytes', type=int, default=BYTES,
          help='with --data: only the first so many bytes, 0 = all; %(default)s where left out'),

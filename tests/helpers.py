@@ -4,7 +4,7 @@ from pathlib import Path
 
 SMALL = ['tokenizer.vocab_size=400', 'prepare.workers=1', 'model.seq_len=64', 'model.n_layer=2', 'model.n_head=2',
          'model.width=32',
-         'loader.batch_rows=8', 'train.micro_rows=4', 'train.device=cpu', 'train.threads=1', 'eval.tokens=2000',
+         'loader.batch_rows=8', 'train.micro_rows=4', 'train.device=cpu', 'train.threads=1', 'eval.bytes=8000',
          'eval.rows=8', 'schedule.warmup=2',
          'sample.tokens=8', 'sample.prompts=["The "]', 'metrics.peak_tflops=1', 'prepare.cache=cache']
 

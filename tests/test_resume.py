@@ -31,10 +31,13 @@ def assert_same(d, a, b):
     assert all(sa[k]==sb[k] for k in ('step','best','ema','guard','identity'))
     assert curve(d, a)==curve(d, b)
 
+def hear_hang_up(): signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 def interrupt_at(d, out, step, sig=signal.SIGINT, under=()):
     "Start a run, send it a signal once the log has reached `step`"
     p = subprocess.Popen([*under, sys.executable, '-m', 'pretrain', *ARGS, f'out={out}'], cwd=d, env=env(),
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                         preexec_fn=hear_hang_up)   # which these tests may have been told to ignore
     path,end = d/out/'metrics.jsonl',time.monotonic()+120
     while time.monotonic()<end and p.poll() is None and (not path.exists() or path.read_bytes().count(b'\n')<=step):
         time.sleep(0.002)

@@ -17,7 +17,7 @@ from typing import get_type_hints
 
 from fastcore.basics import patch
 from .help import comments, plain_signature
-from .toml import MAX_PARTS, Source, merge, nested, read_chain, toml_value, without
+from .toml import MAX_PARTS, Source, in_todays_unit, merge, nested, read_chain, toml_value, without
 from .value import Frac, NatFloat, NatInt, PosFloat, PosInt, STRICT
 from .value import PathStr, PathTuple, ProseStr, ProseTuple
 from .value import Leaf, from_shell, refusal, wanted
@@ -110,7 +110,8 @@ def rehouse(
     srcs:list,   # Sources; those with keys at an old place are changed
     say,         # Called with `(source, line, text)` for each problem
 ):
-    "Let keys act that stand at their old places"
+    "Let keys act that stand at their old places; `units` of the root says what one of an old unit is today"
+    units = getattr(root, 'units', {})
     for old,new in old_places(root).items():
         both = {s.name for s in srcs if new in s}
         for s in srcs:
@@ -121,7 +122,7 @@ def rehouse(
                 why = f'is {dotted(new)} today, and that is given too; keep {dotted(new)}'
                 say(s, line, f'{dotted(old)} = {brief(v)}: {why}')
                 continue
-            s.data = merge(s.data, nested(new, v))
+            s.data = merge(s.data, nested(new, in_todays_unit(old, new, v, units.get('.'.join(old)))))
             s.lines[new],s.written[new] = line,old
 
 def _has_room(src, path):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAX_INT', 'ANSWERS', 'UNITS', 'LONGEST', 'THOUSANDS', 'QUOTED', 'MAX_PARTS', 'LONG_KEY', 'BRACKETS', 'JSON_TOKEN',
-           'MAX_TRIES', 'JSON_WORD', 'MAX_BYTES', 'BOMS', 'toml_text', 'toml_value', 'meant', 'merge', 'nested',
-           'without', 'mask', 'parse_toml', 'key_path', 'statement_spans', 'Statement', 'statements', 'json_keys',
-           'Source', 'blame', 'toml_mistake', 'toml_source', 'json_source', 'no_file', 'read_bytes', 'read_text',
-           'read_chain']
+           'MAX_TRIES', 'JSON_WORD', 'MAX_BYTES', 'BOMS', 'NEWS', 'TOLD', 'toml_text', 'toml_value', 'meant', 'merge',
+           'nested', 'without', 'mask', 'parse_toml', 'key_path', 'statement_spans', 'Statement', 'statements',
+           'json_keys', 'Source', 'blame', 'toml_mistake', 'toml_source', 'json_source', 'no_file', 'read_bytes',
+           'read_text', 'read_chain', 'in_todays_unit', 'unit_news']
 
 # %% ../../nbs/base/toml.ipynb #6e6fa879
 import difflib, json, math, os, re, stat, tomllib
@@ -378,3 +378,25 @@ def _included(src, say):
     if inc and isinstance(inc, str): return os.path.normpath(os.path.join(os.path.dirname(src.name), inc))
     if inc is not None:
         say(src, src.line(('include',)), f'include = {brief(inc)}: needs the name of one file, in quotes')
+
+# %% ../../nbs/base/toml.ipynb #a7314149
+NEWS,TOLD = [],set()  # What a reader has yet to be told, and what he was
+
+def in_todays_unit(
+    old,          # Path of the key as it stood
+    new,          # Path of the key today
+    v,            # Its value there
+    n:int|None,   # How many of today's one of the old unit is; None: the unit is the same
+):                # Its value today
+    "The value of an old key"
+    if n is None or type(v) is not int: return v
+    said = f'{dotted(old)} = {brief(v)} is taken as {dotted(new)} = {brief(v*n)}: {n} for 1; set {dotted(new)} instead'
+    if said not in TOLD: NEWS.append(said)
+    TOLD.add(said)
+    return v*n
+
+def unit_news()->list:
+    "Lines that nobody has seen yet, each only once"
+    res = NEWS[:]
+    NEWS.clear()
+    return res

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PosInt', 'NatInt', 'PosFloat', 'NatFloat', 'Frac', 'PathStr', 'PathTuple', 'ProseStr', 'ProseTuple', 'STRICT',
-           'TYPE_WORDS', 'NOTHING', 'ESCAPE', 'ESCAPES', 'HALF_TOML', 'at_home', 'Leaf', 'wanted', 'parse_value',
-           'readings', 'hint', 'refusal', 'unescape', 'from_shell']
+           'TYPE_WORDS', 'NOTHING', 'ESCAPE', 'ESCAPES', 'HALF', 'HALF_TOML', 'at_home', 'Leaf', 'wanted',
+           'parse_value', 'readings', 'hint', 'refusal', 'unescape', 'from_shell']
 
 # %% ../../nbs/base/value.ipynb #ccf713c6
 import os, re
@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from .toml import MAX_INT, meant, parse_toml, toml_value
-from .words import brief, like
+from .words import brief, half, like
 
 # %% ../../nbs/base/value.ipynb #cell12
 PosInt = Annotated[int, Field(gt=0, le=MAX_INT)]
@@ -133,9 +133,12 @@ def hint(
 )->str:         # Empty if there is no saying
     "What was probably meant"
     if v is None or isinstance(v, str) and v.strip().lower() in NOTHING: return '; left out, it has its default'
-    if isinstance(v, str) and re.search(r'[\ud800-\udfff]', v): return ' in UTF-8'
+    bad = next(filter(None, map(half, _texts(v))), '')
+    if bad: return f' in UTF-8, which has no {bad}'
     near = like(v.strip().lower(), leaf.schema['enum'])[:1] if isinstance(v, str) and 'enum' in leaf.schema else []
     return next((f'; perhaps {toml_value(x)}' for x in (*near, *readings(v)) if leaf.ok(x)), '')
+
+def _texts(v): return [o for o in (v if isinstance(v, (list, tuple)) else [v]) if isinstance(o, str)]
 
 def refusal(
     leaf:Leaf,  # The key
@@ -152,13 +155,18 @@ def refusal(
 ESCAPE = re.compile(r'\\(?:u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.|\Z)', re.S)
 ESCAPES = r'\n, \t, \r and \uXXXX are, and a backslash is \\'
 
+HALF = re.compile(r'\\u[dD][89a-fA-F][0-9a-fA-F]{2}')  # as JSON writes half of a character
+def _half(s):
+    m = HALF.search(s)
+    return f'{m[0]} is half of a character; write it whole, itself or as \\UXXXXXXXX' if m else ''
+
 def unescape(
     s:str,   # Prose, as a shell passes it on
 )->str:      # With line ends, tabs and so on; `ValueError` for what is no escape
     "Text with the escapes of TOML"
     def char(m):
         try: return parse_value(f'"{m[0]}"')
-        except ValueError: raise ValueError(f'{m[0]} is no escape; {ESCAPES}') from None
+        except ValueError: raise ValueError(_half(m[0]) or f'{m[0]} is no escape; {ESCAPES}') from None
     return ESCAPE.sub(char, s)
 
 # %% ../../nbs/base/value.ipynb #d3f293dd
@@ -172,7 +180,7 @@ def from_shell(
     s,free = raw.strip(),leaf is not None and leaf.ok('text')   # whether any text will do
     try: v = parse_value(s)
     except ValueError:
-        if len(s)>1 and s[0]+s[-1] in ('[]', '{}', '""', "''"): raise ValueError(HALF_TOML) from None
+        if len(s)>1 and s[0]+s[-1] in ('[]', '{}', '""', "''"): raise ValueError(_half(s) or HALF_TOML) from None
         return _as_typed(leaf, raw) if free else s
     return _as_typed(leaf, raw) if free and not leaf.ok(v) else v
 

@@ -222,9 +222,14 @@ def _check_file(path, name, most):
     "Refuse a file that isn't there or is too large to be read"
     file = path/name
     if not file.is_file():
-        raise ValueError(f'{path}: no tokenizer here ({name} is missing); a directory written by Tokenizer.save has it')
+        raise ValueError(one_line(f'{path}: no tokenizer here ({name} is missing); {_near(path)} has one'))
     size = file.stat().st_size
     if size>most: raise ValueError(f'{file}: {size:,} bytes, more than the {most:,} that it may have')
+
+def _near(path):
+    "Where a tokenizer is, for whoever named a run or a file instead of its folder"
+    near = [o for o in (path/'tokenizer', path.parent, path.parent/'tokenizer') if (o/JSON_FILE).is_file()]
+    return str(near[0]) if near else 'a directory written by Tokenizer.save'
 
 def _edited(path, got, want):
     why = f'damaged or edited: fingerprint {got[:8]} instead of {want[:8]}; copy or train it again'

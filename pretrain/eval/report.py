@@ -72,7 +72,10 @@ def _is_config(o):
     if not (isinstance(optim, dict) and isinstance(train, dict)): return False
     return _is_number(optim.get('clip', 0)) and type(train.get('steps', 0)) is int
 
-def _are_marks(o): return _numbers(o) and all(o.values())
+def _are_marks(o):
+    "Numbers by compressor, behind the name of their text; an earlier version's have no name"
+    marks = o.get('bits_per_byte', o)
+    return isinstance(o.get('val_text', ''), str) and _numbers(marks) and all(marks.values())
 
 # %% ../../nbs/eval/report.ipynb #eb6e8a19
 def read_run(
@@ -89,7 +92,7 @@ def read_run(
     state = _read(newest[0]/'state.json', json.loads, _is_state) if newest else {}
     config = _read(p/'config.toml', parse_toml, _is_config)
     yardsticks = _read(p/'evaluation'/'yardsticks.json', json.loads, _are_marks)
-    return RunLog(p, records, config, yardsticks, state.get('clock', {}))
+    return RunLog(p, records, config, yardsticks.get('bits_per_byte', yardsticks), state.get('clock', {}))
 
 # %% ../../nbs/eval/report.ipynb #737efeaf
 SIZE,SIZE_COMPARE,DPI = (9,5),(9,2.9),80           # Of a figure [inch], [dots per inch]
@@ -253,7 +256,9 @@ class Summary:
     best_bpb:float|None = None    # Lowest
     best_step:int|None = None     # Where
     tok_per_s:float|None = None   # Median
-    mfu:float|None = None         # Median
+    mfu:float|None = None         # Median, of pairs of tokens that may see each other
+    mfu_full:float|None = None    # Median, of all pairs
+    peak:dict|None = None         # To which both refer: `tflops`, `source`, `devices`; that of the last session
     bad:int = 0                   # Steps whose loss was not a number [steps]
     yardsticks:dict = field(default_factory=dict) # Compressor to bits per byte
     secs:dict = field(default_factory=dict)       # Phase to seconds, until the newest checkpoint
@@ -272,7 +277,9 @@ def _said_of_yardstick(s, name, v):
     return f'best is {abs(1-s.best_bpb/v):.1%} {"below" if s.best_bpb<v else "above"} {name} ({v:.4f})'
 
 def _said_of_speed(s):
-    return f'{s.tok_per_s:,.0f} tokens/s, MFU '+(f'{s.mfu:.1%}' if s.mfu is not None else 'n/a')
+    full = f' ({s.mfu_full:.1%} with all pairs)' if s.mfu_full is not None else ''
+    of = f' of {s.peak["tflops"]:.3g} TFLOPS: {s.peak["source"]}' if s.peak and s.peak['tflops'] else ''
+    return f'{s.tok_per_s:,.0f} tokens/s, MFU '+(f'{s.mfu:.1%}{full}{of}' if s.mfu is not None else 'n/a')
 
 def _said_of_time(s):
     total = sum(s.secs.values())
@@ -317,7 +324,8 @@ def summary(
         total=log.config.get('train', {}).get('steps'), n_tok=int(_finite(log, 'tokens').sum()),
         loss=_last(log, 'loss'), loss_ema=_last(log, 'loss_ema'), bad=int(np.isnan(log.series('loss')[1]).sum()),
         val_bpb=_last(log, 'val_bpb'), best_bpb=best, best_step=step, yardsticks=log.yardsticks,
-        tok_per_s=_median(log, 'tok_per_s'), mfu=_median(log, 'mfu'), secs=log.secs)
+        tok_per_s=_median(log, 'tok_per_s'), mfu=_median(log, 'mfu'), mfu_full=_median(log, 'mfu_full'),
+        peak=next((r['peak'] for r in reversed(log.records) if 'peak' in r), None), secs=log.secs)
 
 # %% ../../nbs/eval/report.ipynb #b937362e
 AXES = dict(step='step', tokens='tokens trained on', train_s='seconds in training')

@@ -373,7 +373,7 @@ def pick_checkpoint(
     newest,_ = newest_checkpoint(root)
     if which==NEWEST: return newest
     best = newest and (load_checkpoint(newest, [])[1].get('best') or {})
-    step = best and best.get('step') if which==BEST else which
+    step = (best or {}).get('step') if which==BEST else which
     there = [s for s,_ in list_checkpoints(root)]
     if step in there: return root/step_name(step)
     have = f'there are {", ".join(map(str, sorted(there)))}' if there else 'there is none yet'

@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['FIXED', 'SAME', 'CONTENT', 'FREE', 'APART', 'OWN', 'DIGITS', 'flat', 'can_allow', 'RunDiff', 'refuse_key',
-           'refuse_content', 'compare_runs']
+           'refuse_content', 'compare_runs', 'as_begun']
 
 # %% ../../nbs/train/identity.ipynb #5c929771
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from ..base.config import to_dict
 
 # %% ../../nbs/train/identity.ipynb #a23084df
 def flat(
@@ -73,8 +76,13 @@ def refuse_content(
     name:str,    # What is compared by fingerprint
     old:str,     # Before
     new:str,     # Now
+    out:str='RUN', # Its directory
 )->str:
     "Why another text, tokenizer or precision is another run"
+    if name=='tokenizer':
+        own = shlex.quote(f'tokenizer.path={out}/tokenizer')
+        return (f'tokenizer was {old[:DIGITS]}, is now {new[:DIGITS]}: the text that it is learned from, or how, '
+                f'has changed; {own} keeps that of the run, or {OWN}')
     leave = f', or accept the difference with train.allow={name}' if name in CONTENT else ''
     return f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}; the run would not be the same: restore it, {OWN}{leave}'
 
@@ -86,6 +94,7 @@ def compare_runs(
 )->RunDiff:
     "Is it the same run?"
     res,before,after = RunDiff(),dict(flat(was['config'])),dict(flat(now['config']))
+    out = after.get('out', 'RUN')
     keys = [k for k in after if k not in APART and before.get(k)!=after[k]]
     for k in keys:
         res.refused = refuse_key(k, before.get(k), after[k], allow)
@@ -93,10 +102,25 @@ def compare_runs(
     for name,new in now['identity'].items():
         old = was['identity'][name]
         if old==new: continue
-        if name not in allow or not can_allow(name): return RunDiff(refuse_content(name, old, new))
+        if name not in allow or not can_allow(name): return RunDiff(refuse_content(name, old, new, out))
         res.change(name, old, new, f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}')
     for k in keys: res.change(k, before.get(k), after[k], f'{k} = {before.get(k)!r} before, {after[k]!r} now')
     for name,new in now['place'].items():
         old = was['place'][name]
         if old!=new: res.change(name, old, new, f'{name} {old} before, {new} now; results may differ in rounding')
     return res
+
+# %% ../../nbs/train/identity.ipynb #begun-id
+def as_begun(
+    path,          # Of the config in the run's directory
+    load:Callable, # Reads it
+    cfg,           # Today's config
+    former:dict,   # Keys to defaults of earlier versions
+)->dict:           # Keys to values; empty for a new run
+    "What a run keeps of its own config, though today's says otherwise"
+    try: was,now,default = (dict(flat(to_dict(o))) for o in (load(path), cfg, type(cfg)()))
+    except (OSError,ValueError): return {}
+    keep = {k: v for k,v in former.items() if was[k]==v and now[k]==default[k]!=v}
+    given,own = now['tokenizer.path'],Path(path).with_name('tokenizer')
+    moved = given and given==was['tokenizer.path'] and own.is_dir() and not Path(given).expanduser().is_dir()
+    return keep | ({'tokenizer.path': str(own)} if moved else {})

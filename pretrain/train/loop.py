@@ -23,7 +23,7 @@ from ..store.saver import CheckpointConfig, rng_state, set_rng_state
 from .console import Console
 from .gradients import accumulate, clip_grads, reduce_grads
 from .guard import Guard
-from .identity import compare_runs
+from .identity import RunDiff, compare_runs
 from .keep import Kept
 from .machine import Machine, compiled, sync_of
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
@@ -88,13 +88,16 @@ class Loop(Kept):
         self.peak,self.machine,self.todays = peak,machine,todays
         self.before,self.after = list(before),list(after)
         self.warm,self.rec = False,{}
-        self.changed = {}  # since the checkpoint: name to values before and now; told in the next record
+        self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
+        self.news = dict(peak=self.peak.record(world()))   # and what joins the next record
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.loss_fn = compiled(model.loss, self.note) if train.compile else model.loss
 
     @property
     def best(self): return self.state.best
+    @property
+    def compiling(self): return self.settings.compile and not self.warm   # the first step of a process
     @property
     def done(self): return self.n_step>=self.settings.steps
     @property
@@ -120,13 +123,14 @@ def restore(self:Loop,
 def accept(self:Loop,
     path,        # Of the checkpoint
     saved:dict,  # Its state
-):
+)->RunDiff:      # What changed
     "Is the saved run this one? ValueError, in one line, where it isn't"
     was = saved | dict(config=self.todays(path, saved.get('config', {})))
     found = compare_runs(was, self.identity, self.settings.allow)
     if found.refused: raise ValueError(f'{shown(path)}: {found.refused}')
     for line in found.news: self.console.say(line)
-    self.changed = found.changed
+    if found.changed: self.news['changed'] = found.changed
+    return found
 
 @patch
 def read_checkpoint(self:Loop,
@@ -143,10 +147,10 @@ def resume(self:Loop)->Loop: # Itself
     for p in problems: self.console.say(f'warning: {p}')
     if path:
         tensors,saved = self.read_checkpoint(path)
-        self.accept(path, saved)
+        found = self.accept(path, saved)
         self.restore(tensors)
         self.state.load_state_dict(saved)
-        if not set(PLANNERS) & set(self.changed): self.loader.know(*self.state.epoch)
+        if not set(PLANNERS) & set(found.changed): self.loader.know(*self.state.epoch)
         self.console.say(f'resume: {shown(path)} at step {self.n_step:,} of {self.settings.steps:,}')
     self.mark(path and saved.get('half'))
     if path: self.saved = self.here
@@ -192,7 +196,7 @@ def write_record(self:Loop):
     if is_main():
         self.place.check()
         self.log.append(self.rec)
-    self.changed = {}
+    self.told,self.news = self.told|self.news,{}
     self.mark()
 
 @patch
@@ -253,7 +257,8 @@ def record(self:Loop,
     verdict:str,   # Of the guard
 )->dict:
     "What the step measured"
-    dt = sum(self.clock.lap(phase) for phase in STEPPING)
+    laps = {phase: self.clock.lap(phase) for phase in STEPPING}
+    dt = sum(laps.values())
     self.dts.append(dt)
     rec = dict(step=self.n_step+1, loss=loss, loss_ema=self.state.ema.value, lr=self.opt.lr, grad_norm=norm, dt_s=dt,
                tok_per_s=n_tok/dt, mfu=mfu(self.flops, n_tok/dt, self.peak, world()),
@@ -261,6 +266,7 @@ def record(self:Loop,
                eta_s=eta(self.dts, self.settings.steps-self.n_step-1), row=self.state.row,
                tokens=n_tok if verdict=='go' else 0)
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
+    if self.compiling: rec['compile_s'] = laps['compile']   # of `dt_s`
     return rec | dict(go={}, skip=dict(skipped=True, tokens_skipped=n_tok), rollback=dict(rollback=True))[verdict]
 
 # %% ../../nbs/train/loop.ipynb #69d21380
@@ -292,10 +298,10 @@ def move(self:Loop):
         self.rec,self.state.best = {**self.safe[0]['half']},self.safe[0]['best']
         set_rng_state(rng_state(self.safe[1]))
         return self.cut_logs()
-    with self.clock('train' if self.warm or not self.settings.compile else 'compile'): self.rec = self.update()
+    with self.clock('compile' if self.compiling else 'train'): self.rec = self.update()
     self.warm = True
     if 'rollback' in self.rec: return
-    if self.changed: self.rec['changed'] = self.changed
+    self.rec |= self.news
     self.state.step += 1
     self.mark(half=self.rec)
 
@@ -335,6 +341,7 @@ def roll_back(self:Loop):
     if is_main():
         self.log.append(rec)
         for log in (self.log, self.samples): log.truncate(self.kept())
+    self.news = self.told|self.news   # the record that told it may be gone
     self.save()
     guard,lost = self.state.guard,rec['step']-self.n_step
     self.note(f'rollback: step {rec["step"]:,}: loss {rec["loss"]:.4g}, gradient norm {rec["grad_norm"]:.4g}; '

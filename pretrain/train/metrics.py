@@ -19,12 +19,12 @@ class Ema:
     def __init__(self,
         beta:float=.9, # Memory, under 1: about 1/(1-beta) values
     ):
-        self.beta,self.s,self.n = beta,0.,0
+        self.beta,self.mean,self.weight = beta,0.,0.
 
     @property
     def value(self)->float:
         "The average so far; nan before the first value"
-        return self.s/(1-self.beta**self.n) if self.n else math.nan
+        return self.mean if self.weight else math.nan
 
     def update(self,
         x:float, # New value; a non-finite one is left out, as it would stay for ever
@@ -32,27 +32,30 @@ class Ema:
         "Take one more value"
         x = float(x)
         if math.isfinite(x):
-            self.s = self.beta*self.s + (1-self.beta)*x
-            self.n += 1
+            self.weight = self.beta*self.weight + (1-self.beta)
+            self.mean += (1-self.beta)/self.weight*(x-self.mean)
         return self.value
 
     def state_dict(self)->dict:
-        "All that it remembers, as JSON-able numbers"
-        return dict(beta=self.beta, s=self.s, n=self.n)
+        "All that it remembers, as JSON-able numbers; `beta` is a setting"
+        return dict(mean=self.mean, weight=self.weight)
 
     def load_state_dict(self,
-        state:dict, # From `state_dict`
+        state:dict, # From `state_dict`, perhaps of an earlier version, which kept a sum and counted
     ):
-        "Go on from there"
-        self.beta,self.s,self.n = state['beta'],state['s'],state['n']
+        "Go on from there, with this object's `beta`"
+        if 's' in state:
+            weight = 1-state['beta']**state['n']
+            state = dict(mean=state['s']/weight if weight else 0., weight=weight)
+        self.mean,self.weight = state['mean'],state['weight']
 
-    def __repr__(self): return f'Ema({self.value:.4g} of {self.n} values, beta {self.beta:g})'
+    def __repr__(self): return f'Ema({self.value:.4g}, beta {self.beta:g})'
 
 # %% ../../nbs/train/metrics.ipynb #cell19
 @section
 class MetricsConfig:
     "How a run is measured; nothing here changes what is trained"
-    ema_beta:Frac = 0.9       # Memory of the smoothed loss, under 1
+    ema_beta:Frac = 0.9       # Memory of the smoothed loss, under 1; a change is in force from there on
     peak_tflops:NatFloat = 0. # Peak of one device in the precision of training; 0 = table, else measured [TFLOPS]
 
     def problems(self)->list[tuple[str,str]]:

@@ -6,6 +6,7 @@
 __all__ = ['PARTS', 'PLAIN', 'State', 'of_today']
 
 # %% ../../nbs/train/state.ipynb #58ad9c67
+import math
 from fastcore.basics import patch
 from .guard import Guard
 from .metrics import Clock, Ema
@@ -52,12 +53,13 @@ def account(self:State,
 # %% ../../nbs/train/state.ipynb #8e7161d7
 @patch
 def judge(self:State,
-    rec:dict, # A record; it may hold `val_bpb`
+    rec:dict, # A record; it may hold `val_bpb`, and `val_text`, the name of what it was measured on
 ):
-    "Remember the best validation so far"
+    "Remember the best validation so far, of the text that is measured now"
     if 'val_bpb' not in rec: return
-    if self.best is None or rec['val_bpb']<self.best['val_bpb']:
-        self.best = dict(step=rec['step'], val_bpb=rec['val_bpb'])
+    best,now = self.best,dict(step=rec['step'], val_bpb=rec['val_bpb'], text=rec.get('val_text', ''))
+    other = best is None or best.get('text', '')!=now['text'] or math.isnan(best['val_bpb'])
+    if other or now['val_bpb']<best['val_bpb']: self.best = now
 
 # %% ../../nbs/train/state.ipynb #a05a2f30
 PARTS = ('ema', 'guard', 'clock')       # have a state of their own

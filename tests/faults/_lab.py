@@ -62,7 +62,7 @@ class Lab:
         self.dir.mkdir(parents=True, exist_ok=True)
         write_texts(self.dir/'text', docs)
         (self.dir/'c.toml').write_text('[data]\ntrain = "text"\n')
-        self.over = [*SMALL, 'sample.every=0', 'eval.tokens=500', 'preflight.at_start=false', *over]
+        self.over = [*SMALL, 'sample.every=0', 'eval.bytes=2000', 'preflight.at_start=false', *over]
         # once this has ended, the server has imported everything
         assert self.start('ready', command='config').end()==0, self.said('ready')
         if not whole: return

@@ -60,7 +60,7 @@ def leak(full, seed, tmp):
     steps,warm = (20_000,2_000) if full else (1200,400)
     every = warm//4
     write_texts(tmp/'text')
-    tiny = ['model.seq_len=16', 'model.width=16', 'loader.batch_rows=2', 'train.micro_rows=0', 'eval.tokens=200']
+    tiny = ['model.seq_len=16', 'model.width=16', 'loader.batch_rows=2', 'train.micro_rows=0', 'eval.bytes=800']
     due = [f'train.steps={steps}', f'train.save_every={every}', f'eval.every={every}', f'sample.every={every}']
     paths = [f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/run']
     over = [*SMALL, *tiny, *due, *paths, 'guard.spike=50', 'preflight.at_start=false']

@@ -14,7 +14,7 @@ ROWS = 8         # of a batch, as in `SMALL`
 def run_of(tmp, out, *over):
     "A run of the small config that says nothing"
     paths = [f'data.train={tmp}/text', f'prepare.cache={tmp}/cache', f'out={tmp}/{out}']
-    quiet = ['sample.every=0', 'sample.prompts=[]', 'eval.tokens=200', 'eval.every=0', 'preflight.at_start=false']
+    quiet = ['sample.every=0', 'sample.prompts=[]', 'eval.bytes=800', 'eval.every=0', 'preflight.at_start=false']
     guard = [f'train.save_every={EVERY}', f'guard.max_bad={BAD}']
     return Run(read_config(Config, overrides=[*SMALL, *paths, *quiet, *guard, *over]), say=None)
 
