@@ -4,22 +4,23 @@
 
 # %% auto #0
 __all__ = ['GUARD', 'ALLOWED', 'CONFIGS', 'FORMER', 'Config', 'rows_problems', 'core_problems', 'config_dir', 'find_config',
-           'load_config', 'Data', 'read_data', 'make_model', 'describe_model', 'identity_of', 'todays', 'Run',
-           'first_looks', 'later_looks', 'says', 'load_model']
+           'run_keys', 'load_config', 'Data', 'read_data', 'make_model', 'identity_of', 'todays', 'Run', 'first_looks',
+           'later_looks', 'load_model']
 
 # %% ../nbs/build.ipynb #235c13ff
-import difflib, json, tomllib
+import difflib, json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
-from .base.config import NatInt, PathStr, assemble, read_config, section, to_dict, to_toml
+from .base.config import NatInt, PathStr, assemble, at_place, read_config, section, to_dict, to_toml
 from .base.dist import by_main, first, is_main, local_rank, rank, world
 from .base.toml import Source, unit_news
 from .base.value import at_home
-from .data.corpus import CorpusConfig, describe_split
+from .data.readers import EMBEDDED
+from .data.split import CorpusConfig, describe_split
 from .data.loader import Loader, LoaderConfig
 from .data.prepare import PrepareConfig, get_tokenizer, hashes_of, prepare
 from .data.bpe import SPLIT_LETTERS, TokenizerConfig
@@ -33,22 +34,22 @@ from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
 from .eval.report import plot_run, save_plot
 from .eval.text import ValidText, keep_yardsticks, other_text, valid_text
-from .model.cost import flops_per_token, param_counts
+from .model.cost import flops_per_token
 from .model.blocks import ModelConfig
 from .model.gpt import GPT
 from .model.optim import OptimConfig, build_optim
 from .model.schedule import ScheduleConfig, check_schedule
-from .store.checkpoint import load_checkpoint, newest_checkpoint
+from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
-from .store.files import foreign, is_run, shown, write_whole
+from .store.files import begun_in, foreign, is_run, shown, write_whole
 from .train.console import Console
 from .train.guard import Guard, GuardConfig, HINT
-from .train.identity import CONTENT, as_begun, can_allow, flat
+from .train.identity import CONTENT, as_begun, can_allow, flat, says
 from .train.loop import Loop, TrainConfig, check_names, divisor_below, named
 from .train.keep import take_dir
 from .train.machine import Machine, pick_device, seed_all, start_machine
 from .train.metrics import MetricsConfig
-from .train.mfu import Peak, peak_flops
+from .train.mfu import describe_model, peak_flops
 from .train.progress import TrackConfig
 
 # %% ../nbs/build.ipynb #8a9c691d
@@ -132,6 +133,15 @@ def find_config(
     hint = f'did you mean {near[0]!r}? ' if near else ''
     raise FileNotFoundError(f'{name}: {what}, and no shipped config of that name; {hint}shipped: {names}')
 
+# %% ../nbs/build.ipynb #2153dfec
+def run_keys(
+    path:Path, # The config of a run directory
+)->dict:       # Dotted keys to values
+    "What a run's own config means wherever it lies: `out` is here, and relative paths count from where it was begun"
+    cfg = read_config(Config, path)
+    begun = begun_in(path.parent, cfg.out)
+    return dict(at_place(cfg, begun, (EMBEDDED,)) if begun else (), out=str(path.parent))
+
 # %% ../nbs/build.ipynb #772d5da0
 def load_config(
     name=None,     # A file, a run directory, the name of a shipped config, or a `Config`; None for defaults only
@@ -142,7 +152,7 @@ def load_config(
     given = [overrides] if isinstance(overrides, (str,Mapping)) else [*overrides]
     path = None if name is None or isinstance(name, Config) else find_config(at_home(str(name)))
     base = dict(flat(to_dict(name))) if isinstance(name, Config) else {}
-    if path and path.name=='config.toml' and is_run(path.parent): base = dict(out=str(path.parent))
+    if path and path.name=='config.toml' and is_run(path.parent): base = run_keys(path)
     return read_config(Config, path, [base, *given, keys])
 
 # %% ../nbs/build.ipynb #a7cde320
@@ -168,7 +178,7 @@ def read_data(
     tok = first(lambda: get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, say, hashes))
     prep = replace(cfg.prepare, verify=cfg.prepare.verify and local_rank()==0)
     train,valid = (first(lambda: prepare(cfg.data, tok, prep, split, say, hashes)) for split in ('train','valid'))
-    say(f'split: {describe_split(cfg.data)}')
+    say(f'split: {describe_split(cfg.data, train, valid)}')
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     text = valid_text(valid, tok, cfg.eval.bytes)
     for line in (*unit_news(), f'validation: {text}'): say(line)
@@ -184,17 +194,6 @@ def make_model(
     seed_all(cfg.seed)
     model = GPT(cfg.model, V).to(machine.device)
     return model, build_optim(model, cfg.optim)
-
-def describe_model(
-    cfg:Config,  # Shape
-    V:int,       # Vocabulary
-    peak:Peak,   # Of one device
-)->str:
-    "Size and cost, on one line"
-    flops,full = (flops_per_token(cfg.model, V, causal)/1e6 for causal in (True, False))
-    n = param_counts(cfg.model, V)['total']
-    top = f'{peak.value/1e12:.3g} TFLOPS' if peak.value else 'n/a'
-    return f'model: {n:,} parameters, {flops:.1f} MFLOPs a token ({full:.1f} of all pairs); peak {top} ({peak.source})'
 
 # %% ../nbs/build.ipynb #327f45b2
 def identity_of(
@@ -240,7 +239,7 @@ class Run(Loop):
         self.data = data = read_data(cfg, console.say)
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
         peak = peak_flops(machine.device, machine.dtype, cfg.metrics.peak_tflops)
-        console.say(describe_model(cfg, data.tok.vocab_size, peak))
+        console.say(describe_model(cfg.model, data.tok.vocab_size, peak))
         rate = 'optim.muon_lr' if cfg.optim.matrix=='muon' else 'optim.lr'
         super().__init__(model, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
                          clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(rate)), ema_beta=cfg.metrics.ema_beta,
@@ -273,21 +272,12 @@ def later_looks(
             (cfg.sample.every, 'sample', lambda run: run.sample_all())]
 
 # %% ../nbs/build.ipynb #3220412f
-def says(
-    path:Path,   # A file, perhaps with remarks of somebody
-    cfg:Config,  # What acts
-)->bool:
-    "Does a file say all of this already? But for `out`, which is where it lies"
-    try: there = dict(flat(tomllib.loads(path.read_text(encoding='utf-8'))))
-    except (OSError, ValueError): return False
-    return there | dict(out=cfg.out)==dict(flat(to_dict(cfg)))
-
 @patch
 def write_dir(self:Run):
     "The run directory: resolved config and tokenizer"
     (self.out/'evaluation').mkdir(parents=True, exist_ok=True)
     path = self.out/'config.toml'
-    if not says(path, self.cfg): write_whole(path, to_toml(self.cfg).encode())
+    if not says(path, to_dict(self.cfg)): write_whole(path, to_toml(self.cfg).encode())
     self.tok.save(self.out/'tokenizer')
 
 @patch
@@ -316,7 +306,7 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
     with self.machine.autocast():
         try:
             keep = None if self.look else core_dir(self.out, self.n_step, c.max_per_task)
-            res = evaluate_core(self.model, self.tok, self.bundle, c.max_per_task, self.cfg.model.seq_len, c.batch_tokens,
+            res = evaluate_core(self.model, self.tok, self.bundle, c.max_per_task, self.model.seq_len, c.batch_tokens,
                                 rank=rank(), world=world(), resume_dir=keep, fresh=True)
         except ValueError as e:   # a question that cannot be asked must not end the training
             self.note(f'core       not evaluated: {e}')
@@ -335,7 +325,7 @@ def first_validation(self:Run)->dict: # As `validate`
 @patch
 def meet_text(self:Run):
     "Yardsticks of the text that is measured, in `evaluation/yardsticks.json`; no best of another text"
-    text,was = self.data.text,self.changed.get('eval.bytes', [self.cfg.eval.bytes])[0]
+    text,was = self.data.text,self.news.get('changed', {}).get('eval.bytes', [self.cfg.eval.bytes])[0]
     if line := other_text(text, self.state.best, was//Config.units['eval.tokens']): self.console.say(line)
     if line := by_main(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok)): self.console.say(line)
 
@@ -438,17 +428,17 @@ def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
 
 # %% ../nbs/build.ipynb #cell102
 def load_model(
-    out,           # Run directory
+    out,           # Run directory: its newest intact checkpoint; or `RUN@best`, `RUN@400`
     device='auto', # As `train.device`
 )->tuple:          # (model, tokenizer, config, step)
-    "The model of a run's newest intact checkpoint"
-    out = Path(out)
+    "The model of a run"
+    out,which = split_run(at_home(str(out)))
     if not (out/'config.toml').is_file(): raise FileNotFoundError(f'{out}: not a run directory (no config.toml in it)')
     cfg,tok = load_config(out/'config.toml'),Tokenizer.load(out/'tokenizer')
-    path,_ = newest_checkpoint(out/'checkpoints')
+    path = pick_checkpoint(out, which)
     if path is None:
         raise FileNotFoundError(f'{out}: no checkpoint yet; train.save_every, Ctrl-C or the end of the run writes one')
-    tensors,state = load_checkpoint(path)
+    tensors,state = load_checkpoint(path, ['model'])
     model = GPT(cfg.model, tok.vocab_size)
     model.load_state_dict(tensors['model'])
     return model.to(pick_device(device)[0]).eval(), tok, cfg, state['step']

@@ -21,7 +21,8 @@ from fastcore.basics import patch
 
 from ..base.config import NatInt, PathStr, PosInt, section
 from ..base.words import n_of, one_line
-from .corpus import CorpusConfig, corpus_fingerprint, find_files, split_documents
+from .corpus import CorpusConfig, corpus_fingerprint, find_files
+from .split import split_documents
 from .readers import CorpusError, EMBEDDED, Skipped, content_hash, stdlib_files
 from .shards import INDEX, PREPARED_FORMAT, Shard, Tokens
 from .shards import damaged, make_shard, shard_name, totals, write_index
@@ -314,14 +315,23 @@ def prepare(
         say(f'{split} tokens: encoding with {n_of(n_workers(prep), "worker")}')
         tag_cache(root)
         t0,skipped = time.monotonic(),Skipped()
-        shards = make_shards(folder, split_documents(data, split, skipped), tok, prep, say)
+        docs = split_documents(data, split, skipped, corpus_fingerprint(data, 'train', hashes, hashes.files))
+        shards = make_shards(folder, docs, tok, prep, say)
         hashes.again()
         if name()!=key: raise CorpusError(f'data.{split}', 'a file changed while it was being prepared; start again')
         write_index(folder, shards, tok.vocab_size, key, skipped)
         toks = Tokens.open(folder)
         say(f'{split} tokens: {describe_tokens(toks)}, {time.monotonic()-t0:.1f} s')
         return toks
-    with cache_errors(root): return kept(folder, INDEX, load, make, f'{split} tokens', describe_tokens, say)
+    with cache_errors(root): toks = kept(folder, INDEX, load, make, f'{split} tokens', describe_tokens, say)
+    for o in _remarks(data, split, toks, hashes): say(f'{split} tokens: {one_line(o)}')
+    return toks
+
+def _remarks(data, split, toks, hashes):
+    "What lies beside the files that are read, as they are now, and settings without effect"
+    own = split=='train' or data.valid
+    left = hashes.files(getattr(data, split), f'data.{split}').left if own else ''
+    return [*([left] if left else []), *toks.skipped.get('remarks', ())]
 
 # %% ../../nbs/data/prepare.ipynb #cell90
 def get_tokenizer(
@@ -343,7 +353,8 @@ def get_tokenizer(
         say(f'tokenizer: learning {tok_cfg.vocab_size:,} tokens from the training documents')
         tag_cache(root)
         t0,skipped = time.monotonic(),Skipped()
-        tok = train_tokenizer(split_documents(data, 'train', skipped), tok_cfg)
+        content = corpus_fingerprint(data, 'train', hashes, hashes.files)
+        tok = train_tokenizer(split_documents(data, 'train', skipped, content), tok_cfg)
         hashes.again()
         if name()!=key: raise CorpusError('data.train', 'a file changed while it was being read; start again')
         try: tok.save(folder)

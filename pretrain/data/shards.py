@@ -201,7 +201,9 @@ def sealed(
 )->Index:
     "The same with its own hash"
     o = replace(o, sha256='')
-    return replace(o, sha256=hashlib.sha256(json.dumps(vars(o), default=vars).encode()).hexdigest())
+    return replace(o, sha256=hashlib.sha256(json.dumps(vars(o), default=_plain).encode()).hexdigest())
+
+def _plain(o): return o.account() if isinstance(o, Skipped) else vars(o)
 
 # %% ../../nbs/data/shards.ipynb #a61c38ff
 INDEX = 'index.json'
@@ -222,7 +224,7 @@ def write_index(
     o = Index(format=PREPARED_FORMAT, fingerprint=key, vocab_size=vocab_size, dtype=ids_dtype(vocab_size).str,
               **totals(shards), skipped=skipped, shards=shards)
     sync_dir(folder)
-    write_whole(folder/INDEX, json.dumps(vars(sealed(o)), indent=1, default=vars).encode())
+    write_whole(folder/INDEX, json.dumps(vars(sealed(o)), indent=1, default=_plain).encode())
     sync_dir(folder)
     ours = {shard_name(i) for i in range(len(shards))}
     for p in folder.iterdir():

@@ -25,7 +25,7 @@ def check_loss(
 )->tuple:
     "An untrained model is as unsure as it can be"
     with torch.no_grad(): losses = loss(x, y, reduction='none')
-    mean = (losses.double().sum()/(y>=0).sum()).item()
+    mean = losses.cpu().double().sum().item()/(y>=0).sum().item()
     return abs(mean-math.log(V))<=tol,f'{mean:.4f} nats per token',f'ln V = {math.log(V):.4f} ± {tol:g}'
 
 # %% ../../nbs/eval/check_model.ipynb #2fa5d128
@@ -108,6 +108,11 @@ def check_causal(
 # %% ../../nbs/eval/check_model.ipynb #3091153b
 NAMES_SHOWN = 3  # In a message
 
+def _rms(t):
+    "Root of the mean square, also where the squares are below what float32 holds"
+    most = t.abs().max()
+    return (most*(t/most).square().mean().sqrt()).item()
+
 def _gradients(model, loss, x, y, params):
     "What is wrong with the gradients, by parameter, and how large the others are"
     wrong,size = {},{}
@@ -118,7 +123,7 @@ def _gradients(model, loss, x, y, params):
                 if p.grad is None: wrong[n] = 'none'
                 elif not p.grad.isfinite().all(): wrong[n] = 'not finite'
                 elif stir and not p.grad.any(): wrong[n] = 'zero'
-                elif stir: size[n] = p.grad.double().square().mean().sqrt().item()
+                elif stir: size[n] = _rms(p.grad)
     return wrong,size
 
 # %% ../../nbs/eval/check_model.ipynb #8f8a4000

@@ -44,10 +44,10 @@ def rope_tables(
     base:float,  # The slowest pair turns `base` times slower than the first, nearly
     device=None, # Where the tables live
 )->tuple:        # Cosines and signed sines, float32 [T,D]
-    "Angles by which RoPE turns each pair of each position"
-    speed = base**(-torch.arange(0, D, 2, device=device, dtype=torch.float64)/D)
-    angle = torch.arange(T, device=device, dtype=torch.float64)[:,None]*speed
-    cos,sin = angle.cos().float(),angle.sin().float()
+    "Angles by which RoPE turns each pair of each position; made on the CPU, since not every device has float64"
+    speed = base**(-torch.arange(0, D, 2, device='cpu', dtype=torch.float64)/D)
+    angle = torch.arange(T, device='cpu', dtype=torch.float64)[:,None]*speed
+    cos,sin = (t.float().to(device or torch.get_default_device()) for t in (angle.cos(), angle.sin()))
     return torch.cat((cos,cos), -1),torch.cat((sin,-sin), -1)
 
 # %% ../../nbs/model/blocks.ipynb #772bb48f

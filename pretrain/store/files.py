@@ -7,7 +7,7 @@ __all__ = ['CHUNK', 'TMP', 'UNFINISHED', 'OLD', 'EXACT', 'MARK', 'RUN_FORMAT', '
            'LOCKED_BYTE', 'LOOK_S', 'OWNER_S', 'LOOKS', 'OWNER', 'JUNK', 'BEGUN', 'CACHE_TAG', 'LOCK_MAX', 'NAMED',
            'byte_views', 'Hasher', 'write_file', 'sync_dir', 'make_dir', 'write_whole', 'remove', 'into_place',
            'size_of', 'read_as', 'RunMark', 'read_mark', 'mark_run', 'is_run', 'take_lock', 'locked', 'alive',
-           'lock_owner', 'counts', 'foreign', 'shown', 'lock_file', 'RunDir']
+           'lock_owner', 'counts', 'foreign', 'shown', 'begun_in', 'lock_file', 'RunDir']
 
 # %% ../../nbs/store/files.ipynb #234574d1
 import hashlib, json, os, platform, re, shutil, stat, sys, time, tomllib, weakref
@@ -324,6 +324,17 @@ def shown(
     try: return str(Path(path).relative_to(Path.cwd()))
     except (ValueError, OSError): return str(path)
 
+# %% ../../nbs/store/files.ipynb #9c6ab7ad
+def begun_in(
+    run,      # Run directory
+    out:str,  # What its config calls `out`
+)->Path|None: # None where that is here, or is not known
+    "The folder from which a run's relative paths count"
+    mark,here = read_mark(run),Path.cwd()
+    if not mark or not Path(mark.started_in).is_dir() or os.path.samefile(mark.started_in, here): return None
+    as_here = not os.path.isabs(out) and (here/out).resolve()==Path(run).resolve()
+    return None if as_here else Path(mark.started_in)
+
 # %% ../../nbs/store/files.ipynb #4861bc9a
 def lock_file(
     path:Path, # The lock of a run directory
@@ -350,7 +361,7 @@ class RunDir:
     "The right to write into a run directory: until it is closed, forgotten, or taken over by a newer one"
     def __init__(self,
         out,                # Run directory; made if it isn't there
-        versions:dict={},   # Name of a program to its version, for the mark
+        versions:dict|None=None, # Name of a program to its version, for the mark
         write:bool=True,    # False only looks: nothing is made, locked or written
     ):
         if why := foreign(out): raise ValueError(why)
@@ -360,7 +371,7 @@ class RunDir:
         try: self._take()
         except (PermissionError, FileExistsError, NotADirectoryError) as e:
             raise OSError(e.errno, f'{e.strerror}; give the run an `out` that can be written', str(self.path)) from None
-        mark_run(self.path, versions)
+        mark_run(self.path, versions or {})
 
     def _take(self):
         self.path.mkdir(parents=True, exist_ok=True)

@@ -9,13 +9,14 @@ __all__ = ['MOST_ROWS', 'PLANNERS', 'OWN', 'TrainConfig', 'divisor_below', 'Loop
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 import torch
 from fastcore.basics import patch
 from ..base.config import NatInt, PosInt, section
 from ..base.dist import all_sum, by_main, first, is_main, together, world
-from ..model.schedule import ScheduleConfig, lr_mult
+from ..model.schedule import ScheduleConfig, lr_mult, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import shown
 from ..store.log import read_metrics, record_line, to_plain
@@ -23,7 +24,7 @@ from ..store.saver import CheckpointConfig, rng_state, set_rng_state
 from .console import Console
 from .gradients import accumulate, clip_grads, reduce_grads
 from .guard import Guard
-from .identity import RunDiff, compare_runs
+from .identity import compare_runs
 from .keep import Kept
 from .machine import Machine, compiled, sync_of
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
@@ -88,6 +89,7 @@ class Loop(Kept):
         self.peak,self.machine,self.todays = peak,machine,todays
         self.before,self.after = list(before),list(after)
         self.warm,self.rec = False,{}
+        self.changed = {}  # since the checkpoint: name to values before and now
         self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
         self.news = dict(peak=self.peak.record(world()))   # and what joins the next record
         self.dts = deque(maxlen=RECENT)
@@ -120,17 +122,27 @@ def restore(self:Loop,
     set_rng_state(tensors['rng'])
 
 @patch
+def jump(self:Loop,
+    step:int,     # Taken
+    changed:dict, # Since then: key to values before and now
+)->str:           # '' if it does not
+    "Does the learning rate jump, as the schedule is another one?"
+    before = {k.partition('.')[2]: old for k,(old,_) in changed.items() if k.startswith('schedule.')}
+    steps = changed.get('train.steps', [self.settings.steps])[0]
+    return rate_jump(step, (steps, replace(self.schedule, **before)), (self.settings.steps, self.schedule))
+
+@patch
 def accept(self:Loop,
     path,        # Of the checkpoint
     saved:dict,  # Its state
-)->RunDiff:      # What changed
+):
     "Is the saved run this one? ValueError, in one line, where it isn't"
     was = saved | dict(config=self.todays(path, saved.get('config', {})))
     found = compare_runs(was, self.identity, self.settings.allow)
     if found.refused: raise ValueError(f'{shown(path)}: {found.refused}')
-    for line in found.news: self.console.say(line)
+    for line in (*found.news, self.jump(saved['step'], found.changed)): line and self.console.say(line)
+    self.changed = found.changed
     if found.changed: self.news['changed'] = found.changed
-    return found
 
 @patch
 def read_checkpoint(self:Loop,
@@ -147,10 +159,10 @@ def resume(self:Loop)->Loop: # Itself
     for p in problems: self.console.say(f'warning: {p}')
     if path:
         tensors,saved = self.read_checkpoint(path)
-        found = self.accept(path, saved)
+        self.accept(path, saved)
         self.restore(tensors)
         self.state.load_state_dict(saved)
-        if not set(PLANNERS) & set(found.changed): self.loader.know(*self.state.epoch)
+        if not set(PLANNERS) & set(self.changed): self.loader.know(*self.state.epoch)
         self.console.say(f'resume: {shown(path)} at step {self.n_step:,} of {self.settings.steps:,}')
     self.mark(path and saved.get('half'))
     if path: self.saved = self.here
@@ -211,8 +223,8 @@ def save_due(self:Loop,
     return asked or better or halved or self.due(self.settings.save_every) or self.due(c.keep_every)
 
 # %% ../../nbs/train/loop.ipynb #e4c67718
-OWN = set("""step loss loss_ema lr grad_norm dt_s tok_per_s mfu mfu_full eta_s row tokens tokens_skipped taken_back skipped
-rollback train_s changed half val_bpb val_loss val_bytes val_text core core_se""".split())  # names in our records
+OWN = set("""step loss loss_ema lr grad_norm dt_s compile_s tok_per_s mfu mfu_full peak eta_s row tokens tokens_skipped
+    taken_back skipped rollback train_s changed half val_bpb val_loss val_bytes val_text core core_se""".split())
 
 def check_names(
     evals:dict, # Name to evaluation
@@ -236,7 +248,8 @@ def named(
     if name in there: raise ValueError(f'evals: {name!r} is measured twice; another name would work')
     try: record_line({name: v})
     except TypeError:
-        raise ValueError(f'evals: {name!r} is a {type(found).__name__}; a number, or a dict of numbers, works') from None
+        kind = type(found).__name__
+        raise ValueError(f'evals: {name!r} is a {kind}; a number, or a dict of numbers, works') from None
     return {name: v}
 
 # %% ../../nbs/train/loop.ipynb #e4bf771a
