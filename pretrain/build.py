@@ -32,7 +32,7 @@ from .eval.core.tasks import read_bundle
 from .eval.samples import SampleConfig, sample as write_samples, write as write_live
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
-from .eval.report import plot_run, save_plot
+from .eval.report import plot_run, read_run, save_plot
 from .eval.text import ValidText, keep_yardsticks, other_text, valid_text
 from .model.cost import flops_per_token
 from .model.blocks import ModelConfig
@@ -412,7 +412,7 @@ def finish(self:Run):
     "Plot, report, and where the time went"
     if not is_main(): return
     say,best = self.console.say,self.state.best
-    plot,page = save_plot(self.out),save_report(self.out)
+    plot,page = (save(log) for log in [read_run(self.out)] for save in (save_plot, save_report))   # read once
     say(f'data: {self.state.account(self.loader.n_text)}')
     say(f'time: {self.clock}')
     say(f'done: best {best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}; '

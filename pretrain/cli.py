@@ -8,7 +8,7 @@ __all__ = ['COMMANDS', 'VERSION', 'TRACEBACK', 'SIGNALLED', 'MISTAKES', 'SIGPIPE
            'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
-import argparse, os, signal, sys, threading, traceback
+import argparse, json, os, signal, sys, threading, traceback
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -253,19 +253,39 @@ def _why_not(where):
     if not _is_run(where[0]): return f"{where[0]}: not a run, and other models' text on that of --data PATH"
     return ''
 
-def _eval_run(where, overrides, device):
-    "A run's newest checkpoint on its own validation tokens"
-    from pretrain.build import load_config, load_model
+def _own_text(where, overrides, cfg, tok, key):
+    "The tokens that a run was validated on, or those that were asked for instead, and what to say then"
+    from pretrain.build import load_config
     from pretrain.data.prepare import prepare
+    from pretrain.eval.text import meant_at, run_tokens
+    from pretrain.store.files import read_mark
+    home = mark.started_in if (mark := read_mark(where)) and Path(mark.started_in).is_dir() else ''
+    own = meant_at(cfg, home)
+    asked = load_config(own, overrides)
+    if not any(o.strip().startswith('data.') for o in overrides):
+        return run_tokens(own.data, asked.prepare, tok, key), asked, ''
+    toks = prepare(asked.data, tok, asked.prepare, 'valid')
+    return toks, asked, '' if toks.fingerprint==key else "; not the run's own validation text"
+
+def _eval_run(where, overrides, device):
+    "A run's newest checkpoint on its own validation text, in its precision"
+    import torch
+    from pretrain.build import load_config, load_model
     from pretrain.eval.bpb import bits_per_byte
     from pretrain.eval.text import valid_text
-    cfg = load_config(Path(where)/'config.toml', overrides)
+    from pretrain.store.checkpoint import list_checkpoints
+    from pretrain.train.machine import Machine
+    load_config(Path(where)/'config.toml', overrides)
     _idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
-    model,tok,_,step = load_model(where, device)
-    toks = prepare(cfg.data, tok, cfg.prepare, 'valid')
-    text = valid_text(toks, tok, cfg.eval.bytes)
-    found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
-    return f'step {step:,}: {found}'
+    model,tok,cfg,step = load_model(where, device)
+    saved = json.loads((dict(list_checkpoints(Path(where)/'checkpoints'))[step]/'state.json').read_bytes())['identity']
+    toks,cfg,other = _own_text(where, overrides, cfg, tok, saved['valid'])
+    text,dtype = valid_text(toks, tok, cfg.eval.bytes),getattr(torch, saved['precision'].removeprefix('torch.'))
+    if cfg.train.threads: torch.set_num_threads(cfg.train.threads)
+    with Machine(model.device, dtype).autocast():
+        found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
+    how = '' if dtype==torch.float32 else f', in {str(dtype).removeprefix("torch.")}'
+    return f'step {step:,}: {found}{how}\nvalidation: {text} (text {text.name}){other}'
 
 # %% ../nbs/cli.ipynb #641a2fb7
 def _window(models, wanted, default):
@@ -368,11 +388,12 @@ def _plot(a):
     """Draw what happened in a run as report/loss.png, with figures and samples as report/index.html;
     several runs are drawn over each other"""
     from pretrain.eval.page import save_report
-    from pretrain.eval.report import compare, save_plot, summary
+    from pretrain.eval.report import compare, read_run, save_plot, summary
     if len(a.run)==1: _idle(a, ['out'], 'one run is drawn in its own directory')
-    for run in a.run:
-        for f in (save_plot, save_report, summary): print(f(run))
-    if len(a.run)>1:
+    logs = [read_run(run) for run in a.run]
+    for log in logs:
+        for f in (save_plot, save_report, summary): print(f(log))
+    if len(logs)>1:
         out = Path(a.out or 'compare.png')
-        compare(a.run).savefig(out)
+        compare(logs).savefig(out)
         print(out)

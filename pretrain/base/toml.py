@@ -375,7 +375,8 @@ def read_chain(
 def _included(src, say):
     "The file that a source includes, or None; the key is taken out"
     inc = src.data.pop('include', None)
-    if inc and isinstance(inc, str): return os.path.normpath(os.path.join(os.path.dirname(src.name), inc))
+    if inc and isinstance(inc, str):
+        return os.path.normpath(os.path.join(os.path.dirname(src.name), os.path.expanduser(inc)))
     if inc is not None:
         say(src, src.line(('include',)), f'include = {brief(inc)}: needs the name of one file, in quotes')
 

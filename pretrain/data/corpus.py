@@ -206,7 +206,8 @@ def _behind(path, left):
         else: yield from ((f,k) for _,entries in below(p, left, p==path) for _,f,k in entries if k!='folder')
 
 def _escaped(path):
-    "What to write where brackets are meant as they stand"
+    "What to write where brackets are meant as they stand, or several names are in one"
+    if ',' in path and any(os.path.lexists(p.strip()) for p in path.split(',')): return 'several are written ["a", "b"]'
     if '[' not in path: return ''
     p = path.replace('[', '[[]')
     return f"'[' begins a set of characters; {p!r} would match" if any(_behind(p, Left())) else ''
@@ -275,11 +276,12 @@ class Marks:
         res = [f'data.{k} has no effect here: it is for {kind}, and {key} names none'
                for k,is_set,kind in idle if is_set and self.kinds.total() and not self.kinds[kind]]
         crlf = brief(c.separator.replace('\n', '\r\n'))
-        hint = f'; lines end in \\r\\n there, so {crlf} would split them'
+        hint = f'; lines end in \\r\\n there, so {crlf} would split them' if self.crlf else ''
+        if '\\' in c.separator: hint += '; a backslash is itself in it: TOML takes \\n for a line end in "\\n"'
         if n and self.whole==n: where = f'never occurs in {n_of(n, ".txt file")}'
         elif self.crlf: where = f'does not occur in {self.crlf:,} of {n:,} .txt files'
         else: return res
-        return [*res, f'data.separator {sep} {where}, each of which is one document{hint if self.crlf else ""}']
+        return [*res, f'data.separator {sep} {where}, each of which is one document{hint}']
 
 def _ends_with(path, end):
     with open(path, 'rb') as f:

@@ -139,9 +139,10 @@ def report_run(
     run_dir, # The directory that the config calls `out`
 )->RunReport:
     "Figures, curves and texts of a run so far"
-    config = Path(run_dir)/'config.toml'
+    log = read_run(run_dir)
+    config = log.path/'config.toml'
     told = config.read_text(encoding='utf-8') if config.is_file() else ''
-    return RunReport(summary(run_dir), plot_run(run_dir)._repr_png_(), written(run_dir), told)
+    return RunReport(summary(log), plot_run(log)._repr_png_(), written(log), told)
 
 # %% ../../nbs/eval/page.ipynb #1f43fe1a
 PAGE = '''

@@ -5,16 +5,20 @@
 # %% auto #0
 __all__ = ['BLOCK_IDS', 'GOLDEN', 'PARTS', 'LEAST', 'NAME_BYTES', 'LITTLE', 'UNITS', 'YARD_BYTES', 'YARDSTICKS', 'doc_bytes',
            'spread_order', 'pick_pieces', 'text_at', 'piece_ids', 'name_text', 'ValidText', 'valid_text',
-           'text_yardsticks', 'kept_text', 'keep_yardsticks', 'other_text']
+           'text_yardsticks', 'kept_text', 'keep_yardsticks', 'other_text', 'from_home', 'meant_at', 'run_tokens']
 
-# %% ../../nbs/eval/text.ipynb #c106056f
-import hashlib, json
-from dataclasses import dataclass
+# %% ../../nbs/eval/text.ipynb #2bf417bd
+import glob, hashlib, json, os
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..base.words import n_of
-from ..data.shards import Tokens
+from ..base.words import brief, n_of, one_line
+from ..data.corpus import CorpusConfig
+from ..data.prepare import KEY_CHARS, PrepareConfig, cache_dir, open_as, prepare
+from ..data.readers import EMBEDDED
+from ..data.shards import INDEX, Tokens
 from .bpb import counted, yardsticks
 from ..store.files import write_whole
 
@@ -212,3 +216,41 @@ def other_text(
     if best.get('text')==text.name: return ''
     return ('validation: another text than before, so a new best begins; on the other one it was '
             f'{best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}')
+
+# %% ../../nbs/eval/text.ipynb #f29f99b6
+def from_home(
+    paths:tuple, # As a config has them
+    home:str,    # The folder where it was read; '' where nobody knows
+)->tuple:
+    "Paths that mean the same from anywhere"
+    def there(p):
+        folder = glob.escape(home) if glob.has_magic(p) else home
+        return p if p==EMBEDDED else os.path.join(folder, p)
+    return tuple(map(there, paths)) if home else tuple(paths)
+
+def meant_at(
+    cfg,       # Has `data` and `prepare`
+    home:str,  # The folder where the run was begun
+):             # The same, from anywhere
+    "A run's config with its relative paths as they were meant"
+    data = replace(cfg.data, train=from_home(cfg.data.train, home), valid=from_home(cfg.data.valid, home))
+    cache = os.path.join(home, cfg.prepare.cache) if cfg.prepare.cache else ''
+    return replace(cfg, data=data, prepare=replace(cfg.prepare, cache=cache))
+
+# %% ../../nbs/eval/text.ipynb #3d05f516
+def run_tokens(
+    data:CorpusConfig,   # As the run has it, paths that mean the same from anywhere
+    prep:PrepareConfig,  # The same
+    tok,                 # Its tokenizer
+    key:str,             # Fingerprint of the validation tokens, as its checkpoints have it
+    say=print,           # Takes one line of news at a time
+)->Tokens:
+    "The validation tokens of a run, and no others"
+    folder = cache_dir(prep)/'tokens'/f'valid-{key[:KEY_CHARS]}'
+    if (folder/INDEX).exists():
+        with suppress(ValueError): return open_as(folder, key, tok, prep)
+    toks = prepare(data, tok, prep, 'valid', say)
+    if toks.fingerprint==key: return toks
+    where = one_line(brief(data.valid or data.train))
+    raise ValueError(f'{where}: not the text that the run was validated on; put it back as it was, '
+                     'or name the text to measure, as data.valid=PATH')

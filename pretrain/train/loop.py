@@ -19,7 +19,7 @@ from ..base.dist import all_sum, by_main, first, is_main, together, world
 from ..model.schedule import ScheduleConfig, lr_mult, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import shown
-from ..store.log import read_metrics, record_line, to_plain
+from ..store.log import each_record, read_metrics, record_line, to_plain
 from ..store.saver import CheckpointConfig, rng_state, set_rng_state
 from .console import Console
 from .gradients import accumulate, clip_grads, reduce_grads
@@ -197,6 +197,7 @@ def begin(self:Loop):
     self.rec = dict(step=self.n_step)
     self.ask(self.before)
     if not self.n_step and is_main() and len(self.rec)>1: self.log.append(self.rec)
+    if not self.n_step and self.console.bar: self.console.bar.remember(self.rec)
     self.begun = True
     self.mark(self.safe[0].get('half'))
     if not self.n_step and self.state.guard.cfg.on_bad=='rollback': self.save()   # something to go back to
@@ -387,7 +388,7 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
     if self.over:
         say(f'finished: {shown(self.out)} has taken all its {self.n_step:,} steps; a larger train.steps lets it go on')
         return self
-    history = by_main(lambda: read_metrics(self.log.path)) or ()
+    history = (r for r,_ in each_record(self.log.path)) if is_main() else ()
     with self.hold, self.rescued(), self.console.watch(self.settings.steps, self.n_step, self.track, history) as bar:
         while not (self.over or self.stopping()): self.next_step(bar)
         if self.saved!=self.here: self.save(wait=False)
