@@ -94,6 +94,13 @@ def definitions(src):
     for o in ast.parse(src).body:
         if isinstance(o, DEFS): yield (f'{owner(o)}.{o.name}' if owner(o) else o.name), o
 
+def patched(src):
+    "Class -> the methods that `@patch` gives it in this module, the public ones"
+    res = {}
+    for _,o in definitions(src):
+        if owner(o) and not o.name.startswith('_'): res.setdefault(owner(o), []).append(o)
+    return res
+
 def lines(src):
     "Qualified name -> line, methods inside classes included"
     res = {}
@@ -120,8 +127,9 @@ def param_table(ps, ret=None):
         rows.append(['**returns**', code(ret.anno), '', cell(ret.doc)])
     return _table(['', 'Type', 'Default', 'Meaning'], rows) if any(r[3] for r in rows) else ''
 
-def describe(name, o, com, link='', level=3):
-    "Markdown of one definition: heading with the anchor nbdev uses, signature, docstring, tables"
+def describe(name, o, com, link='', level=3, later=()):
+    """Markdown of one definition: heading with the anchor nbdev uses, signature, docstring, tables; the methods of a
+    class include those that it gets `later`, each of which has an entry of its own"""
     head,rest = summary(o)
     src = f'[source]({link}){{.api-source}}' if link else ''
     parts = [f"{'#'*level} {name} {{#{name.lower()} .api}}", src,
@@ -131,9 +139,10 @@ def describe(name, o, com, link='', level=3):
         parts.append(param_table(params(init, com)[0]) if init else param_table(fields(o, com)))
         pub = [m for m in methods(o) if not m.name.startswith('_')]
         anchor = lambda m: f'<span id="{name.lower()}.{m.name.lower()}"></span>'
-        if pub:
-            parts.append(_table(['Method', 'Meaning'], [[f'{anchor(m)}<code>{html.escape(cell(signature(m)))}</code>',
-                                                         cell(summary(m)[0])] for m in pub]))
+        code = lambda m: f'<code>{html.escape(cell(signature(m)))}</code>'
+        rows = [[f'{anchor(m)}{code(m)}', cell(summary(m)[0])] for m in pub]
+        rows += [[f'<a href="#{name.lower()}.{m.name.lower()}">{code(m)}</a>', cell(summary(m)[0])] for m in later]
+        if rows: parts.append(_table(['Method', 'Meaning'], rows))
         hidden = ''.join(map(anchor, (m for m in methods(o) if m.name.startswith('_'))))
         if hidden: parts.append(hidden)
     else: parts.append(param_table(*params(o, com)))

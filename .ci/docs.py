@@ -3,7 +3,7 @@
 The inputs are a standard nbdev and Quarto project (nbs/, settings.ini, _quarto.yml, sidebar.yml). A copy is processed
 with nbdev's own processors, rendered by smalldocs, made self-contained, and every link, anchor and picture of the
 result is checked."""
-import argparse, ast, html, os, re, shutil, subprocess, sys, tempfile, time
+import argparse, ast, html, importlib.util, os, re, shutil, subprocess, sys, tempfile, time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,7 +20,7 @@ def api_cells(nb, module, depth, mk_cell):
     folded open"""
     path = (module or '').replace('.', '/')
     src = Path(f'pretrain/{path}.py').read_text(encoding='utf-8') if module else ''
-    at,res,seen = (apidoc.lines(src) if src else {}),[],set()
+    at,later,res,seen = (apidoc.lines(src) if src else {}),apidoc.patched(src),[],set()
     for c in nb.cells:
         d = c.get('directives_', {})
         if c.cell_type!='code' or not {'export','exports'} & d.keys() or 'hide' in d:
@@ -30,7 +30,7 @@ def api_cells(nb, module, depth, mk_cell):
         com,defs = apidoc.comments(code),list(apidoc.definitions(code))
         for n,o in defs:
             if o.name.startswith('_'): md = f'<span id="{n.lower()}"></span>'
-            else: md = apidoc.describe(n, o, com, f"{'../'*depth}source/{path}.html#L{at[n]}")
+            else: md = apidoc.describe(n, o, com, f"{'../'*depth}source/{path}.html#L{at[n]}", later=later.get(n, ()))
             # nbdev's anchors know no case: a class and a function may meet
             if n.lower() in seen: md = md.replace(f'{{#{n.lower()} ', f'{{#{n.lower()}-2 ')
             seen.add(n.lower())
@@ -176,11 +176,12 @@ class Page(HTMLParser):
     "What a page links to, which anchors it has, which pictures it shows"
     def __init__(self, text):
         super().__init__()
-        self.links,self.ids,self.imgs,self.remote = [],[],[],[]
+        self.links,self.ids,self.imgs,self.remote,self.mute = [],[],[],[],0
         self.feed(text)
     def handle_starttag(self, tag, attrs):
         a = dict(attrs)
         if a.get('id'): self.ids.append(a['id'])
+        self.mute += tag=='img' and not (a.get('alt') or '').strip()
         if tag=='a' and a.get('name'): self.ids.append(a['name'])
         for k in ('href', 'src', 'data', 'poster'):
             u = a.get(k)
@@ -191,9 +192,10 @@ class Page(HTMLParser):
             elif not u.startswith('data:'): self.links.append(u)
     handle_startendtag = handle_starttag
 
+ALT = 'a cell that draws one begins with `#| fig-alt: "what it shows"`'
 def check(site):
-    """Counts, and one line for each broken link or anchor, missing picture, duplicate anchor, or thing loaded from
-    elsewhere"""
+    """Counts, and one line for each broken link or anchor, missing picture, picture without words, duplicate anchor, or
+    thing loaded from elsewhere"""
     site = Path(site).resolve()
     pages = {f: Page(f.read_text(encoding='utf-8')) for f in sorted(site.rglob('*.html'))}
     bad,n = [],dict(pages=len(pages), links=0, anchors=0, images=0, outside=0)
@@ -202,6 +204,7 @@ def check(site):
         n['images'] += len(p.imgs)
         bad += [f'{where}: loads {u} from elsewhere' for u in p.remote]
         bad += [f'{where}: anchor {i!r} twice' for i in sorted({i for i in p.ids if p.ids.count(i)>1})]
+        if p.mute: bad.append(f'{where}: {p.mute} of {len(p.imgs)} pictures without alternative text; {ALT}')
         bad += [f'{where}: an empty picture' for u in p.imgs if not u.removeprefix('data:')]
         for u in p.links:
             s = urlsplit(u)
@@ -223,12 +226,15 @@ def check(site):
                 for u in re.findall(r'(?:url\(|@import\s+)["\']?(https?:[^"\')]+)', f.read_text(encoding='utf-8'))]
     return n,bad
 
+NEEDS = ('nbdev', 'execnb', 'smalldocs', 'latex2mathml')
 def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ap.add_argument('--out', default=ROOT/'_docs', help='folder of the site (default: _docs)')
     ap.add_argument('--stage', help=argparse.SUPPRESS)
     a = ap.parse_args()
     if a.stage: return stage(Path(a.stage))
+    missing = [m for m in NEEDS if importlib.util.find_spec(m) is None]
+    if missing: sys.exit(f"{', '.join(missing)}: not installed; pip install -e '.[dev]' has what the site needs")
     t0 = time.time()
     warnings = build(a.out)
     n,bad = check(a.out)

@@ -24,6 +24,19 @@ def test_no_broken_links(site):
     mods = list((ROOT/'pretrain').rglob('[!_]*.py'))
     assert n['pages']>=len(nbs)+len(mods) and n['links']>n['pages'] and n['anchors']>0
 
+def test_the_command_of_the_readme_installs_what_it_needs():
+    readme = (ROOT/'README.md').read_text(encoding='utf-8')
+    assert "pip install -e '.[dev]' && python .ci/docs.py" in readme
+    dev = re.search(r'^dev_requirements = (.*)$', (ROOT/'settings.ini').read_text(encoding='utf-8'), re.M)[1]
+    assert {'nbdev', 'execnb', 'smalldocs', 'latex2mathml'}=={*docs.NEEDS} and all(o in dev for o in docs.NEEDS)
+
+def test_what_is_missing_is_said_in_one_line(tmp_path):
+    "As after a plain `pip install .`: the renderer is not there"
+    code = f"import sys; sys.path.insert(0, {str(ROOT/'.ci')!r}); import docs; "
+    code += "docs.NEEDS = 'smalldocs_', 'nbdev'; docs.main()"
+    p = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True)
+    assert p.returncode==1 and p.stderr=="smalldocs_: not installed; pip install -e '.[dev]' has what the site needs\n"
+
 def test_every_notebook_is_in_the_sidebar():
     bar = (ROOT/'nbs/sidebar.yml').read_text(encoding='utf-8')
     listed = re.findall(r'[\w/]+\.ipynb', bar)
@@ -49,6 +62,54 @@ def test_every_definition_has_an_entry_and_a_source_line(site):
             assert n.startswith('_') or f'id="{n.lower()}"' in page, f'{n} has no entry in {nb}'
             assert f'L{line}' in src.ids
 
+def test_the_table_of_a_class_has_the_methods_that_it_gets_later(site):
+    n = 0
+    for m in sorted((ROOT/'pretrain').rglob('[!_]*.py')):
+        text = m.read_text(encoding='utf-8')
+        nb = re.search(r'File to edit: (?:\.\./)+nbs/(\S+)\.ipynb', text)[1]
+        page,own = (site/f'{nb}.html').read_text(encoding='utf-8'),{n for n,_ in apidoc.definitions(text)}
+        for cls,methods in apidoc.patched(text).items():
+            for o in methods:
+                n += 1
+                row = f'<a href="#{cls.lower()}.{o.name.lower()}"><code>'
+                assert cls not in own or row in page, f'{nb}: {cls}.{o.name}'
+    assert n>50
+
+# ------------------------------------------------------------ colours: is there enough contrast to read?
+
+def luminance(colour):
+    "Relative luminance, https://www.w3.org/TR/WCAG21/#dfn-relative-luminance"
+    c = colour.lstrip('#')
+    c = c if len(c)==6 else ''.join(2*o for o in c)
+    r,g,b = (v/12.92 if v<=.04045 else ((v+.055)/1.055)**2.4 for v in (int(c[i:i+2], 16)/255 for i in (0,2,4)))
+    return .2126*r+.7152*g+.0722*b
+
+def contrast(a, b):
+    lo,hi = sorted((luminance(a), luminance(b)))
+    return (hi+.05)/(lo+.05)
+
+def declared(selector):
+    "What the stylesheet says under one selector"
+    css = re.sub(r'/\*.*?\*/', '', (ROOT/'nbs/styles.css').read_text(encoding='utf-8'), flags=re.S)
+    rules = re.findall(r'([^{}]+)\{([^{}]*)\}', css)
+    rules = [body for names,body in rules if selector in map(str.strip, names.split(','))]
+    return dict(map(str.strip, d.split(':', 1)) for body in rules for d in body.split(';') if ':' in d)
+
+ENOUGH = 4.5 # WCAG 2.1, level AA, text of ordinary size
+def test_contrast_is_what_it_should_be():
+    assert contrast('#fff', '#000')==pytest.approx(21) and contrast('#2780e3', '#fff')==pytest.approx(3.97, abs=.01)
+    bar,ink = '.navbar.bg-primary',declared('.navbar.bg-primary .nav-link')['color']
+    for theme in ('', '.quarto-dark '):
+        assert contrast(declared(theme+bar)['--bar'], ink)>=ENOUGH
+        found = declared(f'{theme}.smalldocs-search-results')
+        for under in ('--bs-body-bg', '--bs-tertiary-bg'):
+            for over in ('--bs-body-color', '--sd-muted'): assert contrast(found[under], found[over])>=ENOUGH, over
+    assert luminance(declared('.smalldocs-search-results')['--bs-body-bg'])==1   # white on the light page
+    found = declared('.smalldocs-search-results')
+    assert contrast(found['--bs-highlight-bg'], found['--bs-highlight-color'])>=ENOUGH
+    box = declared('.navbar .smalldocs-search input')
+    assert contrast(box['background'], box['color'])>=ENOUGH
+
 def test_formulas_and_search_need_no_network(site):
     for f in site.rglob('*.html'):
         s = f.read_text(encoding='utf-8')
@@ -63,9 +124,10 @@ def test_formulas_and_search_need_no_network(site):
 
 @pytest.mark.parametrize('body,why', [
     ('<a href="none.html">x</a>', 'leads nowhere'), ('<a href="#none">x</a>', 'no such anchor'),
-    ('<img src="none.png">', 'leads nowhere'),
+    ('<img alt="x" src="none.png">', 'leads nowhere'), ('<img src="data:image/png;base64,aa">', 'without alternative'),
+    ('<img alt=" " src="data:image/png;base64,aa">', 'without alternative text'),
     ('<a href="b.html#none">x</a>', 'no such anchor'), ('<p id="x"></p><p id="x"></p>', 'twice'),
-    ('<img src="data:">', 'empty picture'),
+    ('<img alt="x" src="data:">', 'empty picture'),
     ('<script src="https://cdn.example/x.js"></script>', 'from elsewhere'),
     ('<link href="https://fonts.example/x.css">', 'from elsewhere'),
 ], ids=lambda s: s if ' ' in s and '<' not in s else None)
@@ -76,8 +138,8 @@ def test_the_checker_notices(body, why, tmp_path):
     assert len(bad)==1 and why in bad[0], bad
 
 def test_the_checker_passes_what_is_good(tmp_path):
-    (tmp_path/'a.html').write_text('<p id="here"></p><a href="#here">x</a><img src="data:image/png;base64,aa"><a '
-                                   'href="https://example.org">x</a>')
+    (tmp_path/'a.html').write_text('<p id="here"></p><a href="#here">x</a><img alt="x" src="data:image/png;base64,aa">'
+                                   '<a href="https://example.org">x</a>')
     n,bad = docs.check(tmp_path)
     assert bad==[] and n==dict(pages=1, links=1, anchors=1, images=1, outside=1)
 

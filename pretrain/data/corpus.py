@@ -102,7 +102,7 @@ def listing(
         left.add(why, folder or '.')
         return []
     with os.scandir(folder or '.') as it:
-        return sorted((o.name, os.path.join(folder, o.name), _kind(o)) for o in it if not o.name.startswith('.'))
+        return sorted((o.name, o.path if folder else o.name, _kind(o)) for o in it if not o.name.startswith('.'))
 
 # %% ../../nbs/data/corpus.ipynb #below-def
 def below(

@@ -111,7 +111,7 @@ def _data_checks(loader, train, valid, tok, V, cfg, at, short):
            'round trip': lambda: check_round_trip(tok, train, valid, docs),
            'shift': lambda: check_shift(loader, train, steps),
            'padding': lambda: check_padding(loader, train, at),
-           'disjoint': lambda: check_disjoint(train, valid, of_all)}
+           'disjoint': lambda: check_disjoint(train, valid, of_all, tok)}
     if not short: res['copied'] = lambda: check_copied(train, valid, tok.bos, docs, cfg.copied)
     return res
 

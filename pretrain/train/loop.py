@@ -205,7 +205,6 @@ def begin(self:Loop):
 @patch
 def write_record(self:Loop):
     "The record of the step is complete: into the log with it"
-    self.rec['train_s'] = sum(map(self.clock.seconds, STEPPING))
     if is_main():
         self.place.check()
         self.log.append(self.rec)
@@ -278,6 +277,7 @@ def record(self:Loop,
                tok_per_s=n_tok/dt, mfu=mfu(self.flops, n_tok/dt, self.peak, world()),
                mfu_full=mfu(self.flops_full, n_tok/dt, self.peak, world()),
                eta_s=eta(self.dts, self.settings.steps-self.n_step-1), row=self.state.row,
+               train_s=sum(self.clock.laps[phase] for phase in STEPPING),
                tokens=n_tok if verdict=='go' else 0)
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
     if self.compiling: rec['compile_s'] = laps['compile']   # of `dt_s`
