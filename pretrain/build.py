@@ -47,7 +47,7 @@ from .train.guard import Guard, GuardConfig, HINT
 from .train.identity import CONTENT, as_begun, can_allow, flat, says
 from .train.loop import Loop, TrainConfig, check_names, divisor_below, named
 from .train.keep import take_dir
-from .train.machine import Machine, pick_device, seed_all, start_machine
+from .train.machine import Machine, pick_device, seed_all, start_machine, trained_in
 from .train.metrics import MetricsConfig
 from .train.mfu import describe_model, peak_flops
 from .train.progress import TrackConfig
@@ -192,7 +192,7 @@ def make_model(
 )->tuple:                      # Model and optimizer
     "The model with its first weights, and its optimizer"
     seed_all(cfg.seed)
-    model = GPT(cfg.model, V).to(machine.device)
+    model = GPT(cfg.model, V, machine.precision).to(machine.device)
     return model, build_optim(model, cfg.optim)
 
 # %% ../nbs/build.ipynb #327f45b2
@@ -431,7 +431,7 @@ def load_model(
     out,           # Run directory: its newest intact checkpoint; or `RUN@best`, `RUN@400`
     device='auto', # As `train.device`
 )->tuple:          # (model, tokenizer, config, step)
-    "The model of a run"
+    "The model of a run, which computes in the precision in which it was trained"
     out,which = split_run(at_home(str(out)))
     if not (out/'config.toml').is_file(): raise FileNotFoundError(f'{out}: not a run directory (no config.toml in it)')
     cfg,tok = load_config(out/'config.toml'),Tokenizer.load(out/'tokenizer')
@@ -439,6 +439,6 @@ def load_model(
     if path is None:
         raise FileNotFoundError(f'{out}: no checkpoint yet; train.save_every, Ctrl-C or the end of the run writes one')
     tensors,state = load_checkpoint(path, ['model'])
-    model = GPT(cfg.model, tok.vocab_size)
-    model.load_state_dict(tensors['model'])
+    with torch.random.fork_rng(devices=[]): model = GPT(cfg.model, tok.vocab_size, trained_in(state))
+    model.load_state_dict(tensors['model'])   # in place of what it drew
     return model.to(pick_device(device)[0]).eval(), tok, cfg, state['step']

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'VERSION', 'TRACEBACK', 'SIGNALLED', 'MISTAKES', 'SIGPIPE', 'TOGETHER', 'CONFIG', 'OVERRIDES',
            'SAMPLE_KEYS', 'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'parser', 'Stopped', 'stoppable', 'main',
-           'open_model']
+           'load_run', 'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
 import argparse, json, os, signal, sys, threading, traceback
@@ -191,6 +191,16 @@ def _sampling(a, cfg):
     if not cfg.prompts: raise ValueError(f'{a.run}: its sample.prompts are empty; --prompt TEXT would work')
     return replace(cfg, prompts=tuple(p for p in cfg.prompts for _ in range(a.n)))
 
+def load_run(
+    where,    # A run directory
+    device,   # As `train.device`
+)->tuple:     # As `load_model`
+    "The model of a run; that it computes in less than float32, as it was trained, is said"
+    from pretrain.build import load_model
+    found = load_model(where, device)
+    if p := found[0].precision: _tell(f'{where}: in {str(p).removeprefix("torch.")}, as it was trained')
+    return found
+
 # %% ../nbs/cli.ipynb #9ce9a5c7
 @_command(
     arg('run', type=path_word, metavar='RUN', help='a run directory'), DEVICE,
@@ -202,9 +212,8 @@ def _sampling(a, cfg):
       for k,t in SAMPLE_KEYS.items()))
 def _sample(a):
     "Let the model of a run write, shown as it comes; the same options give the same text"
-    from pretrain.build import load_model
     from pretrain.eval.samples import write
-    model,tok,cfg,_ = load_model(a.run, a.device)
+    model,tok,cfg,_ = load_run(a.run, a.device)
     try: write(model, tok, _sampling(a, cfg.sample), sys.stdout, _tell)
     except Stopped as e: return SIGNALLED+e.sig   # the reader has read enough
 
@@ -220,10 +229,9 @@ def open_model(
     dtype=None,      # Precision of a Hugging Face model; None = float32
 )->tuple:            # Model and tokenizer
     "A model to evaluate, ours or not"
-    from pretrain.build import load_model
     from pretrain.export.hf import load_hf
     from pretrain.train.machine import pick_device
-    if _is_run(where): return load_model(where, device)[:2]
+    if _is_run(where): return load_run(where, device)[:2]
     return load_hf(where, pick_device(device)[0], dtype or 'float32')
 
 # %% ../nbs/cli.ipynb #2a8cc754
@@ -304,7 +312,7 @@ def _eval_table(where, overrides, a):
     if n<0 or window<0: raise ValueError(f'--bytes {n}, --window {window}: 0, or a number above it, would work')
     cfg = load_config(None, overrides)
     _idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
-    if all(map(_is_run, where)): _idle(a, ['dtype'], 'a run is read in float32')
+    if all(map(_is_run, where)): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
     texts = head_of(documents([a.data], cfg.data, key='--data'), n)
     models = {w: open_model(w, a.device, a.dtype) for w in where}
     T,found = _window(models, window, cfg.model.seq_len),{}
@@ -336,11 +344,10 @@ def _eval(a):
 # %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
     "Of a run's newest checkpoint, kept in its directory"
-    from pretrain.build import load_model
     from pretrain.eval.core.evaluate import evaluate_core
     from pretrain.eval.core.keep import core_dir
     from pretrain.train.progress import Progress
-    model,tok,cfg,step = load_model(a.where, a.device)
+    model,tok,cfg,step = load_run(a.where, a.device)
     n = cfg.core.max_per_task if a.max_per_task is None else a.max_per_task
     return evaluate_core(model, tok, a.bundle or cfg.core.bundle, n, model.seq_len, cfg.core.batch_tokens, Progress,
                          resume_dir=core_dir(a.where, step, n))
@@ -378,7 +385,7 @@ def _core(a):
         raise ValueError('core: no model; '
                          'a run directory, that of a Hugging Face model, or --compare DIR DIR would work')
     else:
-        if _is_run(a.where): _idle(a, ['dtype'], 'a run is read in float32')
+        if _is_run(a.where): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
         print(_core_run(a) if _is_run(a.where) and not a.out else _core_other(a))
 
 # %% ../nbs/cli.ipynb #6eaf6c51

@@ -106,6 +106,8 @@ MUTATIONS = [
     Mutation('a rank that left is waited for', 'base/dist', "if sign=='left': return", "if False: return", 'nbs/base/dist.ipynb#Word that may take its time'),
     Mutation('harness: one seed for all requests', 'export/harness', "dict(seed=choose['seed']+i)", "dict(seed=choose['seed'])", 'nbs/export/harness.ipynb#What do you write?'),
     Mutation('harness: None is a setting', 'export/harness', 'for k,v in how.items() if v is not None}', 'for k,v in how.items()}', 'nbs/export/harness.ipynb#What do you write?', 'ValueError'),
+    Mutation('a bf16 run is read in float32', 'build', 'GPT(cfg.model, tok.vocab_size, trained_in(state))', 'GPT(cfg.model, tok.vocab_size)', 'nbs/build.ipynb#A model without its run'),
+    Mutation('loading a model throws dice of others', 'build', 'with torch.random.fork_rng(devices=[]): model', 'with torch.no_grad(): model', 'nbs/build.ipynb#A model without its run'),
     Mutation('core: span off by one', 'eval/core/tasks', 'return [(n,len(o)) for o in ids]', 'return [(n+1,len(o)) for o in ids]', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
     Mutation('core: no bos', 'eval/core/tasks', 'np.concatenate(([tok.bos], encode(p)))', 'np.asarray(encode(p))', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
     Mutation('core: an example among its own shots', 'eval/core/tasks', '[j+(j>=i) for j in drawn]', 'list(drawn)', 'nbs/eval/core/tasks.ipynb#Examples before the question'),
