@@ -76,7 +76,7 @@ def rate_jump(
     now:tuple,  # The same, now
 )->str:         # '' where the next step has the rate that it would have had
     "What another schedule does to the learning rate, and how to avoid it"
-    if not i: return ''
+    if not i or i>=now[0]: return ''   # no step before, or none to come
     before,after = lr_mult(i-1, *was),lr_mult(i, *now)
     want = lr_mult(i, *was) if i<was[0] else before
     if abs(after-want)<=CLOSE*want: return ''
