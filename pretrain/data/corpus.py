@@ -292,13 +292,14 @@ def _ends_with(path, end):
 def documents(
     specs:Iterable[str],         # Files, folders, patterns, or `embedded`
     cfg:CorpusConfig,            # How to read them
-    skipped:Skipped|None=None,   # Counts what is left out; None warns at the end instead
+    skipped:Skipped|None=None,   # Counts what is left out; None warns instead
     key:str='data.train',        # Where `specs` stand, for messages
 )->Iterator[str]:                # Never empty ones
     "Every document behind some names, in stable order"
     count = Skipped() if skipped is None else skipped
     bad = dict(stop=stop, skip=count.add, replace=count.mend)[cfg.on_error]
     sources,marks,n = find_files(specs, key),Marks(cfg),0
+    if skipped is None and sources.left: warnings.warn(sources.left, stacklevel=2)
     if not sources: raise CorpusError(key, f'names nothing; {WOULD_WORK}')
     for source in sources:
         k,text = 0,''
@@ -311,7 +312,8 @@ def documents(
     if not n: raise CorpusError(key, f'{n_of(len(sources), "source")} without a single document ({count})')
     count.left = sources.left
     count.remarks += marks.remarks(key)
-    if skipped is None and (count.bad or count.mended): warnings.warn(str(count), stacklevel=2)
+    lines = [str(count)] if count.bad or count.mended else []
+    for o in [*lines, *count.remarks] if skipped is None else (): warnings.warn(o, stacklevel=2)
 
 # %% ../../nbs/data/corpus.ipynb #cell102
 CORPUS_FORMAT = 2 # Goes up when the same files give other documents than before
