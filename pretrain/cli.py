@@ -144,7 +144,7 @@ def _train(a):
 def _check(a):
     "Look for silent bugs before training: each check says what it measured and what was expected"
     from pretrain.build import Run
-    report = Run(_load(a)).check(short=False, overfit=a.overfit, say=print)
+    report = Run(_load(a), look=True).check(short=False, overfit=a.overfit, say=print)
     print(report.line())
     return 0 if report.ok else 1
 

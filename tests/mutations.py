@@ -121,6 +121,8 @@ MUTATIONS = [
     Mutation('harness: None is a setting', 'export/harness', 'for k,v in how.items() if v is not None}', 'for k,v in how.items()}', 'nbs/export/harness.ipynb#What do you write?', 'ValueError'),
     Mutation('a bf16 run is read in float32', 'build', 'GPT(cfg.model, tok.vocab_size, trained_in(state))', 'GPT(cfg.model, tok.vocab_size)', 'nbs/build.ipynb#A model without its run'),
     Mutation('loading a model throws dice of others', 'build', 'with torch.random.fork_rng(devices=[]): model', 'with torch.no_grad(): model', 'nbs/build.ipynb#A model without its run'),
+    Mutation('core: crops not counted', 'eval/core/verdict', 'n_cropped=sum(e.n_cut>0 for e in examples)', 'n_cropped=0', 'nbs/eval/core/evaluate.ipynb#The whole'),
+    Mutation('core: an error stays on its rank', 'eval/core/evaluate', 'return together(fn) if world>1 else fn()', 'return fn()', 'tests/test_core.py::test_whatever_fails_on_one_rank'),
     Mutation('core: span off by one', 'eval/core/tasks', 'return [(n,len(o)) for o in ids]', 'return [(n+1,len(o)) for o in ids]', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
     Mutation('core: no bos', 'eval/core/tasks', 'np.concatenate(([tok.bos], encode(p)))', 'np.asarray(encode(p))', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
     Mutation('core: an example among its own shots', 'eval/core/tasks', '[j+(j>=i) for j in drawn]', 'list(drawn)', 'nbs/eval/core/tasks.ipynb#Examples before the question'),
