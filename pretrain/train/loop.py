@@ -20,7 +20,7 @@ from ..base.dist import all_sum, by_main, first, is_main, together, world
 from ..model.schedule import ScheduleConfig, lr_mult, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import lock_run, mark_run
-from ..store.log import MetricsLog, each_record, read_metrics
+from ..store.log import MetricsLog, each_record
 from ..store.saver import CheckpointConfig, Saver, rng_state, set_rng_state
 from .console import Console
 from .gradients import accumulate, clip_grads, reduce_grads
@@ -148,7 +148,8 @@ def read_checkpoint(self:Loop,
 )->tuple: # Tensors and state, in today's terms also where an earlier version wrote them
     "What to go on from"
     tensors,saved = load_checkpoint(path)
-    return tensors, of_today(saved, lambda: read_metrics(self.out/'metrics.jsonl'))
+    log = self.out/'metrics.jsonl'
+    return tensors, of_today(saved, (r for r,_ in each_record(log)) if log.exists() else ())
 
 @patch
 def kept(self:Loop)->int:
