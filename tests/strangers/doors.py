@@ -1,0 +1,135 @@
+"Where output goes, what the environment says, how a process is told to stop"
+import os, signal, subprocess, sys
+from _lab import case
+import helpers
+
+def here(**more): return helpers.env(PYTHONPATH=os.pathsep.join(p for p in sys.path if p), PYTHONUNBUFFERED='1', **more)
+
+# Output
+
+def closed(lab, *args, shell):
+    line = f'{sys.executable} -m pretrain {" ".join(args)} {shell}'
+    p = subprocess.run(['bash', '-o', 'pipefail', '-c', line], cwd=lab.dir, env=here(), stderr=subprocess.PIPE,
+                       text=True, timeout=120)
+    return p.returncode, 'Traceback' in p.stderr, lab.saved()[-1:]
+
+@case('standard output is closed: `>&-`', (0, False, [4]))
+def stdout_closed(lab):
+    lab.texts()
+    return closed(lab, 'train', 'tiny.toml', shell='>&-')
+
+@case('standard input is closed', (0, False, [4]), full=True)
+def stdin_closed(lab):
+    lab.texts()
+    return closed(lab, 'train', 'tiny.toml', shell='<&- >out')
+
+@case('a reader that leaves at once, and a run that reaches its end', (0, False, [4]))
+def reader_leaves(lab):
+    lab.texts()
+    return closed(lab, 'train', 'tiny.toml', shell='| true')
+
+def encoded(lab, encoding, **env):
+    lab.texts()
+    lab.write('text/zz.txt', 'Ein Wörterbuch, 天地玄黄, \U0001f600.\n'*40)
+    d = lab.command('train', 'tiny.toml', 'sample.prompts=["天"]', env=dict(PYTHONIOENCODING=encoding, **env))
+    return d.code, 'Traceback' in d.text, lab.saved()[-1:]
+
+@case('standard output in ASCII', (0, False, [4]))
+def stdout_ascii(lab): return encoded(lab, 'ascii')
+
+@case('standard output in cp1252', (0, False, [4]), full=True)
+def stdout_cp1252(lab): return encoded(lab, 'cp1252')
+
+# What launchers leave behind
+
+def left_behind(lab, *args, **env):
+    "An environment of a launcher that is gone"
+    d = lab.command(*args, env=env, timeout=60)
+    return 'hangs' if d.code==124 else 'a traceback' if 'Traceback' in d.text else f'exit {d.code}'
+
+def trained(lab):
+    lab.texts()
+    assert lab.train().code==0
+
+@case('`WORLD_SIZE=1 RANK=0` left in the environment, `eval`', 'exit 0', full=True)
+def world_of_one(lab):
+    trained(lab)
+    return left_behind(lab, 'eval', 'run', WORLD_SIZE='1', RANK='0')
+
+@case('`WORLD_SIZE=2` alone, `eval`', True)
+def world_size_alone(lab):
+    trained(lab)
+    return left_behind(lab, 'eval', 'run', WORLD_SIZE='2') in ('exit 0', 'exit 2')
+
+@case('`WORLD_SIZE=2` alone, `train`: one line', 'exit 2', full=True)
+def world_size_alone_train(lab):
+    lab.texts()
+    return left_behind(lab, 'train', 'tiny.toml', WORLD_SIZE='2')
+
+@case('`WORLD_SIZE=two`', True, full=True)
+def world_size_in_words(lab):
+    lab.texts()
+    return left_behind(lab, 'train', 'tiny.toml', WORLD_SIZE='two', RANK='0') in ('exit 0', 'exit 2')
+
+# Machines
+
+@case('a temperature of 1e-50 is answered by its name, or as 0', True)
+def tiny_temperature(lab):
+    lab.texts()
+    run = lab.fit()
+    try: return run.sample('The ', temperature=1e-50)==run.sample('The ', temperature=0.)
+    except ValueError as e: return 'temperature' in str(e)
+
+@case('`top_k=-1` and `top_k=None`, as others write "all"', True)
+def top_k_of_others(lab):
+    from types import SimpleNamespace
+    from pretrain.export.harness import Answers
+    lab.texts()
+    run = lab.fit()
+    a = Answers(run.model.eval(), run.tok)
+    how = dict(until=['.'], max_gen_toks=3, do_sample=True, temperature=1., seed=1)
+    texts = [a.generate_until([SimpleNamespace(args=('The ', how | dict(top_k=k)))]) for k in (0, -1, None)]
+    return texts[0]==texts[1]==texts[2]
+
+@case('eight repeats of one request with sampling', True)
+def repeats_differ(lab):
+    from types import SimpleNamespace
+    from pretrain.export.harness import Answers
+    lab.texts()
+    run = lab.fit()
+    how = dict(until=[], max_gen_toks=12, do_sample=True, temperature=1.)
+    got = Answers(run.model.eval(), run.tok).generate_until([SimpleNamespace(args=('The ', how))]*8)
+    return len(set(got))>4
+
+@case('the same eight asked again are the same eight', True)
+def repeats_repeat(lab):
+    from types import SimpleNamespace
+    from pretrain.export.harness import Answers
+    lab.texts()
+    run = lab.fit()
+    how = dict(until=[], max_gen_toks=12, do_sample=True, temperature=1.)
+    ask = lambda: Answers(run.model.eval(), run.tok).generate_until([SimpleNamespace(args=('The ', how))]*8)
+    return ask()==ask()
+
+@case('`max_tokens` and `max_new_tokens` mean what `max_gen_toks` means, or are answered', True)
+def names_of_others(lab):
+    from types import SimpleNamespace
+    from pretrain.export.harness import Answers
+    lab.texts()
+    run = lab.fit()
+    a = Answers(run.model.eval(), run.tok)
+    def ask(**how):
+        try: return a.generate_until([SimpleNamespace(args=('The ', dict(until=[], **how)))])
+        except ValueError as e: return str(e)
+    want = ask(max_gen_toks=3)
+    return [ask(**{k: 3})==want or k in str(ask(**{k: 3})) for k in ('max_tokens', 'max_new_tokens')]==[True, True]
+
+@case('SIGTERM before the first step, while the text is read: exit 143, and the next start works', (143, 0), full=True)
+def stopped_early(lab):
+    lab.texts(n=300)
+    args = [sys.executable, '-m', 'pretrain', 'train', 'tiny.toml', 'tokenizer.vocab_size=800']
+    p = subprocess.Popen(args, cwd=lab.dir, env=here(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    p.stdout.readline()
+    p.send_signal(signal.SIGTERM)
+    p.communicate()
+    return p.returncode, lab.train('tokenizer.vocab_size=800').code
