@@ -282,17 +282,15 @@ def _eval_run(where, overrides, device):
     from pretrain.eval.bpb import bits_per_byte
     from pretrain.eval.text import valid_text
     from pretrain.store.checkpoint import list_checkpoints
-    from pretrain.train.machine import Machine
     load_config(Path(where)/'config.toml', overrides)
     _idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
     model,tok,cfg,step = load_model(where, device)
     saved = json.loads((dict(list_checkpoints(Path(where)/'checkpoints'))[step]/'state.json').read_bytes())['identity']
     toks,cfg,other = _own_text(where, overrides, cfg, tok, saved['valid'])
-    text,dtype = valid_text(toks, tok, cfg.eval.bytes),getattr(torch, saved['precision'].removeprefix('torch.'))
+    text,precision = valid_text(toks, tok, cfg.eval.bytes),saved['precision'].removeprefix('torch.')
     if cfg.train.threads: torch.set_num_threads(cfg.train.threads)
-    with Machine(model.device, dtype).autocast():
-        found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
-    how = '' if dtype==torch.float32 else f', in {str(dtype).removeprefix("torch.")}'
+    found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
+    how = '' if precision=='float32' else f', in {precision}'
     return f'step {step:,}: {found}{how}\nvalidation: {text} (text {text.name}){other}'
 
 # %% ../nbs/cli.ipynb #641a2fb7
@@ -307,13 +305,14 @@ def _eval_table(where, overrides, a):
     "All models on the same text"
     from pretrain.build import load_config
     from pretrain.data.corpus import documents
-    from pretrain.eval.bpb import bits_per_text, bpb_table, head_of
+    from pretrain.eval.bpb import bits_per_text, bpb_table
+    from pretrain.eval.text import sample_texts
     n,window = BYTES if a.bytes is None else a.bytes,a.window or 0
     if n<0 or window<0: raise ValueError(f'--bytes {n}, --window {window}: 0, or a number above it, would work')
     cfg = load_config(None, overrides)
     _idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
     if all(map(_is_run, where)): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
-    texts = head_of(documents([a.data], cfg.data, key='--data'), n)
+    texts = sample_texts(lambda: documents([a.data], cfg.data, key='--data'), n)
     models = {w: open_model(w, a.device, a.dtype) for w in where}
     T,found = _window(models, window, cfg.model.seq_len),{}
     for w,(model,tok) in models.items():
@@ -329,7 +328,7 @@ def _eval_table(where, overrides, a):
               'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
     arg('--data', type=path_word, help='text to measure on: a file, a folder, a pattern, or embedded'),
     arg('--bytes', type=int,
-         help=f'with --data: only the first so many bytes, 0 = all; {BYTES:,} where left out'),
+         help=f'with --data: so many bytes of it, spread over the whole, 0 = all; {BYTES:,} where left out'),
     arg('--window', type=int,
          help='with --data: tokens in a row; where left out, as many as all models can read'))
 def _eval(a):
