@@ -150,7 +150,8 @@ def read_checkpoint(self:Loop,
 )->tuple: # Tensors and state, in today's terms also where an earlier version wrote them
     "What to go on from"
     tensors,saved = load_checkpoint(path)
-    return tensors, of_today(saved, lambda: read_metrics(self.out/'metrics.jsonl'))
+    log = self.out/'metrics.jsonl'
+    return tensors, of_today(saved, (r for r,_ in each_record(log)) if log.exists() else ())
 
 @patch
 def resume(self:Loop)->Loop: # Itself
