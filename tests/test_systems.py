@@ -63,10 +63,10 @@ def test_disguise_is_one():
 
 LOCK = '''
 from pathlib import Path
-from pretrain.store.files import lock_run, locked, make_dir, write_whole
-make_dir(sys.argv[1]); write_whole(Path(sys.argv[1])/'x', b'1')
+from pretrain.store.files import RunDir, locked, make_dir, write_whole
+make_dir(sys.argv[1]); write_whole(Path(sys.argv[1])/'.x', b'1')
 try:
-    lock_run(sys.argv[1])
+    mine = RunDir(sys.argv[1])
     with locked(Path(sys.argv[1])/'build.lock', 'it', lambda s: print(s, flush=True)):
         print('mine', flush=True)
         sys.stdin.readline()
@@ -85,7 +85,7 @@ def test_locks(tmp_path):
     assert out=='mine\n', err
 
 def test_a_builder_waits(tmp_path):
-    wait = LOCK.replace('    lock_run(sys.argv[1])\n', '')
+    wait = LOCK.replace('    mine = RunDir(sys.argv[1])\n', '')
     first = run(wait, tmp_path/'run')
     assert first.stdout.readline()=='mine\n', first.stderr.read()
     second = run(wait, tmp_path/'run')

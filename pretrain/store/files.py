@@ -4,18 +4,20 @@
 
 # %% auto #0
 __all__ = ['CHUNK', 'TMP', 'UNFINISHED', 'OLD', 'EXACT', 'MARK', 'RUN_FORMAT', 'MARK_MAX', 'SECTIONS', 'CONFIG_MAX',
-           'LOCKED_BYTE', 'LOOK_S', 'OWNER_S', 'LOOKS', 'byte_views', 'Hasher', 'write_file', 'sync_dir', 'make_dir',
-           'write_whole', 'remove', 'into_place', 'size_of', 'read_as', 'RunMark', 'read_mark', 'mark_run', 'is_run',
-           'take_lock', 'locked', 'alive', 'lock_owner', 'lock_run']
+           'LOCKED_BYTE', 'LOOK_S', 'OWNER_S', 'LOOKS', 'OWNER', 'JUNK', 'BEGUN', 'CACHE_TAG', 'LOCK_MAX', 'NAMED',
+           'byte_views', 'Hasher', 'write_file', 'sync_dir', 'make_dir', 'write_whole', 'remove', 'into_place',
+           'size_of', 'read_as', 'RunMark', 'read_mark', 'mark_run', 'is_run', 'take_lock', 'locked', 'alive',
+           'lock_owner', 'counts', 'foreign', 'shown', 'begun_in', 'lock_file', 'RunDir']
 
 # %% ../../nbs/store/files.ipynb #234574d1
-import hashlib, json, os, platform, re, shutil, stat, time, tomllib
+import hashlib, json, os, platform, re, shutil, stat, sys, time, tomllib, weakref
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import RLock, Thread
+from fastcore.basics import patch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..base.config import PosInt, STRICT
 from ..base.words import one_line
@@ -248,6 +250,7 @@ def locked(
 
 # %% ../../nbs/store/files.ipynb #27b54c99
 OWNER_S,LOOKS = 0.01,200  # How often to look for the owner's name [s], and how many times
+OWNER = re.compile(r'pid (\d+) on (\S*) since ')  # how what it writes begins
 
 def alive(
     pid:int,  # Number of a process on this machine
@@ -265,28 +268,147 @@ def lock_owner(
     for _ in range(LOOKS):
         f.seek(0)
         text = f.read().strip()
-        m = re.match(r'pid (\d+) on (\S*) since ', text)
+        m = OWNER.match(text)
         if m and (m[2]!=platform.node() or alive(int(m[1]))): return text
         time.sleep(OWNER_S)
     return text or 'it has just begun'
 
-# %% ../../nbs/store/files.ipynb #cell34
-_locks = {}  # directories that this process has locked
+# %% ../../nbs/store/files.ipynb #fd7d9cb1
+JUNK = {'lost+found', 'System Volume Information', 'Thumbs.db', 'desktop.ini'}  # of systems, not of people
+BEGUN = re.compile(rf'{re.escape(MARK)}\.\d+{re.escape(TMP)}')                     # a mark that was never finished
+CACHE_TAG = 'CACHEDIR.TAG'                                                      # stands in the root of a cache
+LOCK_MAX = 2**10                                                                # largest size of a lock [bytes]
 
-def lock_run(
-    out,  # Run directory; made if it isn't there
-):
-    "Keep other processes out of a run directory until this one ends"
-    path = (Path(out)/'lock').resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mine = _locks.get(path)
-    if mine and path.exists() and os.path.samestat(os.fstat(mine.fileno()), path.stat()): return
+def _printed_to(p):
+    "Does this process print into that file?"
+    for fd in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(fd), p.stat()): return True
+    return False
+
+def _lock_of_ours(p):
+    "A lock that was left"
+    return p.name=='lock' and size_of(p)<LOCK_MAX and bool(re.match(rf'({OWNER.pattern}|$)', p.read_text('utf-8')))
+
+def counts(
+    p:Path, # Something in a folder that shall become a run
+)->bool:
+    "Would somebody miss it?"
+    if p.name[0]=='.' or p.name in JUNK or BEGUN.fullmatch(p.name): return False
+    if p.is_dir(): return not (p/CACHE_TAG).is_file() and not any(p.glob('step_*/manifest.json'))
+    try: return not (_printed_to(p) or _lock_of_ours(p))
+    except (OSError, ValueError): return True
+
+# %% ../../nbs/store/files.ipynb #0ad3469e
+NAMED = 3  # names in a message
+
+def foreign(
+    out, # A folder that shall become a run directory, or is one
+)->str:  # '' if it may
+    "Why it may not, in one line: it holds what is no run's"
+    p = Path(out)
+    if not p.is_dir(): return f'{out}: not a folder; another `out` would work' if os.path.lexists(p) else ''
+    if is_run(p): return ''
+    there = sorted(q.name+'/'*q.is_dir() for q in p.iterdir() if counts(q))
+    if not there: return ''
+    more = f' and {len(there)-NAMED} more' if len(there)>NAMED else ''
+    free = next(q for q in (p/'run', *(p/f'run{i}' for i in range(2, 2**16))) if is_run(q) or not os.path.lexists(q))
+    return (f'{out}: not empty and not a run of ours (it holds {", ".join(map(one_line, there[:NAMED]))}{more}); '
+            f'nothing was written there; out = "{one_line(str(free))}" would work')
+
+# %% ../../nbs/store/files.ipynb #71ed8a98
+def shown(
+    path, # Absolute
+)->str:
+    "A path from here, where it lies below; in full elsewhere"
+    try: return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError): return str(path)
+
+# %% ../../nbs/store/files.ipynb #9c6ab7ad
+def begun_in(
+    run,      # Run directory
+    out:str,  # What its config calls `out`
+)->Path|None: # None where that is here, or is not known
+    "The folder from which a run's relative paths count"
+    mark,here = read_mark(run),Path.cwd()
+    if not mark or not Path(mark.started_in).is_dir() or os.path.samefile(mark.started_in, here): return None
+    as_here = not os.path.isabs(out) and (here/out).resolve()==Path(run).resolve()
+    return None if as_here else Path(mark.started_in)
+
+# %% ../../nbs/store/files.ipynb #4861bc9a
+def lock_file(
+    path:Path, # The lock of a run directory
+):             # Open; who closes it lets go
+    "Keep other processes out of a run directory"
     f = open(path, 'a+')
     try: take_lock(f.fileno())
     except BlockingIOError:
         what_to_do = 'wait for it, stop it, or give this run its own `out`'
-        raise ValueError(f'{out}: another process is training here ({lock_owner(f)}); {what_to_do}') from None
+        raise ValueError(f'{path.parent}: another process is training here ({lock_owner(f)}); {what_to_do}') from None
+    except OSError as e:
+        f.close()
+        why = f'{e.strerror}; give the run an `out` on a disk that allows file locks'
+        raise OSError(e.errno, why, str(path)) from None
     f.truncate(0)
     f.write(f'pid {os.getpid()} on {platform.node()} since {time.strftime("%Y-%m-%d %H:%M:%S")}\n')
     f.flush()
-    _locks[path] = f
+    return f
+
+# %% ../../nbs/store/files.ipynb #cell34
+_mine = weakref.WeakValueDictionary()  # directory to the `RunDir` of this process that may write there
+
+class RunDir:
+    "The right to write into a run directory: until it is closed, forgotten, or taken over by a newer one"
+    def __init__(self,
+        out,                # Run directory; made if it isn't there
+        versions:dict|None=None, # Name of a program to its version, for the mark
+        write:bool=True,    # False only looks: nothing is made, locked or written
+    ):
+        if why := foreign(out): raise ValueError(why)
+        self.path,self.pid,self.write = Path(out).expanduser().absolute(),os.getpid(),write
+        self.file,self.newer,self.busy = None,False,RLock()
+        if not write: return
+        try: self._take()
+        except (PermissionError, FileExistsError, NotADirectoryError) as e:
+            raise OSError(e.errno, f'{e.strerror}; give the run an `out` that can be written', str(self.path)) from None
+        mark_run(self.path, versions or {})
+
+    def _take(self):
+        self.path.mkdir(parents=True, exist_ok=True)
+        key = self.path.resolve()
+        older = _mine.get(key)
+        self.file = (older.retire() if older else None) or lock_file(self.path/'lock')
+        _mine[key] = self
+
+    def holds(self)->bool:
+        "Is the lock in the directory the one that we have? Not where the directory was removed meanwhile"
+        try: return os.path.samestat(os.fstat(self.file.fileno()), (self.path/'lock').stat())
+        except (OSError, ValueError, AttributeError): return False
+
+    def __repr__(self): return f'RunDir({str(self.path)!r})'
+
+
+# %% ../../nbs/store/files.ipynb #230fe9a1
+@patch
+def check(self:RunDir):
+    "ValueError, in one line, where nothing may be written any more"
+    if self.pid!=os.getpid(): why = f'belongs to process {self.pid}, of which this one is a copy'
+    elif not self.write: why = 'was opened to look; a Run of the same directory may write'
+    elif self.newer: why = 'was taken over by a newer Run in this process; go on with that one'
+    elif not self.file: why = 'was given back (close); a new Run of the same directory goes on'
+    else: return
+    raise ValueError(f'{self.path}: {why}')
+
+@patch
+def retire(self:RunDir): # The lock, if it is still good
+    "A newer one takes over, once nothing is being written"
+    with self.busy:
+        self.newer,file,self.file = True,self.file if self.holds() else None,None
+        return file
+
+@patch
+def close(self:RunDir):
+    "Give the directory back"
+    with self.busy:
+        if self.file: self.file.close()
+        self.file = None

@@ -7,9 +7,9 @@ __all__ = ['LARGEST', 'to_plain', 'record_line', 'parse_record', 'each_record', 
            'split_at', 'lines_from', 'set_aside', 'MetricsLog']
 
 # %% ../../nbs/store/log.ipynb #6e09a36b
-import errno, json, math, os
+import errno, json, math, os, time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from fastcore.basics import patch
 import numpy as np
@@ -20,12 +20,12 @@ from .files import sync_dir
 
 # %% ../../nbs/store/log.ipynb #cell12
 def to_plain(
-    v, # None, bool, number, string, NumPy scalar, tensor of one element, or dicts and lists of them
+    v, # None, bool, number, string, NumPy scalar or array, tensor, or dicts and lists of them
 ):     # The same in terms of JSON; a float that isn't finite becomes None
     "A value that every JSON reader understands"
     if isinstance(v, Mapping): return {str(k): to_plain(x) for k,x in v.items()}
     if isinstance(v, (list,tuple)): return [to_plain(x) for x in v]
-    if hasattr(v, 'item'): v = v.item()
+    if hasattr(v, 'tolist'): return to_plain(v.tolist())
     return None if isinstance(v, float) and not math.isfinite(v) else v
 
 # %% ../../nbs/store/log.ipynb #5627781d
@@ -163,7 +163,11 @@ class MetricsLog:
     def __init__(self,
         path, # File to append to; made if it isn't there, a torn end is set aside
         step:int|None=None, # Last step to keep, as for `truncate`
+        retries:int=0,      # How often a record that the disk refused is tried again [attempts]
+        retry_s:float=0.,   # Time before each of them [s]
+        say:Callable=print, # Told of each refusal
     ):
+        self.retries,self.retry_s,self.say = retries,retry_s,say
         self.path = Path(path)
         self.side = self.path.with_name(f'{self.path.stem}.cut{self.path.suffix}')
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,9 +211,21 @@ def append(self:MetricsLog,
     r = to_plain(record)
     if r['step']<=self.step:
         raise ValueError(f"{self.path}: step {r['step']} after step {self.step}, but steps must rise")
-    line = record_line(r)
-    n = self.f.write(line)
-    if n!=len(line):
-        self.f.truncate(os.fstat(self.f.fileno()).st_size-n)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+    for left in range(self.retries, -1, -1):
+        try: self._write(record_line(r))
+        except OSError as e:
+            if not left: raise
+            self.say(f'warning: {self.path}: step {r["step"]} not logged ({e.strerror}); '
+                     f'next attempt in {self.retry_s:g} s')
+            time.sleep(self.retry_s)
+        else: break
     self.step = r['step']
+
+@patch
+def _write(self:MetricsLog, line):
+    "All of it or nothing; an error names the file"
+    try: n = self.f.write(line)
+    except OSError as e: raise OSError(e.errno, e.strerror, str(self.path)) from None
+    if n==len(line): return
+    self.f.truncate(os.fstat(self.f.fileno()).st_size-n)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
