@@ -66,7 +66,7 @@ MUTATIONS = [
     Mutation('another run goes on', 'train/identity', "if key in FREE or not key.startswith((*FIXED,*SAME)): return ''", "return ''", 'nbs/train/identity.ipynb#Comparing'),
     Mutation('another text goes on', 'train/identity', 'if name not in allow or not can_allow(name):', 'if False:', 'nbs/train/identity.ipynb#Comparing'),
     Mutation('a Ctrl-C in the middle of a step', 'train/signals', 'if sig in SAVES:', 'if sig==signal.SIGINT: raise KeyboardInterrupt\n        if sig in SAVES:', 'nbs/train/signals.ipynb#Signals', 'KeyboardInterrupt'),
-    Mutation('bad step not refused', 'train/loop', "if verdict=='go':\n        self.opt.step()", "self.opt.step()\n    if verdict=='go':", 'nbs/build.ipynb#When the numbers go bad'),
+    Mutation('bad step not refused', 'train/loop', "        self.opt.step()\n        s.ema.update(loss)", "        s.ema.update(loss)\n    self.opt.step()", 'nbs/build.ipynb#When the numbers go bad'),
     Mutation('a changed batch begins at step × batch', 'train/loop', 'self.loader.batch(row=s.row)', 'self.loader.batch(s.step)', 'nbs/train/loop.ipynb#What was trained on'),
     Mutation('a resume plans every epoch', 'train/loop', 'self.loader.know(*self.state.epoch)', 'pass', 'nbs/train/loop.ipynb#In the thousandth epoch'),
     Mutation('a place in the data of another seed', 'train/loop', 'if not set(PLANNERS) & set(self.changed): ', '', 'nbs/train/loop.ipynb#In the thousandth epoch'),
