@@ -3,7 +3,7 @@ somebody else's is left alone. In tests/, since it is the command line that is a
 import hashlib, os, shutil
 import pytest
 from helpers import SMALL, write_texts
-from pretrain.build import Run
+from pretrain.build import Run, load_config
 from pretrain.cli import main
 from pretrain.store.checkpoint import list_checkpoints
 from pretrain.store.log import read_metrics
@@ -31,8 +31,7 @@ def made(tmp_path_factory):
     return d
 
 def pair(text):
-    from pretrain.base.value import from_shell   # as the command line reads it
-    from pretrain.build import load_config
+    "A key and its value, as the command line reads them"
     key,_,_ = text.partition('=')
     value = load_config(None, [text])
     for k in key.split('.'): value = getattr(value, k)
