@@ -311,7 +311,7 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
         except ValueError as e:   # a question that cannot be asked must not end the training
             self.note(f'core       not evaluated: {e}')
             return {}
-    self.note(f'core       step {self.n_step:,}: {res.core:.4f} ± {res.se:.4f}')
+    self.note(f'core       step {self.n_step:,}: {res.core:.4f} ± {res.se:.4f}{res.cropped}')
     return dict(core=res.core, core_se=res.se)
 
 @patch

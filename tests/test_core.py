@@ -5,7 +5,7 @@ import pytest
 from helpers import SMALL, env, pretrain, write_texts
 
 MODEL = '''
-import sys, torch
+import json, sys, torch
 from pathlib import Path
 from pretrain.build import Run
 from pretrain.train.machine import Machine
@@ -121,6 +121,30 @@ assert notes[0].startswith('core       not evaluated: end: row 4'), notes''')
     assert said[0]==said[1]
     assert said[0].startswith('end: row 4 (end.jsonl, line 5): an empty context')
     assert '\n' not in said[0]
+
+def test_whatever_fails_on_one_rank(tmp_path):
+    """Questions that only one rank cannot read, and an error of the model on one rank: both ranks hear of it at once,
+    and can go on together"""
+    bundle(tmp_path/'b')
+    ok(tmp_path, '''
+import pretrain.eval.core.evaluate as core
+from pretrain.base.dist import all_sum
+read,said = core.read_bundle,[]
+def missing(*a): raise ValueError('no bundle here')
+def broken(self, *a): raise MemoryError('no room')
+def ask():
+    try: evaluate_core(model, tok, dir/'b', max_seq_len=400, rank=rank(), world=world())
+    except Exception as e: said.append(f'{type(e).__name__}: {e}')
+if rank(): core.read_bundle = missing
+ask()
+core.read_bundle = read
+if rank(): core.Scorer.score = broken
+ask()
+assert all_sum(torch.ones(1)).item()==2
+(dir/f'said_{rank()}').write_text(json.dumps(said))''')
+    zero,one = [json.loads((tmp_path/f'said_{r}').read_text()) for r in (0, 1)]
+    assert zero==['ValueError: no bundle here', 'RuntimeError: rank 1 failed, so rank 0 stops: MemoryError: no room']
+    assert one==['ValueError: no bundle here', 'MemoryError: no room']
 
 def test_ctrl_c_and_again(tmp_path):
     """`pretrain core` stopped by SIGINT says one line, exits with 130, and the same command asks only the unfinished

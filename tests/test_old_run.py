@@ -27,6 +27,7 @@ def test_it_goes_on_to_the_same_end(here):
     got,want = rows(here/'run/metrics.jsonl'),rows(HERE/'expected.jsonl')
     assert [g['step'] for g in got]==[w['step'] for w in want]==list(range(13))
     for g,w in zip(got, want): assert {k: g[k] for k in w}==pytest.approx(w, rel=1e-4)
+    assert f'data: {sum(g.get("tokens", 0) for g in got):,} targets trained on' in r.stdout
 
 def test_its_settings_moved(here):
     "Guard settings once stood under `optim`: they act, and the run's new config has them at their new place"

@@ -132,25 +132,26 @@ def shape(
     if few and chars[long].sum()*2>=chars.sum()>0: return Shape(long=END_CHARS/frac, frac=frac)
     large = max(frac*chars.sum()/PART_OF_IT, ORDINARY*chars.sum()/max(len(ids), 1), END_CHARS/frac)
     rest = one<large
-    taken = _whole(ids[rest], np.stack([n, chars, size])[:,rest], frac)
-    some = Shape(taken, large if (~rest).any() else float('inf'), frac)
+    some = Shape(_whole(ids, (n, chars, size), rest, frac), large if not rest.all() else float('inf'), frac)
     return some or Shape(long=END_CHARS/frac if long.any() else float('inf'), frac=frac)
 
-def _whole(ids, have, frac):
+AHEAD = 4 # How many times as many texts are looked at as are wanted, for what still fits
+def _whole(ids, have, rest, frac):
     "Texts in the order of their hashes, while their documents, characters and bytes stay within the part"
-    most = frac*have.sum(1)
+    sums = np.array([o.sum(where=rest) for o in have], float)
+    most,mean = frac*sums,sums/max(rest.sum(), 1)
     most[0] = max(1, round(most[0]))
-    mean = have.mean(1) if len(ids)>1 else 0*most
-    fits = (have[1:]<=np.maximum(most/PART_OF_IT, ORDINARY*mean)[1:,None]).all(0) & (have[1]>0)
+    _,chars,size = have
+    _,few_chars,few_bytes = np.maximum(most/PART_OF_IT, ORDINARY*mean)
+    fits = rest & (chars<=few_chars) & (size<=few_bytes) & (chars>0) & (rest.sum()>1)
     res,sums = [],0*most
     for i in np.flatnonzero(fits)[:int(AHEAD*most[0])].tolist():
-        if (sums+have[:,i]<=most).all():
+        one = [o[i] for o in have]
+        if (sums+one<=most).all():
             res.append(i)
-            sums += have[:,i]
-    if not res: res = np.flatnonzero(fits & (have[2]<=mean[2]))[:1]   # one ordinary document is more than the part
+            sums += one
+    if not res: res = np.flatnonzero(fits & (size<=mean[2]))[:1]   # one ordinary document is more than the part
     return frozenset(ids[res].tolist())
-
-AHEAD = 4 # How many times as many texts are looked at as are wanted, for what still fits
 
 # %% ../../nbs/data/split.ipynb #cell82
 def n_documents(

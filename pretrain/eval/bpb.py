@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PASS', 'XZ_DICT', 'CUT', 'losses_of', 'eval_rows', 'even_calls', 'loss_sums', 'Bpb', 'bpb_of', 'row_shape',
-           'bits_per_byte', 'EvalConfig', 'yardsticks', 'counted', 'Stream', 'encode_texts', 'bits_per_text', 'head_of',
+           'bits_per_byte', 'EvalConfig', 'yardsticks', 'counted', 'Stream', 'encode_texts', 'bits_per_text',
            'bpb_table']
 
 # %% ../../nbs/eval/bpb.ipynb #cell3
@@ -209,22 +209,6 @@ def bits_per_text(
     counts = np.arange(max(tokens.ids.max(), tok.bos)+1)!=tok.bos   # all ids but the token between documents
     v = bits_per_byte(model, tokens, counts.astype(np.int64), T, rows)
     return replace(v, bpb=v.loss*v.n_tok/math.log(2)/size, n_bytes=size)
-
-# %% ../../nbs/eval/bpb.ipynb #b210e2fd
-def head_of(
-    texts,    # Documents
-    n:int=0,  # Most bytes of text; 0: all [bytes]
-)->list:      # The last one cut, between characters, where it is too long
-    "The first so many bytes of some documents"
-    res,left = [],n
-    for t in texts:
-        raw = t.encode()
-        if n and len(raw)>=left:
-            cut = raw[:left].decode(errors='ignore')
-            return res+[cut] if cut else res
-        res.append(t)
-        left -= len(raw)
-    return res
 
 # %% ../../nbs/eval/bpb.ipynb #f3cc0a1f
 def bpb_table(

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLOCK_IDS', 'GOLDEN', 'PARTS', 'LEAST', 'NAME_BYTES', 'LITTLE', 'UNITS', 'YARD_BYTES', 'YARDSTICKS', 'doc_bytes',
-           'spread_order', 'pick_pieces', 'text_at', 'piece_ids', 'name_text', 'ValidText', 'valid_text',
-           'text_yardsticks', 'kept_text', 'keep_yardsticks', 'other_text', 'from_home', 'meant_at', 'run_tokens']
+           'spread_order', 'pick_pieces', 'text_at', 'piece_ids', 'sample_texts', 'name_text', 'ValidText',
+           'valid_text', 'text_yardsticks', 'kept_text', 'keep_yardsticks', 'other_text', 'from_home', 'meant_at',
+           'run_tokens']
 
 # %% ../../nbs/eval/text.ipynb #2bf417bd
 import glob, hashlib, json, os
@@ -101,6 +102,19 @@ def piece_ids(
     "A document, or a part of one, behind the token that begins documents"
     if n==size: return tokens.doc(i)
     return np.concatenate([[tok.bos], tok.encode_array(text_at(tokens, tok, i, lo, n))])
+
+# %% ../../nbs/eval/text.ipynb #eead3552
+def sample_texts(
+    read,        # Gives the documents, each time anew
+    most:int=0,  # Size of the sample; 0: all of them [bytes]
+)->list:         # Documents, and pieces of long ones
+    "Some documents, from all over"
+    sizes = np.array([len(t.encode()) for t in read()], dtype=np.int64)
+    if not 0<most<sizes.sum(): return list(read())
+    some = {}
+    for i,lo,n in pick_pieces(sizes, most): some.setdefault(i, []).append((lo, n))
+    pieces = [t.encode()[lo:lo+n].decode(errors='ignore') for i,t in enumerate(read()) for lo,n in some.get(i, ())]
+    return [t for t in pieces if t]
 
 # %% ../../nbs/eval/text.ipynb #ce0cc545
 NAME_BYTES = 8  # Of a name: a billion texts agree by chance once in 37

@@ -150,7 +150,8 @@ def read_checkpoint(self:Loop,
 )->tuple: # Tensors and state, in today's terms also where an earlier version wrote them
     "What to go on from"
     tensors,saved = load_checkpoint(path)
-    return tensors, of_today(saved, lambda: read_metrics(self.out/'metrics.jsonl'))
+    log = self.out/'metrics.jsonl'
+    return tensors, of_today(saved, (r for r,_ in each_record(log)) if log.exists() else ())
 
 @patch
 def resume(self:Loop)->Loop: # Itself
@@ -217,10 +218,11 @@ def save_due(self:Loop,
 )->bool:
     "Is it time for a checkpoint?"
     c = self.checkpoint
-    asked,self.hold.save = all_sum(torch.tensor(int(self.hold.save))).item()>0,False   # of any rank
+    asked,self.hold.save = self.hold.save,False
     better = c.best and self.state.best!=best
     halved = self.saved==(self.n_step, True)   # on the disk is only the half of this step
-    return asked or better or halved or self.due(self.settings.save_every) or self.due(c.keep_every)
+    due = asked or better or halved or self.due(self.settings.save_every) or self.due(c.keep_every)
+    return all_sum(torch.tensor(int(due))).item()>0   # for one rank, so that all take part
 
 # %% ../../nbs/train/loop.ipynb #e4c67718
 OWN = set("""step loss loss_ema lr grad_norm dt_s compile_s tok_per_s mfu mfu_full peak eta_s row tokens tokens_skipped

@@ -95,12 +95,13 @@ def go_back(self:State,
 # %% ../../nbs/train/state.ipynb #5a7a0009
 def of_today(
     saved:dict,   # State of a checkpoint, perhaps of an earlier version
-    records,      # Called where it is one: the records of the run's log
+    records=(),   # Of the run's log, looked at where it is one
 )->dict:
     "A saved state in today's terms"
     if 'row' in saved: return saved
-    c,upto = saved['config'],[r for r in records() if r['step']<=saved['step']]
-    def targets(bad): return sum(r.get('tokens', 0) for r in upto if ('skipped' in r)==bad)
+    c,n = saved['config'],dict(trained=0, skipped=0)
+    for r in records:
+        if r['step']<=saved['step']: n['skipped' if 'skipped' in r else 'trained'] += r.get('tokens', 0)
     rows,T = c['loader']['batch_rows'],c['model']['seq_len']
-    return saved | dict(row=(saved['step']+saved['passed'])*rows, epoch=[0,0], trained=targets(False),
-                        skipped=targets(True), taken_back=saved['passed']*rows*T)   # but for padding
+    return saved | n | dict(row=(saved['step']+saved['passed'])*rows, epoch=[0,0],
+                            taken_back=saved['passed']*rows*T)   # but for padding

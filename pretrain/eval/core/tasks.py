@@ -312,8 +312,9 @@ class Option:
         ids:np.ndarray,  # Token ids, `<|bos|>` first unless cropped off, int32 [T]
         start:int,       # First scored token
         end:int,         # One after the last
+        cut:int=0,       # Tokens before, for which there was no room
     ):
-        self.ids,self.start,self.end = ids,start,end
+        self.ids,self.start,self.end,self.cut = ids,start,end,cut
         n = max(end-start, 0)
         self.losses = np.full(n, np.nan, np.float32)  # of each scored token [nats]
         self.best = np.full(n, -1, np.int64)          # the model's first guess in the place of each
@@ -363,7 +364,7 @@ def encode_example(
         room = start-cut-lm   # a guess needs a token before it
         if room<0: raise BundleError(f'{task.where(i)}: option {k} has {end-start} tokens to score, '
                                      f'too long for a context of {max_seq_len}; {max_seq_len-room} would do')
-        res.append(Option(o[cut:], start-cut, end-cut))
+        res.append(Option(o[cut:], start-cut, end-cut, cut))
     return res
 
 # %% ../../../nbs/eval/core/tasks.ipynb #66a43c65

@@ -51,6 +51,7 @@ class Example:
     predicted:object # Option preferred, or for language modelling the ids guessed
     gold:object      # Option that is right, or the ids that are
     correct:bool     # Are they equal?
+    n_cut:int=0      # Most tokens that a prompt lost at its beginning, to fit
     encode:Callable = field(default=None, repr=False, compare=False)  # Makes the options anew
 
     @property
@@ -77,7 +78,7 @@ def judge_example(
     else: predicted,gold = decide(losses),task.item(i)['gold']
     return Example(task=task.label, idx=i, row=task.order[i], shots=[task.order[j] for j in shots_of(task, i)],
                    spans=[(o.start,o.end) for o in options], losses=losses, predicted=predicted, gold=gold,
-                   correct=predicted==gold, encode=encode)
+                   correct=predicted==gold, n_cut=max(o.cut for o in options), encode=encode)
 
 # %% ../../../nbs/eval/core/verdict.ipynb #f50c231b
 FIELDS = tuple(f.name for f in fields(Example) if f.name!='encode')  # What is kept
@@ -94,7 +95,7 @@ def from_json(
 )->Example:
     "An example as it was"
     losses,spans = [math.nan if l is None else float(l) for l in r['losses']],[tuple(s) for s in r['spans']]
-    return Example(**{k: r[k] for k in FIELDS} | dict(losses=losses, spans=spans), encode=encode)
+    return Example(**{k: r[k] for k in FIELDS if k in r} | dict(losses=losses, spans=spans), encode=encode)
 
 # %% ../../../nbs/eval/core/verdict.ipynb #cell102
 @dataclass(kw_only=True)
@@ -108,6 +109,7 @@ class TaskResult:
     n_nan:int          # Examples with an option without a mean loss
     baseline:float     # What guessing scores [%]
     baseline_v2:float  # The same, as corrected later [%]
+    n_cropped:int=0    # Examples whose prompt lost its beginning, to fit
 
     @property
     def accuracy(self): return self.n_correct/self.n if self.n else math.nan
@@ -115,6 +117,8 @@ class TaskResult:
     def se(self):
         "Standard error of the accuracy"
         return math.sqrt(self.accuracy*(1-self.accuracy)/self.n) if self.n else math.nan
+    @property
+    def cropped(self): return f', {self.n_cropped} of {self.n} cropped to fit' if self.n_cropped else ''
     @property
     def centred(self): return centre(self.accuracy, self.baseline)
     @property
@@ -129,8 +133,9 @@ def task_result(
 )->TaskResult:
     "Count"
     same = {k: getattr(task, k) for k in ('label','kind','shots','baseline','baseline_v2')}
-    n_correct,n_nan = sum(e.correct for e in examples),sum(e.nan for e in examples)
-    return TaskResult(n=len(examples), n_correct=n_correct, n_nan=n_nan, **same)
+    counts = dict(n_correct=sum(e.correct for e in examples), n_nan=sum(e.nan for e in examples),
+                  n_cropped=sum(e.n_cut>0 for e in examples))
+    return TaskResult(n=len(examples), **counts, **same)
 
 # %% ../../../nbs/eval/core/verdict.ipynb #cell103
 class CoreResult:
@@ -151,6 +156,14 @@ class CoreResult:
         return math.sqrt(math.fsum(t.centred_se**2 for t in self.tasks.values()))/len(self.tasks)
     @property
     def n_nan(self): return sum(t.n_nan for t in self.tasks.values())
+    @property
+    def cropped(self)->str:
+        "How many questions were asked without their beginning, or ''"
+        n,N = (sum(getattr(t, k) for t in self.tasks.values()) for k in ('n_cropped','n'))
+        worst = max(self.tasks.values(), key=lambda t: t.n_cropped/max(t.n, 1))
+        if not n: return ''
+        return (f'; {n} of {N} questions lost the beginning of a prompt that is longer than the model reads, '
+                f'most in {worst.label}: {worst.n_cropped} of {worst.n}')
 
 # %% ../../../nbs/eval/core/verdict.ipynb #cell107
 N_BOOT,BOOT_SEED = 10_000,0  # Replicates and seed of bootstrap and paired test
@@ -190,6 +203,7 @@ def __repr__(self:CoreResult):
     lines += [_task_line(t, w) for t in self.tasks.values()]
     lines.append(f'CORE {self.core:.4f} ± {self.se:.4f} ({CONFIDENCE:.0%} between {lo:.4f} and {hi:.4f}); '
                  f'with the corrected baselines (v2) {self.core_v2:.4f}')
+    if self.cropped: lines.append(self.cropped.removeprefix('; '))
     if self.n_nan: lines.append(f'{self.n_nan} examples have an option without tokens of its own (Example.nan)')
     return '\n'.join(lines)
 
