@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'VERSION', 'TRACEBACK', 'SIGNALLED', 'MISTAKES', 'SIGPIPE', 'TOGETHER', 'CONFIG', 'OVERRIDES',
-           'SAMPLE_KEYS', 'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'parser', 'Stopped', 'stoppable', 'main',
-           'load_run', 'open_model']
+           'SAMPLE_KEYS', 'RUN', 'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'parser', 'Stopped', 'stoppable',
+           'main', 'load_run', 'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
 import argparse, json, os, signal, sys, threading, traceback
@@ -128,6 +128,9 @@ def _two_meanings(name):
 def _load(a):
     "The config that is asked for"
     from pretrain.build import load_config
+    from pretrain.store.checkpoint import NEWEST, split_run
+    if a.config and split_run(a.config)[1]!=NEWEST:
+        raise ValueError(f'{a.config}: training goes on from the newest checkpoint; a copy without it would too')
     if a.config and (line := _two_meanings(a.config)): _tell(line)
     return load_config(a.config, a.overrides)
 
@@ -180,6 +183,7 @@ def _config(a):
 
 # %% ../nbs/cli.ipynb #47554c67
 SAMPLE_KEYS = dict(tokens=int, temperature=float, top_k=int, top_p=float, min_p=float, seed=int)
+RUN = 'a run directory, and perhaps which checkpoint: RUN, RUN@best, RUN@400'
 DEVICE = arg('--device', default='auto', help='auto, cpu, cuda, mps')
 
 def _sampling(a, cfg):
@@ -203,7 +207,7 @@ def load_run(
 
 # %% ../nbs/cli.ipynb #9ce9a5c7
 @_command(
-    arg('run', type=path_word, metavar='RUN', help='a run directory'), DEVICE,
+    arg('run', type=path_word, metavar='RUN', help=RUN), DEVICE,
     arg('--prompt', action='append', type=prose_word,
          help="text to go on from, with \\n for a line end (more than once for several); the run's own where left out"),
     arg('--n', type=int, default=1,
@@ -221,7 +225,12 @@ def _sample(a):
 DTYPE = arg('--dtype', help='precision of a Hugging Face model: float32, bfloat16, float16, or auto = as stored; '
                              'float32 where left out')
 
-def _is_run(where): return (Path(where)/'config.toml').is_file()
+def _is_run(where): return (_run_of(where)/'config.toml').is_file()
+
+def _run_of(where):
+    "The directory of `RUN`, `RUN@best` or `RUN@400`"
+    from pretrain.store.checkpoint import split_run
+    return split_run(where)[0]
 
 def open_model(
     where,           # A run directory, or a Hugging Face model's
@@ -276,17 +285,18 @@ def _own_text(where, overrides, cfg, tok, key):
     return toks, asked, '' if toks.fingerprint==key else "; not the run's own validation text"
 
 def _eval_run(where, overrides, device):
-    "A run's newest checkpoint on its own validation text, in its precision"
+    "A run's checkpoint on its own validation text, in its precision"
     import torch
     from pretrain.build import load_config, load_model
     from pretrain.eval.bpb import bits_per_byte
     from pretrain.eval.text import valid_text
     from pretrain.store.checkpoint import list_checkpoints
-    load_config(Path(where)/'config.toml', overrides)
+    run = _run_of(where)
+    load_config(run/'config.toml', overrides)
     _idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
     model,tok,cfg,step = load_model(where, device)
-    saved = json.loads((dict(list_checkpoints(Path(where)/'checkpoints'))[step]/'state.json').read_bytes())['identity']
-    toks,cfg,other = _own_text(where, overrides, cfg, tok, saved['valid'])
+    saved = json.loads((dict(list_checkpoints(run/'checkpoints'))[step]/'state.json').read_bytes())['identity']
+    toks,cfg,other = _own_text(run, overrides, cfg, tok, saved['valid'])
     text,precision = valid_text(toks, tok, cfg.eval.bytes),saved['precision'].removeprefix('torch.')
     if cfg.train.threads: torch.set_num_threads(cfg.train.threads)
     found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
@@ -324,7 +334,7 @@ def _eval_table(where, overrides, a):
 @_command(
     DEVICE, DTYPE,
     arg('where', nargs='+', type=path_word, metavar='WHERE',
-         help='a run directory; with --data any number of runs and Hugging Face models (a directory, or a .gguf file); '
+         help=RUN+'; with --data any number of runs and Hugging Face models (a directory, or a .gguf file); '
               'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
     arg('--data', type=path_word, help='text to measure on: a file, a folder, a pattern, or embedded'),
     arg('--bytes', type=int,
@@ -332,7 +342,7 @@ def _eval_table(where, overrides, a):
     arg('--window', type=int,
          help='with --data: tokens in a row; where left out, as many as all models can read'))
 def _eval(a):
-    """Bits per byte of a run's newest checkpoint on its validation tokens;
+    """Bits per byte of a run's checkpoint on its validation tokens;
     with --data of one or more models on the same text"""
     where = [w for w in a.where if '=' not in w or Path(w).exists()]
     overrides = [o for o in a.where if o not in where]
@@ -342,14 +352,14 @@ def _eval(a):
 
 # %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
-    "Of a run's newest checkpoint, kept in its directory"
+    "Of a run's checkpoint, kept in its directory"
     from pretrain.eval.core.evaluate import evaluate_core
     from pretrain.eval.core.keep import core_dir
     from pretrain.train.progress import Progress
     model,tok,cfg,step = load_run(a.where, a.device)
     n = cfg.core.max_per_task if a.max_per_task is None else a.max_per_task
     return evaluate_core(model, tok, a.bundle or cfg.core.bundle, n, model.seq_len, cfg.core.batch_tokens, Progress,
-                         resume_dir=core_dir(a.where, step, n))
+                         resume_dir=core_dir(_run_of(a.where), step, n))
 
 def _core_other(a):
     "Of a Hugging Face model, or of a run whose answers are to be elsewhere"
@@ -368,14 +378,14 @@ def _core_compared(a):
 # %% ../nbs/cli.ipynb #11ee9ac3
 @_command(
     DEVICE, DTYPE,
-    arg('where', nargs='?', type=path_word, metavar='WHERE', help="a run directory, or a Hugging Face model's"),
+    arg('where', nargs='?', type=path_word, metavar='WHERE', help=RUN+'; or a Hugging Face model'),
     arg('--compare', nargs=2, type=path_word, metavar='DIR',
          help='two directories of results, such as RUN/core/step_00000400: is the second better than the first?'),
     arg('--out', type=path_word, help="directory for the results; a run's own where left out, none for other models"),
     arg('--bundle', type=path_word, help="directory of the evaluation data; the run's core.bundle where left out"),
     arg('--max-per-task', type=int, help="examples of each task, 0 = all; the run's core.max_per_task where left out"))
 def _core(a):
-    """The CORE metric of a run's newest checkpoint, kept in its directory, or of a Hugging Face model;
+    """The CORE metric of a run's checkpoint, kept in its directory, or of a Hugging Face model;
     what was measured before is taken up"""
     if a.compare:
         _idle(a, ['where', 'out', 'bundle', 'max_per_task', 'dtype'], '--compare reads two directories of results')

@@ -60,7 +60,7 @@ def test_same_text_on_a_terminal_and_in_a_pipe(trained):
     args = ['sample', 'run', '--prompt', 'The ', '--prompt', LONG, '--n', '2', '--tokens', '12', '--seed', '3']
     r = pretrain(*args, cwd=trained[0])
     assert r.returncode==0
-    assert [l for l in r.stdout.splitlines() if l.startswith('---')]==[f'--- {i+1} of 4, seed {i+3} ---'
+    assert [l for l in r.stdout.splitlines() if l.startswith('--- ')]==[f'--- {i+1} of 4, seed {i+3} ---'
         for i in range(4)]
     assert r.stderr.startswith('pretrain: a prompt of ')
     assert r.stderr.endswith('the model reads the last 64 (model.seq_len)\n')

@@ -49,8 +49,8 @@ def spread_order(
     "An order that is spread over the whole wherever one stops"
     return np.argsort(np.arange(n, dtype=np.uint64)*np.uint64(GOLDEN), kind='stable')
 
-# %% ../../nbs/eval/text.ipynb #29eea32a
-PARTS,LEAST = 32,2**12  # Longer documents than this part of the bound, and than this, are cut [1], [bytes]
+# %% ../../nbs/eval/text.ipynb #c2830a1a
+PARTS,LEAST = 32,2**8  # Longer documents than this part of the bound, and than this, are cut [1], [bytes]
 
 def pick_pieces(
     sizes:np.ndarray, # Of the documents [bytes]
