@@ -7,7 +7,10 @@ import json, shutil
 from pathlib import Path
 import pytest
 from helpers import pretrain
-from pretrain.build import load_model
+from pretrain.build import load_config, load_model
+from pretrain.data.bpe import SPLIT_LETTERS
+from pretrain.data.prepare import get_tokenizer
+from pretrain.data.tokenizer import Tokenizer
 from pretrain.store.checkpoint import newest_checkpoint
 
 HERE = Path(__file__).parent/'old_run'
@@ -24,6 +27,8 @@ def test_it_goes_on_to_the_same_end(here):
     assert r.returncode==0, r.stderr
     assert 'step_00000006 at step 6 of 12' in r.stdout
     assert 'changed: optim' not in r.stdout and 'changed: guard' not in r.stdout
+    assert r.stdout.count('eval.tokens = 1000 is taken as eval.bytes = 4000')==1
+    assert 'another text than before' not in r.stdout   # all of it then and now
     got,want = rows(here/'run/metrics.jsonl'),rows(HERE/'expected.jsonl')
     assert [g['step'] for g in got]==[w['step'] for w in want]==list(range(13))
     for g,w in zip(got, want): assert {k: g[k] for k in w}==pytest.approx(w, rel=1e-4)
@@ -46,3 +51,11 @@ def test_its_model_loads(here):
     assert newest_checkpoint(here/'run/checkpoints')[0].name=='step_00000006'
     r = pretrain('sample', 'run', '--prompt', 'The owl', '--tokens', '4', cwd=here)
     assert r.returncode==0 and r.stdout.startswith('The owl')
+
+def test_its_pattern_gives_its_tokenizer(here, monkeypatch):
+    "The former default, given explicitly, is the former tokenizer to the last bit"
+    monkeypatch.chdir(here)
+    cfg = load_config('c.toml', {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000})
+    tok,was = get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, print),Tokenizer.load('run/tokenizer')
+    assert (tok.fingerprint, tok.pattern)==(was.fingerprint, SPLIT_LETTERS)
+    assert Tokenizer(was.ranks).fingerprint!=was.fingerprint

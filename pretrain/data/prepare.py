@@ -6,7 +6,7 @@
 __all__ = ['TAG_FILE', 'TAG', 'KINDS', 'HASHES_FILE', 'DOC_CHARS', 'SAY_S', 'KEY_CHARS', 'HASHES_MAX', 'AT_REST_S', 'TICK_NS',
            'ELSEWHERE', 'CURES', 'PrepareConfig', 'cache_dir', 'n_workers', 'tag_cache', 'deal', 'ahead', 'make_shards',
            'cache_key', 'Hashes', 'hashes_of', 'stamp', 'will_tell', 'cached', 'kept', 'CacheError', 'cache_errors',
-           'open_as', 'describe_tokens', 'prepare', 'get_tokenizer', 'n_tokens']
+           'open_as', 'describe_tokens', 'prepare', 'get_tokenizer']
 
 # %% ../../nbs/data/prepare.ipynb #cell3
 import errno, hashlib, json, os, time, warnings
@@ -359,13 +359,13 @@ def get_tokenizer(
         if name()!=key: raise CorpusError('data.train', 'a file changed while it was being read; start again')
         try: tok.save(folder)
         except OSError as e: raise OSError(e.errno or 0, e.strerror or str(e), str(folder)) from None
-        parts = [n_tokens(tok), str(skipped)] if skipped else [n_tokens(tok)]
+        parts = [_n_tokens(tok), str(skipped)] if skipped else [_n_tokens(tok)]
         say(f'tokenizer: {", ".join(parts)}, {time.monotonic()-t0:.1f} s')
         return tok
-    with cache_errors(root): return kept(folder, JSON_FILE, Tokenizer.load, make, 'tokenizer', n_tokens, say)
+    with cache_errors(root): return kept(folder, JSON_FILE, Tokenizer.load, make, 'tokenizer', _n_tokens, say)
 
-def n_tokens(tok): return f'{tok.vocab_size:,} tokens'
+def _n_tokens(tok): return f'{tok.vocab_size:,} tokens'
 def _given(path, say):
     tok = Tokenizer.load(os.path.expanduser(path))
-    say(f'tokenizer: {n_tokens(tok)}, from {path}')
+    say(f'tokenizer: {_n_tokens(tok)}, from {path}')
     return tok

@@ -50,6 +50,7 @@ class Skipped:
     same:int = 0  # Training documents that are validation documents too
     notes:list[str] = field(default_factory=list) # The first messages about `bad` and `mended`
     lost:int = 0   # Size of the documents that could not be read [bytes]
+    mendable:int = 0 # Of these, what `on_error = "replace"` would keep [bytes]
     mended:int = 0 # What was no text and became U+FFFD [bytes]
     cut:int = 0    # Documents of which the other side has a part too
     left:str = ''  # What lies beside the files that were read, in words
@@ -59,6 +60,7 @@ class Skipped:
         "Count a document that could not be read"
         self.bad += 1
         self.lost += e.size
+        if e.mended is not None: self.mendable += e.size-e.wrong
         self._note(e)
 
     def mend(self, e:CorpusError)->str|None:
@@ -74,7 +76,8 @@ class Skipped:
     def __bool__(self): return bool(self.bad or self.empty or self.same or self.mended)
     def __str__(self):
         if not self: return 'nothing skipped'
-        lost = f' ({n_of(self.lost, "byte")})' if self.lost else ''
+        keep = f'; data.on_error = "replace" would keep {self.mendable:,}' if self.mendable else ''
+        lost = f' ({n_of(self.lost, "byte")}{keep})' if self.lost else ''
         counts = (self.bad,'unreadable'+lost), (self.empty,'empty'), (self.same,'also in validation')
         counts = [f'{n:,} {what}' for n,what in counts if n]
         parts = ['skipped '+', '.join(counts)] if counts else []

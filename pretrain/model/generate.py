@@ -7,10 +7,11 @@ __all__ = ['COLDEST', 'choices', 'pick_tokens', 'refill', 'warn_line', 'cut_prom
            'generate_batch']
 
 # %% ../../nbs/model/generate.ipynb #4548b9dd
-import math, warnings
+import math, operator, warnings
 
 import torch
 
+from ..base.words import one_line
 from .gpt import GPT, Model
 
 # %% ../../nbs/model/generate.ipynb #9f73a88f
@@ -90,12 +91,33 @@ def cut_prompts(
     return [p[-T:] for p in prompts]
 
 # %% ../../nbs/model/generate.ipynb #ccf32c87
-def _check_prompts(prompts, V):
-    for i,p in enumerate(prompts):
-        if not p: raise ValueError(f'prompt {i}: no tokens to continue; the id that begins documents (bos) would work')
-        if bad := [t for t in p if not 0<=t<V]:
-            raise ValueError(f'prompt {i}: token {bad[0]}; ids from 0 to {V-1} would work')
+def _ids_of(i, p, V):
+    "Token ids of prompt `i`, from a list, an array or a tensor of them"
+    try: ids = [operator.index(t) for t in (p.tolist() if hasattr(p, 'tolist') else p)]
+    except TypeError:
+        found = one_line(str(p))
+        raise ValueError(f'prompt {i}: {found!r}: a list of token ids, as `encode` gives, would work') from None
+    if not ids: raise ValueError(f'prompt {i}: no tokens to continue; the id that begins documents (bos) would work')
+    if bad := [t for t in ids if not 0<=t<V]:
+        raise ValueError(f'prompt {i}: token {bad[0]}; ids from 0 to {V-1} would work')
+    return ids
 
+def _whole(x, lo, hi):
+    try: return lo<=operator.index(x)<hi
+    except TypeError: return False
+
+def _check_counts(n, seed, rows):
+    if not _whole(n, 0, math.inf): raise ValueError(f'n={n!r}: a whole number of tokens, from 0 up, would work')
+    if _whole(seed, -2**63, 2**63-rows): return
+    raise ValueError(f'seed={seed!r}: a whole number of at most 63 bits would work')
+
+def _stops(stop):
+    ids = [stop] if hasattr(stop, '__index__') else list(stop or ())
+    if bad := [s for s in ids if not _whole(s, -math.inf, math.inf)]:
+        raise ValueError(f'stop={bad[0]!r}: a token id, or a list of them, would work')
+    return {operator.index(s) for s in ids}
+
+# %% ../../nbs/model/generate.ipynb #genids02
 def _first_cache(model, texts, n):
     cache = model.new_cache(len(texts), min(model.seq_len, max(map(len, texts))+n))
     if cache is None:
@@ -122,8 +144,8 @@ def decode(
     stop=None,             # Token id, or several, that end a row; not part of the text
 ):
     "Yield a list at each turn: one new id for each row, `None` where a row has ended"
-    _check_prompts(prompts, model.V)
-    stop = {stop} if isinstance(stop, int) else set(stop or ())
+    _check_counts(n, seed, len(prompts))
+    prompts,stop = [_ids_of(i, p, model.V) for i,p in enumerate(prompts)],_stops(stop)
     live,texts = list(range(len(prompts))),list(map(list, cut_prompts(prompts, model.seq_len)))
     generators = [torch.Generator().manual_seed(seed+r) for r in live]
     if not live: return

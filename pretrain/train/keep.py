@@ -117,6 +117,7 @@ def write_checkpoint(self:Kept,
 @patch
 def torn(self:Kept)->str:
     "Why there is nothing to save"
+    self.saver.join()   # one may just be written
     last = list_checkpoints(self.saver.root)
     where = f'its last checkpoint, of step {last[0][0]:,}' if last else 'the beginning: there is no checkpoint'
     return (f'{shown(self.out)}: step {self.n_step+1:,} was cut off while the weights were changing; '
