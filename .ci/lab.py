@@ -74,7 +74,7 @@ STATE = """() => { const w = window.jupyterapp.shell.currentWidget, cs = w.conte
       if (c.executionCount !== null && c.executionState !== 'running') run++;
       for (let i=0; i<c.outputs.length; i++) { const o = c.outputs.get(i).toJSON();
         if (o.output_type==='error') err.push(o.ename+': '+o.evalue);
-        if (o.data && o.data['image/png']) pics++;
+        if (o.data && (o.data['image/png'] || /<img /.test(o.data['text/html'] || ''))) pics++;
         const d = o.data || {}, t = o.text || d['text/html'] || d['text/markdown'] || d['text/plain'] || '';
         text += (Array.isArray(t) ? t.join('') : t)+'\\n' } }
     return {cells: n, ran: run, errors: err, pictures: pics, text, kernel: w.sessionContext.session.kernel.status} }"""

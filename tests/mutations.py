@@ -1,10 +1,10 @@
-"""Plant a bug in a copy of the library and see the named test fail: `python tests/mutations.py [NAME...]` prints
-mutation -> failing test.
+"""Plant a bug in a copy of the library and see the named test fail: `python tests/mutations.py [--full] [NAME...]`
+prints mutation -> failing test.
 
 A mutation replaces a text that occurs exactly once in the exported cells of one notebook, there and in the exported
 module, so it can't go stale unnoticed. The test it names is a heading of a notebook, which is then run up to its first
-failing cell, or a pytest node id."""
-import json, os, re, shutil, subprocess, sys, tempfile, time
+failing cell, or a pytest node id. Those marked `full` have a test that takes long; pytest leaves them out."""
+import json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ class Mutation:
     new:str       # What replaces it
     shown_by:str  # `nbs/data/loader.ipynb#Heading`, or a pytest node id
     error:str = 'AssertionError'  # How the test must fail; a crash would prove less
+    full:bool = False             # Its test takes long: only with --full, or by name
 
 MUTATIONS = [
     Mutation('shift 0', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/data/shift.ipynb#The shift'),
@@ -43,134 +44,176 @@ MUTATIONS = [
     Mutation('last partial validation batch dropped', 'eval/bpb', 'for c in range(calls):', 'for c in range(n_rows//(B*world)):', 'nbs/eval/bpb.ipynb#In batches'),
     Mutation('validation reads the head', 'eval/text', 'order,size = spread_order(len(doc)),hi-lo', 'order,size = np.arange(len(doc)),hi-lo', 'nbs/eval/text.ipynb#From all over'),
     Mutation('the sample is bounded in tokens', 'eval/text', 'cum = before+np.cumsum(table[tokens.stream(lo, BLOCK_IDS)])', 'cum = before+np.cumsum(table[tokens.stream(lo, BLOCK_IDS)]>0)', 'nbs/eval/text.ipynb#Three sources'),
-    Mutation('a text is named by its tokens', 'eval/text', 'text.update(raw)', 'text.update(ids.tobytes())', 'nbs/eval/text.ipynb#Its name'),
-    Mutation('names of texts ignore the borders of documents', 'eval/text', 'text.digest()+borders.digest()', 'text.digest()', 'nbs/eval/text.ipynb#Its name'),
-    Mutation('yardsticks of the text before stay', 'eval/text', "if kept_text(path)==text.name: return ''", "if path.exists(): return ''", 'nbs/eval/text.ipynb#Yardsticks'),
-    Mutation('eval measures what the path now holds', 'eval/text', 'if toks.fingerprint==key: return toks', 'return toks', 'nbs/eval/text.ipynb#The text of a run'),
+    Mutation('a text is named by its tokens', 'eval/text', 'text.update(raw)', 'text.update(ids.tobytes())', 'nbs/eval/text.ipynb#Its name', full=True),
+    Mutation('names of texts ignore the borders of documents', 'eval/text', 'text.digest()+borders.digest()', 'text.digest()', 'nbs/eval/text.ipynb#Its name', full=True),
+    Mutation('yardsticks of the text before stay', 'eval/text', "if kept_text(path)==text.name: return ''", "if path.exists(): return ''", 'nbs/eval/text.ipynb#Yardsticks', full=True),
+    Mutation('eval measures what the path now holds', 'eval/text', 'if toks.fingerprint==key: return toks', 'return toks', 'nbs/eval/text.ipynb#The text of a run', full=True),
     Mutation('a best of another text stays', 'train/state', "best.get('text', '')!=now['text']", 'False', 'nbs/train/state.ipynb#What is remembered'),
-    Mutation('validate measures all of the text', 'build', 'v = bpb_of(loss, text.tokens,', 'v = bpb_of(loss, self.data.valid,', 'nbs/build.ipynb#Looking up from the work'),
+    Mutation('validate measures all of the text', 'build', 'v = bpb_of(loss, text.tokens,', 'v = bpb_of(loss, self.data.valid,', 'nbs/build.ipynb#Looking up from the work', full=True),
     Mutation("yardstick's percentage upside down", 'eval/report', 'abs(1-s.best_bpb/v)', 'abs(1-v/s.best_bpb)', 'nbs/eval/report.ipynb#Five lines'),
     Mutation('curves of two texts in one', 'eval/report', 'if log.texts[i]!=log.texts[i-1]', 'if False', 'nbs/eval/report.ipynb#The plot of a run'),
-    Mutation('a thinned curve loses its spikes', 'eval/report', 'at = np.unique(np.concatenate([lo, hi]))', 'at = cut', 'nbs/eval/report.ipynb#The plot of a run'),
+    Mutation('a thinned curve loses its spikes', 'eval/report', 'at = np.unique(np.concatenate([lo, hi]))', 'at = cut', 'nbs/eval/report.ipynb#The plot of a run', full=True),
     Mutation('only heads of documents are hashed', 'eval/check_data', 'tok.decode_bytes(ids[1:])', 'tok.decode_bytes(ids[1:DOC_HEAD])', 'nbs/eval/check_data.ipynb#The exam paper in the textbook'),
-    Mutation('a copy with other line ends is another document', 'eval/check_data', ".replace(b'\\r\\n', b'\\n')", '', 'nbs/eval/check_data.ipynb#The exam paper in the textbook'),
-    Mutation('text shown when a buffer is full', 'base/screen', '\n    out.flush()', '', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted'),
+    Mutation('a copy with other line ends is another document', 'eval/check_data', ".replace(b'\\r\\n', b'\\n')", '', 'nbs/eval/check_data.ipynb#The exam paper in the textbook', full=True),
+    Mutation('text shown when a buffer is full', 'base/screen', '\n    out.flush()', '', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted', full=True),
     Mutation('markup of a sample taken over', 'eval/page', 'return escape(printable(text))', 'return printable(text)', 'nbs/eval/page.ipynb#One page'),
     Mutation('bpb by tokens instead of bytes', 'eval/bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/eval/bpb.ipynb#In batches'),
     Mutation('generators not restored', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'nbs/build.ipynb#Interrupted and resumed'),
     Mutation('position off by one after a resume', 'train/state', 'for k in PLAIN} | {k:', 'for k in PLAIN} | dict(row=self.row+1) | {k:', 'nbs/build.ipynb#Interrupted and resumed'),
     Mutation('guard forgets on a resume', 'train/state', 'for k in PARTS: getattr', "for k in ('ema','clock'): getattr", 'nbs/train/state.ipynb#Saved and restored'),
-    Mutation('the best is forgotten on a resume', 'train/state', 'for k in PLAIN: setattr', "for k in ('step','row'): setattr", 'nbs/train/state.ipynb#Saved and restored'),
-    Mutation('a rollback forgets that there was one', 'train/state', 'self.guard.total,self.guard.rollbacks,self.row = total,rollbacks,row', 'self.row = row', 'nbs/train/state.ipynb#Taken back'),
+    Mutation('the best is forgotten on a resume', 'train/state', 'for k in PLAIN: setattr', "for k in ('step','row'): setattr", 'nbs/train/state.ipynb#Saved and restored', full=True),
+    Mutation('a rollback forgets that there was one', 'train/state', 'self.guard.total,self.guard.rollbacks,self.row = total,rollbacks,row', 'self.row = row', 'nbs/train/state.ipynb#Taken back', full=True),
     Mutation('the record is written before what is due', 'train/loop', 'self.ask(self.after)\n            self.write_record()', 'self.write_record()\n            self.ask(self.after)', 'nbs/train/loop.ipynb#The heart'),
     Mutation('another run goes on', 'train/identity', "if key in FREE or not key.startswith((*FIXED,*SAME)): return ''", "return ''", 'nbs/train/identity.ipynb#Comparing'),
-    Mutation('another text goes on', 'train/identity', 'if name not in allow or not can_allow(name):', 'if False:', 'nbs/train/identity.ipynb#Comparing'),
+    Mutation('another text goes on', 'train/identity', 'if name not in allow or not can_allow(name):', 'if False:', 'nbs/train/identity.ipynb#Comparing', full=True),
     Mutation('a Ctrl-C in the middle of a step', 'train/signals', 'if sig in SAVES:', 'if sig==signal.SIGINT: raise KeyboardInterrupt\n        if sig in SAVES:', 'nbs/train/signals.ipynb#Signals', 'KeyboardInterrupt'),
-    Mutation('bad step not refused', 'train/loop', "    if verdict=='go':\n        self.safe", "    self.opt.step()\n    if verdict=='go':\n        self.safe", 'nbs/build.ipynb#When the numbers go bad'),
+    Mutation('bad step not refused', 'train/loop', "    if verdict=='go':\n        self.safe", "    self.opt.step()\n    if verdict=='go':\n        self.safe", 'nbs/build.ipynb#When the numbers go bad', full=True),
     Mutation('a changed batch begins at step × batch', 'train/loop', 'self.loader.batch(row=s.row)', 'self.loader.batch(s.step)', 'nbs/train/loop.ipynb#What was trained on'),
-    Mutation('a resume plans every epoch', 'train/loop', 'self.loader.know(*self.state.epoch)', 'pass', 'nbs/train/loop.ipynb#In the thousandth epoch'),
-    Mutation('a place in the data of another seed', 'train/loop', 'if not set(PLANNERS) & set(self.changed): ', '', 'nbs/train/loop.ipynb#In the thousandth epoch'),
-    Mutation('tokens of a skipped step count as trained', 'train/loop', "tokens=n_tok if verdict=='go' else 0", 'tokens=n_tok', 'nbs/train/loop.ipynb#What was trained on'),
-    Mutation('the account is of the plan', 'train/state', '    if went: self.trained += n_tok\n    else: self.skipped += n_tok', '    self.trained += n_tok', 'nbs/train/state.ipynb#What is remembered'),
-    Mutation('what a rollback took back counts nowhere', 'train/state', 'self.taken_back = tried-self.trained-self.skipped', 'pass', 'nbs/train/state.ipynb#Taken back'),
+    Mutation('a resume plans every epoch', 'train/loop', 'self.loader.know(*self.state.epoch)', 'pass', 'nbs/train/loop.ipynb#In the thousandth epoch', full=True),
+    Mutation('a place in the data of another seed', 'train/loop', 'if not set(PLANNERS) & set(self.changed): ', '', 'nbs/train/loop.ipynb#In the thousandth epoch', full=True),
+    Mutation('tokens of a skipped step count as trained', 'train/loop', "tokens=n_tok if verdict=='go' else 0", 'tokens=n_tok', 'nbs/train/loop.ipynb#What was trained on', full=True),
+    Mutation('the account is of the plan', 'train/state', '    if went: self.trained += n_tok\n    else: self.skipped += n_tok', '    self.trained += n_tok', 'nbs/train/state.ipynb#What is remembered', full=True),
+    Mutation('what a rollback took back counts nowhere', 'train/state', 'self.taken_back = tried-self.trained-self.skipped', 'pass', 'nbs/train/state.ipynb#Taken back', full=True),
     Mutation('a jump of the rate is not said', 'model/schedule', 'if abs(after-want)<=CLOSE*want', 'if True', 'nbs/model/schedule.ipynb#A schedule that changes on the way'),
-    Mutation('a key without effect is refused', 'train/identity', ' and (acts(k, before) or acts(k, after))', '', 'nbs/train/identity.ipynb#Comparing'),
-    Mutation('data of a rollback not passed over', 'train/state', 'self.guard.rollbacks,self.row = total,rollbacks,row', 'self.guard.rollbacks = total,rollbacks', 'nbs/train/state.ipynb#Taken back'),
+    Mutation('a key without effect is refused', 'train/identity', ' and (acts(k, before) or acts(k, after))', '', 'nbs/train/identity.ipynb#Comparing', full=True),
+    Mutation('data of a rollback not passed over', 'train/state', 'self.guard.rollbacks,self.row = total,rollbacks,row', 'self.guard.rollbacks = total,rollbacks', 'nbs/train/state.ipynb#Taken back', full=True),
     Mutation('a save dies with the interpreter', 'store/saver', 'daemon=False', 'daemon=True', 'nbs/store/saver.ipynb#In the background'),
     Mutation('somebody else\'s folder is taken', 'store/files', 'if why := foreign(out): raise ValueError(why)', 'pass', 'nbs/store/files.ipynb#To have a directory'),
     Mutation('a folder with a config of ones own is a run', 'store/files', "if not (p/'tokenizer'/'tokenizer.json').is_file(): return False\n    ", '', 'nbs/store/files.ipynb#Is it a run?'),
-    Mutation('an older Run steps on', 'store/files', "self.newer,file,self.file = True,", "self.newer,file,self.file = False,", 'nbs/store/files.ipynb#To have a directory'),
-    Mutation('a look takes the lock', 'store/files', '        if not write: return\n', '', 'nbs/store/files.ipynb#To have a directory'),
+    Mutation('an older Run steps on', 'store/files', "self.newer,file,self.file = True,", "self.newer,file,self.file = False,", 'nbs/store/files.ipynb#To have a directory', full=True),
+    Mutation('a look takes the lock', 'store/files', '        if not write: return\n', '', 'nbs/store/files.ipynb#To have a directory', full=True),
     Mutation('the newest checkpoint instead of the named', 'store/checkpoint', 'if which==NEWEST: return newest', 'if newest: return newest', 'nbs/store/checkpoint.ipynb#Which one'),
     Mutation('nothing is saved when something raises', 'train/keep', 'if self.hold.depth==1 and not', 'if self.hold.depth==9 and not', 'nbs/train/keep.ipynb#Whatever happens', 'CheckpointError'),
-    Mutation('half a step is saved as a whole one', 'train/keep', "(dict(half=to_plain(half)) if half else {})", '{}', 'nbs/train/keep.ipynb#True moments', 'KeyError'),
-    Mutation('dice after a half step are thrown again', 'train/loop', "        set_rng_state(rng_state(self.safe[1]))\n", '', 'nbs/train/loop.ipynb#Whatever raises'),
-    Mutation('weights that were cut off are saved', 'train/loop', "        self.safe = None                             # while", '        # while', 'nbs/train/loop.ipynb#Whatever raises'),
+    Mutation('half a step is saved as a whole one', 'train/keep', "(dict(half=to_plain(half)) if half else {})", '{}', 'nbs/train/keep.ipynb#True moments', 'KeyError', full=True),
+    Mutation('dice after a half step are thrown again', 'train/loop', "        set_rng_state(rng_state(self.safe[1]))\n", '', 'nbs/train/loop.ipynb#Whatever raises', full=True),
+    Mutation('weights that were cut off are saved', 'train/loop', "        self.safe = None                             # while", '        # while', 'nbs/train/loop.ipynb#Whatever raises', full=True),
     Mutation('a log is not tried again', 'store/log', 'if not left: raise', 'raise', 'nbs/store/log.ipynb#What it refuses', 'OSError'),
-    Mutation('an evaluation overwrites the loss', 'train/loop', "named(f'{name}/{o}', x, there)", "named(o, x, there)", 'nbs/train/loop.ipynb#Numbers of others'),
-    Mutation('a closed run leaves its last steps', 'train/keep', 'if self.safe and self.n_step and self.saved!=self.here: self.write_checkpoint()', 'pass', 'nbs/train/keep.ipynb#Given back', 'FileNotFoundError'),
+    Mutation('an evaluation overwrites the loss', 'train/loop', "named(f'{name}/{o}', x, there)", "named(o, x, there)", 'nbs/train/loop.ipynb#Numbers of others', full=True),
+    Mutation('a closed run leaves its last steps', 'train/keep', 'if self.safe and self.n_step and self.saved!=self.here: self.write_checkpoint()', 'pass', 'nbs/train/keep.ipynb#Given back', 'FileNotFoundError', full=True),
     Mutation('lock ignored', 'store/files', 'fcntl.LOCK_EX|fcntl.LOCK_NB', 'fcntl.LOCK_SH|fcntl.LOCK_NB', 'nbs/store/files.ipynb#One builder at a time'),
     Mutation('hash not checked', 'store/checkpoint', "if sha not in (None, entry['sha256'])", 'if False', 'nbs/store/checkpoint.ipynb#Verifying'),
-    Mutation('snapshot not copied', 'store/saver', 'b.copy_(t.detach(), non_blocking=t.is_cuda)', 't.detach()', 'nbs/store/saver.ipynb#In the background'),
+    Mutation('snapshot not copied', 'store/saver', 'b.copy_(t.detach(), non_blocking=t.is_cuda)', 't.detach()', 'nbs/store/saver.ipynb#In the background', full=True),
     Mutation('NaN is saved', 'store/checkpoint', 'if not torch.stack(t.aminmax()).isfinite().all():', 'if False:', 'nbs/store/checkpoint.ipynb#Only finite numbers'),
-    Mutation('a damaged checkpoint counts as kept', 'store/checkpoint', 'elif s<step and n<keep and is_intact(p): n += 1', 'elif s<step: n += 1', 'nbs/store/checkpoint.ipynb#Loading'),
-    Mutation('no fsync of a file', 'store/files', "        os.fsync(f.fileno())\n        if forget", '        if forget', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('no fsync of the folder', 'store/files', '    sync_dir(final.parent)\n', '', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('no rename', 'store/files', '    os.rename(temp, final)\n', '    shutil.copytree(temp, final); shutil.rmtree(temp)\n', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('a new process draws other random numbers', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'tests/test_faults.py::test_fault[single_steps]'),
-    Mutation('a new process forgets the moments', 'train/loop', "    self.opt.load_state_tensors(tensors['optimizer'])\n", '', 'tests/test_faults.py::test_fault[single_steps]'),
-    Mutation('two build in one cache', 'store/files', 'fcntl.LOCK_EX|fcntl.LOCK_NB', 'fcntl.LOCK_SH|fcntl.LOCK_NB', 'tests/test_faults.py::test_fault[two_preparations]'),
+    Mutation('a damaged checkpoint counts as kept', 'store/checkpoint', 'elif s<step and n<keep and is_intact(p): n += 1', 'elif s<step: n += 1', 'nbs/store/checkpoint.ipynb#Loading', full=True),
+    Mutation('no fsync of a file', 'store/files', "        os.fsync(f.fileno())\n        if forget", '        if forget', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('no fsync of the folder', 'store/files', '    sync_dir(final.parent)\n', '', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('no rename', 'store/files', '    os.rename(temp, final)\n', '    shutil.copytree(temp, final); shutil.rmtree(temp)\n', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('a new process draws other random numbers', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'tests/test_faults.py::test_fault[single_steps]', full=True),
+    Mutation('a new process forgets the moments', 'train/loop', "    self.opt.load_state_tensors(tensors['optimizer'])\n", '', 'tests/test_faults.py::test_fault[single_steps]', full=True),
+    Mutation('two build in one cache', 'store/files', 'fcntl.LOCK_EX|fcntl.LOCK_NB', 'fcntl.LOCK_SH|fcntl.LOCK_NB', 'tests/test_faults.py::test_fault[two_preparations]', full=True),
     Mutation('hash of a shard not checked', 'data/shards', 'if h.hexdigest()!=sha256: raise', 'if False: raise', 'nbs/data/shards.ipynb#Opening'),
     Mutation('index not checked against itself', 'data/shards', 'if sealed(o)!=o: raise', 'if False: raise', 'nbs/data/shards.ipynb#Is it damaged?'),
-    Mutation('ids not checked against the vocabulary', 'data/shards', 'if top>most: raise', 'if False: raise', 'nbs/data/shards.ipynb#Opening'),
+    Mutation('ids not checked against the vocabulary', 'data/shards', 'if top>most: raise', 'if False: raise', 'nbs/data/shards.ipynb#Opening', full=True),
     Mutation('split by count', 'data/split', "if not cfg.split_min_docs: return 'shape'", "if not cfg.split_min_docs: return 'tail'", 'nbs/data/split.ipynb#The rule'),
-    Mutation('validation bounded by documents alone', 'data/split', 'if (sums+one<=most).all():', 'if (sums+one<=most)[0]:', 'nbs/data/split.ipynb#By the shape'),
-    Mutation('a giant gives no end', 'data/split', 'rest, frac), large if', "rest, frac), float('inf') if", 'nbs/data/split.ipynb#The rule'),
-    Mutation('copies with other line ends are other texts', 'data/split', "text.replace('\\r\\n', '\\n').replace('\\r', '\\n')", 'text', 'nbs/data/split.ipynb#The same text'),
-    Mutation('a copy of a validation file is trained on', 'data/split', 'digest = _digest if cfg.split_min_docs else', 'digest = _digest if True else', 'nbs/data/split.ipynb#The rule'),
-    Mutation('the line about the split counts ends as documents', 'data/split', 'whole,part = valid.n_doc-ends,', 'whole,part = valid.n_doc,', 'nbs/data/split.ipynb#Two hundred shapes'),
+    Mutation('validation bounded by documents alone', 'data/split', 'if (sums+one<=most).all():', 'if (sums+one<=most)[0]:', 'nbs/data/split.ipynb#By the shape', full=True),
+    Mutation('a giant gives no end', 'data/split', 'rest, frac), large if', "rest, frac), float('inf') if", 'nbs/data/split.ipynb#The rule', full=True),
+    Mutation('copies with other line ends are other texts', 'data/split', "text.replace('\\r\\n', '\\n').replace('\\r', '\\n')", 'text', 'nbs/data/split.ipynb#The same text', full=True),
+    Mutation('a copy of a validation file is trained on', 'data/split', 'digest = _digest if cfg.split_min_docs else', 'digest = _digest if True else', 'nbs/data/split.ipynb#The rule', full=True),
+    Mutation('the line about the split counts ends as documents', 'data/split', 'whole,part = valid.n_doc-ends,', 'whole,part = valid.n_doc,', 'nbs/data/split.ipynb#Two hundred shapes', full=True),
     Mutation('a run directory is a corpus', 'data/corpus', "if is_run(folder): return 'run directory'", "if False: return 'run directory'", 'nbs/data/corpus.ipynb#Finding files'),
-    Mutation('a pipe is opened', 'data/corpus', "return 'special' if os.path.exists(entry.path) else 'file'", "return 'file'", 'nbs/data/corpus.ipynb#Finding files'),
-    Mutation('what is left out is not said', 'data/corpus', 'if left: sources.left =', 'if False: sources.left =', 'nbs/data/corpus.ipynb#Finding files'),
+    Mutation('a pipe is opened', 'data/corpus', "return 'special' if os.path.exists(entry.path) else 'file'", "return 'file'", 'nbs/data/corpus.ipynb#Finding files', full=True),
+    Mutation('what is left out is not said', 'data/corpus', 'if left: sources.left =', 'if False: sources.left =', 'nbs/data/corpus.ipynb#Finding files', full=True),
     Mutation('a separator that never occurs is not said', 'data/corpus', 'self.whole += 1', 'self.whole += 0', 'nbs/data/corpus.ipynb#Documents'),
-    Mutation('fingerprint leaves out the separator', 'data/corpus', 'separator=cfg.separator, on_error', 'on_error', 'nbs/data/corpus.ipynb#A name for the corpus'),
+    Mutation('fingerprint leaves out the separator', 'data/corpus', 'separator=cfg.separator, on_error', 'on_error', 'nbs/data/corpus.ipynb#A name for the corpus', full=True),
     Mutation('UTF-16 is trained as text', 'data/readers', 'if what := not_text(data): raise', 'if (what := not_text(data)) and False: raise', 'nbs/data/readers.ipynb#Text files'),
     Mutation('replaced bytes are not counted', 'data/readers', 'self.mended += e.wrong', 'self.mended += 0', 'nbs/data/readers.ipynb#Mistakes, on one line'),
     Mutation('a file is what its size, time and inode say', 'data/prepare', 's.st_mtime_ns, s.st_ctime_ns, s.st_ino', 's.st_mtime_ns, s.st_ino', 'nbs/data/prepare.ipynb#A name for the result'),
-    Mutation('the hash of a file of this moment is remembered', 'data/prepare', 'if source==EMBEDDED or will_tell(stats, when_s):', 'if True:', 'nbs/data/prepare.ipynb#A name for the result'),
-    Mutation('a corpus is listed at each question', 'data/prepare', 'if asked not in self.lists:', 'if True:', 'nbs/data/prepare.ipynb#The tokenizer, kept the same way'),
-    Mutation('the tag of a cache over what is not ours', 'data/prepare', 'alone = not root.is_dir() or all(', 'alone = True or all(', 'nbs/data/prepare.ipynb#Settings'),
+    Mutation('the hash of a file of this moment is remembered', 'data/prepare', 'if source==EMBEDDED or will_tell(stats, when_s):', 'if True:', 'nbs/data/prepare.ipynb#A name for the result', full=True),
+    Mutation('a corpus is listed at each question', 'data/prepare', 'if asked not in self.lists:', 'if True:', 'nbs/data/prepare.ipynb#The tokenizer, kept the same way', full=True),
+    Mutation('the tag of a cache over what is not ours', 'data/prepare', 'alone = not root.is_dir() or all(', 'alone = True or all(', 'nbs/data/prepare.ipynb#Settings', full=True),
     Mutation('marks break words', 'data/bpe', "r'\\p{L}[\\p{L}\\p{M}]*+'", "r'\\p{L}++'", 'nbs/data/bpe.ipynb#Marks inside words'),
     Mutation('a run forgets how it was begun', 'train/identity', 'if was[k]==v and now[k]==default[k]!=v}', 'if False}', 'nbs/train/identity.ipynb#As it was begun'),
     Mutation('a slow first drawing silences the bar', 'train/progress', 'if not first: self.costs', 'self.costs', 'nbs/train/progress.ipynb#What the ways share'),
-    Mutation('the time left is that of all steps', 'train/progress', 'while len(m)>2 and (', 'while False and (', 'nbs/train/progress.ipynb#What the ways share'),
-    Mutation('curves keep what was taken back', 'train/progress', 'for c in self.curves.values(): c.cut(step)', 'pass', 'nbs/train/progress.ipynb#What the ways share'),
+    Mutation('the time left is that of all steps', 'train/progress', 'while len(m)>2 and (', 'while False and (', 'nbs/train/progress.ipynb#What the ways share', full=True),
+    Mutation('curves keep what was taken back', 'train/progress', 'for c in self.curves.values(): c.cut(step)', 'pass', 'nbs/train/progress.ipynb#What the ways share', full=True),
     Mutation('the first picture has no point', 'train/progress', "marker='o' if len(c)==1 else ''", "marker=''", 'nbs/train/progress.ipynb#In a notebook'),
-    Mutation('prepared tokens used again unread', 'data/prepare', 'full=prep.verify,', 'full=False,', 'tests/test_faults.py::test_fault[prepared]'),
+    Mutation('prepared tokens used again unread', 'data/prepare', 'full=prep.verify,', 'full=False,', 'tests/test_faults.py::test_fault[prepared]', full=True),
     Mutation('a tokenizer of another fingerprint is taken', 'data/tokenizer', 'if got!=want: raise', 'if False: raise', 'nbs/data/tokenizer.ipynb#Save and load'),
     Mutation('log read beyond the step to go on from', 'store/log', 'if upto is not None and last>=upto', 'if False', 'nbs/store/log.ipynb#The reader'),
-    Mutation('the name of the log is not synced', 'store/log', 'if not self.named: sync_dir', 'if False: sync_dir', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'path = make_dir(path)', 'path = Path(path).absolute(); path.mkdir(parents=True, exist_ok=True)', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('folders above a first save not synced', 'store/files', 'with suppress(OSError): sync_dir(p)', 'pass', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('removed before what replaces it is on the disk', 'store/checkpoint', 'sync_dir(root)  # its name', 'pass  # its name', 'tests/test_faults.py::test_fault[power_cuts]'),
-    Mutation('float64 where the device has none: drawing', 'model/generate', 'p.cpu().double().cumsum(-1)', "p.double().cumsum(-1).cpu()", 'tests/test_mac.py::test_a_run', 'TypeError'),
-    Mutation('float64 where the device has none: RoPE', 'model/blocks', "torch.arange(0, D, 2, device='cpu', dtype", "torch.arange(0, D, 2, device=device or 'cpu', dtype", 'tests/test_mac.py::test_a_run', 'TypeError'),
+    Mutation('the name of the log is not synced', 'store/log', 'if not self.named: sync_dir', 'if False: sync_dir', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('folders of a tokenizer not synced', 'data/tokenizer', 'path = make_dir(path)', 'path = Path(path).absolute(); path.mkdir(parents=True, exist_ok=True)', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('folders above a first save not synced', 'store/files', 'with suppress(OSError): sync_dir(p)', 'pass', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('removed before what replaces it is on the disk', 'store/checkpoint', 'sync_dir(root)  # its name', 'pass  # its name', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
+    Mutation('float64 where the device has none: drawing', 'model/generate', 'p.cpu().double().cumsum(-1)', "p.double().cumsum(-1).cpu()", 'tests/test_mac.py::test_a_run', 'TypeError', full=True),
+    Mutation('float64 where the device has none: RoPE', 'model/blocks', "torch.arange(0, D, 2, device='cpu', dtype", "torch.arange(0, D, 2, device=device or 'cpu', dtype", 'tests/test_mac.py::test_a_run', 'TypeError', full=True),
     Mutation('a very cold choice divides 0 by 0', 'model/generate', 'max(temperature, COLDEST)', 'temperature', 'nbs/model/generate.ipynb#Choosing a token', 'ValueError'),
-    Mutation('others wait for the first rank within the limit of a collective', 'base/dist', 'return json.loads(s if _alone() else _board.tell(s))', "box = [s]\n    if not _alone(): torch_dist.broadcast_object_list(box)\n    return json.loads(box[0])", 'tests/test_dist.py::test_work_of_one_rank_has_no_limit'),
+    Mutation('others wait for the first rank within the limit of a collective', 'base/dist', 'return json.loads(s if _alone() else _board.tell(s))', "box = [s]\n    if not _alone(): torch_dist.broadcast_object_list(box)\n    return json.loads(box[0])", 'tests/test_dist.py::test_work_of_one_rank_has_no_limit', full=True),
     Mutation('one of several trains alone', 'base/dist', 'if why := _apart(): raise', 'if False: raise', 'nbs/base/dist.ipynb#Who am I'),
     Mutation('a failed rank is not told of', 'base/dist', "if failed: self.store.set(f'failed {self.n}', failed)", 'pass', 'nbs/base/dist.ipynb#Word that may take its time'),
-    Mutation('a rank that left is waited for', 'base/dist', "if sign=='left': return", "if False: return", 'nbs/base/dist.ipynb#Word that may take its time'),
+    Mutation('a rank that left is waited for', 'base/dist', "if sign=='left': return", "if False: return", 'nbs/base/dist.ipynb#Word that may take its time', full=True),
     Mutation('harness: one seed for all requests', 'export/harness', "dict(seed=choose['seed']+i)", "dict(seed=choose['seed'])", 'nbs/export/harness.ipynb#What do you write?'),
-    Mutation('harness: None is a setting', 'export/harness', 'for k,v in how.items() if v is not None}', 'for k,v in how.items()}', 'nbs/export/harness.ipynb#What do you write?', 'ValueError'),
-    Mutation('a bf16 run is read in float32', 'build', 'GPT(cfg.model, tok.vocab_size, trained_in(state))', 'GPT(cfg.model, tok.vocab_size)', 'nbs/build.ipynb#A model without its run'),
-    Mutation('loading a model throws dice of others', 'build', 'with torch.random.fork_rng(devices=[]): model', 'with torch.no_grad(): model', 'nbs/build.ipynb#A model without its run'),
-    Mutation('core: crops not counted', 'eval/core/verdict', 'n_cropped=sum(e.n_cut>0 for e in examples)', 'n_cropped=0', 'nbs/eval/core/evaluate.ipynb#The whole'),
-    Mutation('core: an error stays on its rank', 'eval/core/evaluate', 'return together(fn) if world>1 else fn()', 'return fn()', 'tests/test_core.py::test_whatever_fails_on_one_rank'),
+    Mutation('harness: None is a setting', 'export/harness', 'for k,v in how.items() if v is not None}', 'for k,v in how.items()}', 'nbs/export/harness.ipynb#What do you write?', 'ValueError', full=True),
+    Mutation('a bf16 run is read in float32', 'build', 'GPT(cfg.model, tok.vocab_size, trained_in(state))', 'GPT(cfg.model, tok.vocab_size)', 'nbs/build.ipynb#A model without its run', full=True),
+    Mutation('loading a model throws dice of others', 'build', 'with torch.random.fork_rng(devices=[]): model', 'with torch.no_grad(): model', 'nbs/build.ipynb#A model without its run', full=True),
+    Mutation('core: crops not counted', 'eval/core/verdict', 'n_cropped=sum(e.n_cut>0 for e in examples)', 'n_cropped=0', 'nbs/eval/core/evaluate.ipynb#The whole', full=True),
+    Mutation('core: an error stays on its rank', 'eval/core/evaluate', 'return together(fn) if world>1 else fn()', 'return fn()', 'tests/test_core.py::test_whatever_fails_on_one_rank', full=True),
+    Mutation('fingerprint without the separator', 'data/corpus', 'separator=cfg.separator, on_error', 'on_error', 'nbs/data/corpus.ipynb#A name for the corpus', full=True),
+    Mutation('fingerprint without the key of the text', 'data/corpus', 'dict(text_key=cfg.text_key, sep', 'dict(sep', 'nbs/data/corpus.ipynb#A name for the corpus', full=True),
+    Mutation('fingerprint without the part of validation', 'data/corpus', 'dict(frac=cfg.valid_frac, min_docs', 'dict(min_docs', 'nbs/data/corpus.ipynb#A name for the corpus', full=True),
+    Mutation('separator stays in the document', 'data/readers', 'yield offset,bytes(buf[:end])', 'yield offset,bytes(buf[:end+len(sep)])', 'nbs/data/readers.ipynb#Text files', full=True),
+    Mutation('last document of a file lost', 'data/readers', 'if buf: yield offset,bytes(buf)', 'if False: yield offset,bytes(buf)', 'nbs/data/readers.ipynb#Text files', full=True),
+    Mutation('separator across two blocks missed', 'data/readers', 'seen = max(0, len(buf)-len(sep)+1)', 'seen = len(buf)', 'nbs/data/readers.ipynb#Text files', full=True),
+    Mutation('last token of the corpus out of reach', 'data/shards', 'end,parts = min(start+n, self.n_tok),[]', 'end,parts = min(start+n, self.n_tok-1),[]', 'nbs/data/shards.ipynb#Tokens'),
+    Mutation('epsilon of the optimizer has no effect', 'model/optim', 'eps=cfg.eps)', 'eps=1e-8)', 'nbs/model/optim.ipynb#Optim: what the loop talks to'),
+    Mutation('second beta of the optimizer has no effect', 'model/optim', 'betas=(cfg.beta1, cfg.beta2)', 'betas=(cfg.beta1, .95)', 'nbs/model/optim.ipynb#Optim: what the loop talks to', full=True),
+    Mutation('decay of everything', 'model/optim', "cfg.weight_decay*(k=='matrix')", 'cfg.weight_decay', 'nbs/model/optim.ipynb#Optim: what the loop talks to', full=True),
+    Mutation('rate multiplied again at each step', 'model/optim', "g['lr'] = g['base_lr']*mult", "g['lr'] = g['lr']*mult", 'nbs/model/optim.ipynb#Optim: what the loop talks to', full=True),
+    Mutation('final rate forgotten', 'model/schedule', 'return p + (1-p)*cfg.final', 'return p', 'nbs/model/schedule.ipynb#The settings', full=True),
+    Mutation('cosine of a quarter', 'model/schedule', 'p = (1-math.cos(math.pi*p))/2', 'p = 1-math.cos(math.pi*p/2)', 'nbs/model/schedule.ipynb#Seen', full=True),
+    Mutation('top_p without the token that crosses it', 'model/generate', 'p.cumsum(-1)-p < top_p', 'p.cumsum(-1) < top_p', 'nbs/model/generate.ipynb#Choosing a token', full=True),
+    Mutation('min_p is not relative', 'model/generate', 'p >= min_p*p[:,:1]', 'p >= min_p', 'nbs/model/generate.ipynb#Choosing a token', full=True),
+    Mutation('all rows throw the same dice', 'model/generate', 'manual_seed(seed+r)', 'manual_seed(seed)', 'nbs/model/generate.ipynb#Is it the same?'),
+    Mutation('a long prompt loses its end', 'model/generate', 'return [p[-T:] for p in prompts]', 'return [p[:T] for p in prompts]', 'nbs/model/generate.ipynb#What it refuses', full=True),
+    Mutation('the backward pass counted once', 'model/cost', 'FWD_BWD = 3', 'FWD_BWD = 2', 'nbs/model/cost.ipynb#Parameters and FLOPs'),
+    Mutation('a window saves no work', 'model/cost', 'w = min(cfg.window or T, T)', 'w = T', 'nbs/model/cost.ipynb#Parameters and FLOPs', full=True),
+    Mutation('mean of the means of micro-batches', 'train/gradients', 'loss = loss_fn(xm, ym)/n_valid', 'loss = loss_fn(xm, ym)/max((ym>=0).sum(), 1)*len(xm)/len(x)', 'nbs/train/gradients.ipynb#Micro-batches, weighed by their tokens'),
+    Mutation('bad steps in a row are those of the whole run', 'train/guard', '        self.in_a_row = 0\n        if self.cfg.spike', '        if self.cfg.spike', 'nbs/train/guard.ipynb#A step that must not happen', 'FloatingPointError'),
+    Mutation('time left by all steps', 'train/metrics', 'last = list(dts_s)[-recent:]', 'last = list(dts_s)', 'nbs/train/metrics.ipynb#When is it done'),
+    Mutation('NaN stays in the smoothed loss', 'train/metrics', 'if math.isfinite(x):', 'if True:', 'nbs/train/metrics.ipynb#A loss you can read', full=True),
+    Mutation('another optimizer goes on', 'train/identity', "SAME = ('seed', 'loader.', 'optim.', 'guard.spike')", "SAME = ('seed', 'loader.', 'guard.spike')", 'nbs/train/identity.ipynb#What may change'),
+    Mutation('a step may come twice in a log', 'store/log', "elif r['step']<=last: raise", "elif r['step']<last: raise", 'nbs/store/log.ipynb#What it refuses', full=True),
+    Mutation('numpy goes on from another place', 'store/saver', 'pos=pos)', 'pos=0)', 'nbs/store/saver.ipynb#Generators', full=True),
+    Mutation('special tokens are measured', 'eval/bpb', 'losses[size>0].sum()', 'losses.sum()', 'nbs/eval/bpb.ipynb#In batches', full=True),
+    Mutation('yardsticks in bytes', 'eval/bpb', '{k: 8*len(v)/len(raw)', '{k: len(v)/len(raw)', 'nbs/eval/bpb.ipynb#Yardsticks'),
+    Mutation('continuations under the prompt before', 'eval/samples', 'for p,r in zip(cfg.prompts, ids)]', 'for p,r in zip(cfg.prompts[1:]+cfg.prompts[:1], ids)]', 'nbs/eval/samples.ipynb#What a run writes', full=True),
+    Mutation('prompts without the token that begins documents', 'eval/samples', '[tok.bos, *tok.encode(p)]', '[*tok.encode(p)]', 'nbs/eval/samples.ipynb#What a run writes', full=True),
+    Mutation('core: uncertainty without its root', 'eval/core/verdict', 'return math.sqrt(self.accuracy*(1-self.accuracy)/self.n)', 'return (self.accuracy*(1-self.accuracy)/self.n)', 'nbs/eval/core/verdict.ipynb#A task, and all of them'),
+    Mutation('special tokens in a text act', 'export/hf', 'split_special_tokens=True', 'split_special_tokens=False', 'nbs/export/hf.ipynb#The tokenizer', full=True),
+    Mutation('last window of a text sees less', 'export/harness', 'first = max(hi-1-self.T, 0)', 'first = lo-1', 'nbs/export/harness.ipynb#How probable is the whole text?'),
+    Mutation('a file wins over the command line', 'base/config', 'return assemble(cls, srcs, bad)', 'return assemble(cls, srcs[::-1], bad)', 'nbs/base/config.ipynb#The whole'),
+    Mutation('an included file wins', 'base/toml', 'res.insert(0, (json_source', 'res.append((json_source', 'nbs/base/toml.ipynb#A file on top of another'),
+    Mutation('a nested section is replaced whole', 'base/toml', 'a | {k: merge(a[k], v) if isinstance(v, dict) and k in a else v for k,v in b.items()}', 'a | b', 'nbs/base/toml.ipynb#Values'),
+    Mutation('two of a thing are one', 'base/words', "'s'*(n!=1)", "'s'*(n>2)", 'nbs/base/words.ipynb#Names and numbers'),
+    Mutation('rows of a rank are those of the next', 'base/dist', 'return slice(rank*n, (rank+1)*n)', 'return slice((rank+1)%world*n, (rank+1)%world*n+n)', 'nbs/base/dist.ipynb#Which rows are mine'),
+    Mutation('check says all is well', 'cli', 'return 0 if report.ok else 1', 'return 0', 'tests/test_strangers.py::test_situation[check_finds_something]'),
+    Mutation('an interrupted run says that it is done', 'cli', 'return 0 if run.done else SIGNALLED+run.hold.hit', 'return 0', 'tests/test_resume.py::test_sigterm_saves_and_continues', full=True),
+    Mutation('clip of the config has no effect', 'build', 'clip=cfg.optim.clip', 'clip=1.', 'tests/test_keys_act.py::test_key_acts[optim.clip]'),
+    Mutation('smoothing of the config has no effect', 'build', 'ema_beta=cfg.metrics.ema_beta', 'ema_beta=.9', 'tests/test_keys_act.py::test_key_acts[metrics.ema_beta]', full=True),
     Mutation('core: span off by one', 'eval/core/tasks', 'return [(n,len(o)) for o in ids]', 'return [(n+1,len(o)) for o in ids]', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
-    Mutation('core: no bos', 'eval/core/tasks', 'np.concatenate(([tok.bos], encode(p)))', 'np.asarray(encode(p))', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
+    Mutation('core: no bos', 'eval/core/tasks', 'np.concatenate(([tok.bos], encode(p)))', 'np.asarray(encode(p))', 'nbs/eval/core/tasks.ipynb#Which tokens are scored', full=True),
     Mutation('core: an example among its own shots', 'eval/core/tasks', '[j+(j>=i) for j in drawn]', 'list(drawn)', 'nbs/eval/core/tasks.ipynb#Examples before the question'),
-    Mutation('core: shots in another order', 'eval/core/tasks', '[j+(j>=i) for j in drawn]', 'sorted(j+(j>=i) for j in drawn)', 'nbs/eval/core/tasks.ipynb#Examples before the question'),
-    Mutation('core: ending looked for at the front', 'eval/core/tasks', 'common([o[::-1] for o in ids])', 'common(ids)', 'nbs/eval/core/tasks.ipynb#Which tokens are scored'),
-    Mutation('core: the end is cropped', 'eval/core/tasks', 'Option(o[cut:], start-cut', 'Option(o[:len(o)-cut], start-cut', 'nbs/eval/core/tasks.ipynb#The limit'),
-    Mutation('core: spans move one too far in a crop', 'eval/core/tasks', 'start-cut, end-cut)', 'start-cut-(cut>0), end-cut-(cut>0))', 'nbs/eval/core/tasks.ipynb#The limit'),
+    Mutation('core: shots in another order', 'eval/core/tasks', '[j+(j>=i) for j in drawn]', 'sorted(j+(j>=i) for j in drawn)', 'nbs/eval/core/tasks.ipynb#Examples before the question', full=True),
+    Mutation('core: ending looked for at the front', 'eval/core/tasks', 'common([o[::-1] for o in ids])', 'common(ids)', 'nbs/eval/core/tasks.ipynb#Which tokens are scored', full=True),
+    Mutation('core: the end is cropped', 'eval/core/tasks', 'Option(o[cut:], start-cut', 'Option(o[:len(o)-cut], start-cut', 'nbs/eval/core/tasks.ipynb#The limit', full=True),
+    Mutation('core: spans move one too far in a crop', 'eval/core/tasks', 'start-cut, end-cut)', 'start-cut-(cut>0), end-cut-(cut>0))', 'nbs/eval/core/tasks.ipynb#The limit', full=True),
     Mutation('core: a NaN never wins', 'eval/core/verdict', 'key=losses.__getitem__)', 'key=lambda k: (math.isnan(losses[k]), losses[k]))', 'nbs/eval/core/verdict.ipynb#Decisions'),
-    Mutation('core: loss of the token itself', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/eval/core/score.ipynb#Reading only what is needed'),
-    Mutation('core: loss of the token after the next', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/eval/core/score.ipynb#Reading only what is needed'),
-    Mutation('core: targets of the span itself', 'eval/core/score', 'targets[lo:mid]', 'inputs[lo:mid]', 'nbs/eval/core/score.ipynb#Reading only what is needed'),
-    Mutation('core: padding of the cache is seen', 'eval/core/score', 'torch.where(old<lens, old, self.end)', 'old.expand(len(sizes), -1)', 'nbs/eval/core/score.ipynb#Side by side'),
-    Mutation('core: no blank line between examples', 'eval/core/tasks', "+'\\n\\n' for j in shots_of", "+'\\n' for j in shots_of", 'tests/test_evaluation.py::test_experiment[oracle]'),
-    Mutation('core: every rank takes every example', 'eval/core/evaluate', 'range(rank, len(task), world)', 'range(len(task))', 'tests/test_evaluation.py::test_experiment[ranks]'),
-    Mutation('core: not divided in centring', 'eval/core/verdict', 'return (accuracy-b)/(1-b)', 'return accuracy-b', 'nbs/eval/core/verdict.ipynb#Why centred'),
-    Mutation('core: last of equal options', 'eval/core/verdict', 'return min(range(len(losses)), key', 'return min(reversed(range(len(losses))), key', 'nbs/eval/core/verdict.ipynb#Decisions'),
-    Mutation('core: padding stays in the cache', 'eval/core/score', 'cache.lens = [len(s) for s,_ in stems]', 'pass', 'nbs/eval/core/score.ipynb#Put together'),
-    Mutation('core: padding before the text', 'eval/core/score', 'ids[b,:len(r)] = r.ids', 'ids[b,-len(r):] = r.ids', 'nbs/eval/core/score.ipynb#Batches'),
-    Mutation('core: options see each other', 'eval/core/score', 'cache.window) & mine', 'cache.window)', 'nbs/eval/core/score.ipynb#Side by side'),
-    Mutation('core: last block sees what follows', 'model/blocks', 'see = may_see(at, torch.arange(k.shape[2]', 'see = ~may_see(at-1, torch.arange(k.shape[2]', 'nbs/eval/core/score.ipynb#The scorer'),
+    Mutation('core: loss of the token itself', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/eval/core/score.ipynb#Reading only what is needed', full=True),
+    Mutation('core: loss of the token after the next', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/eval/core/score.ipynb#Reading only what is needed', full=True),
+    Mutation('core: targets of the span itself', 'eval/core/score', 'targets[lo:mid]', 'inputs[lo:mid]', 'nbs/eval/core/score.ipynb#Reading only what is needed', full=True),
+    Mutation('core: padding of the cache is seen', 'eval/core/score', 'torch.where(old<lens, old, self.end)', 'old.expand(len(sizes), -1)', 'nbs/eval/core/score.ipynb#Side by side', full=True),
+    Mutation('core: no blank line between examples', 'eval/core/tasks', "+'\\n\\n' for j in shots_of", "+'\\n' for j in shots_of", 'tests/test_evaluation.py::test_experiment[oracle]', full=True),
+    Mutation('core: every rank takes every example', 'eval/core/evaluate', 'range(rank, len(task), world)', 'range(len(task))', 'tests/test_evaluation.py::test_experiment[ranks]', full=True),
+    Mutation('core: not divided in centring', 'eval/core/verdict', 'return (accuracy-b)/(1-b)', 'return accuracy-b', 'nbs/eval/core/verdict.ipynb#Why centred', full=True),
+    Mutation('core: last of equal options', 'eval/core/verdict', 'return min(range(len(losses)), key', 'return min(reversed(range(len(losses))), key', 'nbs/eval/core/verdict.ipynb#Decisions', full=True),
+    Mutation('core: padding stays in the cache', 'eval/core/score', 'cache.lens = [len(s) for s,_ in stems]', 'pass', 'nbs/eval/core/score.ipynb#Put together', full=True),
+    Mutation('core: padding before the text', 'eval/core/score', 'ids[b,:len(r)] = r.ids', 'ids[b,-len(r):] = r.ids', 'nbs/eval/core/score.ipynb#Batches', full=True),
+    Mutation('core: options see each other', 'eval/core/score', 'cache.window) & mine', 'cache.window)', 'nbs/eval/core/score.ipynb#Side by side', full=True),
+    Mutation('core: last block sees what follows', 'model/blocks', 'see = may_see(at, torch.arange(k.shape[2]', 'see = ~may_see(at-1, torch.arange(k.shape[2]', 'nbs/eval/core/score.ipynb#The scorer', full=True),
     Mutation('white space of a value stripped', 'base/value', 'return unescape(raw)', 'return unescape(raw.strip())', 'nbs/base/value.ipynb#Through a shell'),
-    Mutation('escapes of a shell left as they are', 'base/value', 'return unescape(raw)', 'return raw', 'nbs/base/value.ipynb#Through a shell'),
+    Mutation('escapes of a shell left as they are', 'base/value', 'return unescape(raw)', 'return raw', 'nbs/base/value.ipynb#Through a shell', full=True),
     Mutation('the home directory left as ~', 'base/value', "if self.kind=='path': v =", "if False: v =", 'nbs/base/value.ipynb#A leaf'),
-    Mutation('a folder hides a shipped config', 'build', 'if p.is_dir() and is_run(p)', 'if p.is_dir()', 'nbs/build.ipynb#Files by name'),
-    Mutation('a moved run goes on where it was', 'build', 'base = run_keys(path)', 'base = {}', 'nbs/build.ipynb#Files by name'),
+    Mutation('a folder hides a shipped config', 'build', 'if p.is_dir() and is_run(p)', 'if p.is_dir()', 'nbs/build.ipynb#Files by name', full=True),
+    Mutation('a moved run goes on where it was', 'build', 'base = run_keys(path)', 'base = {}', 'nbs/build.ipynb#Files by name', full=True),
     Mutation('a value behind an option refused', 'base/args', 'self.parse_known_intermixed_args(words, a)', 'self.parse_known_args(words, a)', 'nbs/base/args.ipynb#A command', 'ValueError'),
     Mutation('an option without effect taken', 'cli', 'if getattr(a, n) is not None: raise', 'if False: raise', 'nbs/cli.ipynb#Eval'),
     Mutation('a reader that leaves ends the run', 'base/screen', 'except BrokenPipeError: let_go(out)', 'except BrokenPipeError: raise', 'nbs/base/screen.ipynb#Nobody there', 'BrokenPipeError'),
@@ -213,7 +256,7 @@ def failing_line(e, src):
     return (src.splitlines()+[''])[min(n, len(src.splitlines()))].strip()[:120]
 
 def run_notebook(nb, root):
-    "In a process of its own: run `nb` to its first failing cell; print what failed as JSON, or null"
+    "In a process of its own: run `nb` to its first failing cell; what failed, or None"
     os.chdir(nb.parent)
     sys.path.insert(0, str(root))
     os.environ['IN_TEST'] = '1'
@@ -226,19 +269,41 @@ def run_notebook(nb, root):
         if c['cell_type']=='markdown': head = ([head]+re.findall(r'^#{1,6}\s+(.+?)\s*$', s, re.M))[-1]
         if c['cell_type']!='code' or 'nbdev_export(' in s or skip.search(s): continue
         k.run(s)
-        if k.exc: return print(json.dumps(dict(head=head, error=type(k.exc).__name__, text=failing_line(k.exc, s))))
+        if k.exc: return dict(head=head, error=type(k.exc).__name__, text=failing_line(k.exc, s))
     import pretrain
     assert Path(pretrain.__file__).resolve().is_relative_to(root.resolve()), 'the copy was not used'
-    print('null')
+
+# Notebooks run in processes that are forked from one that has torch already: two seconds less for each
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+FORKS = multiprocessing.get_context('forkserver')
+FORKS.set_forkserver_preload(['torch', 'numpy', 'execnb.shell', 'matplotlib.pyplot', 'nbdev.showdoc', 'tiktoken', 'pydantic'])
+
+def _child(pipe, nb, root, env):
+    os.environ.clear()
+    os.environ.update(env)
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    for fd in (1, 2): os.dup2(quiet, fd)
+    try: pipe.send(run_notebook(nb, root))
+    except BaseException as e: pipe.send(RuntimeError(f'{type(e).__name__}: {e}'))
+
+def notebook_failure(nb, root, env):
+    "What `run_notebook` finds, from a fork"
+    mine,other = multiprocessing.Pipe(False)
+    p = FORKS.Process(target=_child, args=(other, nb, root, env))
+    p.start()
+    other.close()
+    try: r = mine.recv()
+    except EOFError: r = RuntimeError(f'{nb.name}: the process ended without an answer')
+    p.join()
+    if isinstance(r, RuntimeError): raise r
+    return r
 
 def failure(m, root):
     "How the named test fails under `root`: (test, error, text), or None if it passes"
     env = {k:v for k,v in os.environ.items() if k!='IN_TEST' and not k.startswith('PYTEST')} | dict(PYTHONPATH=str(root), OMP_NUM_THREADS='1', MPLBACKEND='agg')
     nb,_,head = m.shown_by.partition('#')
     if nb.endswith('.ipynb'):
-        p = subprocess.run([sys.executable, __file__, '--notebook', root/nb, root], env=env, capture_output=True, text=True)
-        if p.returncode: raise RuntimeError(p.stderr[-2000:])
-        r = json.loads(p.stdout.strip().splitlines()[-1])
+        r = notebook_failure(root/nb, root, env)
         return r and (f"{nb}#{r['head']}", r['error'], r['text'])
     p = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', m.shown_by], cwd=root, env=env, capture_output=True, text=True)
     if p.returncode==0: return None
@@ -259,8 +324,8 @@ def try_mutation(m):
     return got[0]==want and got[1]==m.error, f"{got[0]}: {got[1]}{' in ' if got[2] else ''}{got[2]}"
 
 def main(names):
-    if names[:1]==['--notebook']: return run_notebook(Path(names[1]), Path(names[2]))
-    ms = [m for m in MUTATIONS if not names or m.name in names]
+    full,names = '--full' in names,[n for n in names if n!='--full']
+    ms = [m for m in MUTATIONS if m.name in names or not names and (full or not m.full)]
     t0 = time.time()
     print('| mutation | failing test | caught |\n|--|----|--|')
     bad = 0

@@ -1,5 +1,5 @@
-"""Planted bugs are caught, each by the test that is there for it. In tests/, since every mutation runs in a copy of
-the library, in a process of its own."""
+"""Planted bugs are caught, each by the test that is there for it: those whose test is quick; `python tests/mutations.py
+--full` plants all. In tests/, since every mutation runs in a copy of the library, in a process of its own."""
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,11 +14,18 @@ def tried(request):
     with ThreadPoolExecutor(os.cpu_count()) as ex:
         yield {m.name: ex.submit(M.try_mutation, m) for m in M.MUTATIONS if m.name in names}
 
-@pytest.mark.parametrize('m', M.MUTATIONS, ids=lambda m: m.name)
+QUICK = [m for m in M.MUTATIONS if not m.full]
+
+@pytest.mark.parametrize('m', QUICK, ids=lambda m: m.name)
 def test_mutation_is_caught(m, tried):
     ok,seen = tried[m.name].result()
     print(f'{m.name} -> {seen}')
     assert ok, f'{m.name} should fail in {m.shown_by}; {seen}'
+
+def test_every_wing_is_covered():
+    wings = {m.nb.partition('/')[0] for m in QUICK}
+    assert wings>={'base','store','data','model','train','eval','export','build','cli'}, wings
+    assert len({m.name for m in M.MUTATIONS})==len(M.MUTATIONS)
 
 def test_harmless_change_is_not_called_caught():
     m = replace(M.MUTATIONS[0], new=M.MUTATIONS[0].old+' ')

@@ -27,6 +27,8 @@ def test_it_goes_on_to_the_same_end(here):
     assert r.returncode==0, r.stderr
     assert 'step_00000006 at step 6 of 12' in r.stdout
     assert 'changed: optim' not in r.stdout and 'changed: guard' not in r.stdout
+    assert r.stdout.count('eval.tokens = 1000 is taken as eval.bytes = 4000')==1
+    assert 'another text than before' not in r.stdout   # all of it then and now
     got,want = rows(here/'run/metrics.jsonl'),rows(HERE/'expected.jsonl')
     assert [g['step'] for g in got]==[w['step'] for w in want]==list(range(13))
     for g,w in zip(got, want): assert {k: g[k] for k in w}==pytest.approx(w, rel=1e-4)

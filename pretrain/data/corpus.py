@@ -266,7 +266,7 @@ class Marks:
         self.kinds[kind] += 1
         if kind!='.txt' or not sep or n>1 or not n or _ends_with(source, sep.encode()): return
         self.whole += 1
-        self.crlf += '\n' in sep and sep.replace('\n', '\r\n') in last
+        self.crlf += '\n' in sep and _other_ends(sep) in last
 
     def remarks(self,
         key:str, # Where the sources are named
@@ -277,14 +277,14 @@ class Marks:
         idle.append(('sources', c.sources, EMBEDDED))
         res = [f'data.{k} has no effect here: it is for {kind}, and {key} names none'
                for k,is_set,kind in idle if is_set and self.kinds.total() and not self.kinds[kind]]
-        crlf = brief(c.separator.replace('\n', '\r\n'))
-        hint = f'; lines end in \\r\\n there, so {crlf} would split them' if self.crlf else ''
+        hint = f'; {brief(_other_ends(c.separator))} does occur there, and would split' if self.crlf else ''
         if '\\' in c.separator: hint += '; a backslash is itself in it: TOML takes \\n for a line end in "\\n"'
         if n and self.whole==n: where = f'never occurs in {n_of(n, ".txt file")}'
         elif self.crlf: where = f'does not occur in {self.crlf:,} of {n:,} .txt files'
         else: return res
         return [*res, f'data.separator {sep} {where}, each of which is one document{hint}']
 
+def _other_ends(sep): return sep.replace('\r\n', '\n') if '\r\n' in sep else sep.replace('\n', '\r\n')
 def _ends_with(path, end):
     with open(path, 'rb') as f:
         f.seek(max(0, f.seek(0, os.SEEK_END)-len(end)))

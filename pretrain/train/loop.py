@@ -16,6 +16,7 @@ import torch
 from fastcore.basics import patch
 from ..base.config import NatInt, PosInt, section
 from ..base.dist import all_sum, by_main, first, is_main, together, world
+from ..base.screen import in_notebook
 from ..model.schedule import ScheduleConfig, lr_mult, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import shown
@@ -390,7 +391,7 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
     if self.over:
         say(f'finished: {shown(self.out)} has taken all its {self.n_step:,} steps; a larger train.steps lets it go on')
         return self
-    history = (r for r,_ in each_record(self.log.path)) if is_main() else ()
+    history = (r for r,_ in each_record(self.log.path)) if is_main() and in_notebook() else ()   # for its curves
     with self.hold, self.rescued(), self.console.watch(self.settings.steps, self.n_step, self.track, history) as bar:
         while not (self.over or self.stopping()): self.next_step(bar)
         if self.saved!=self.here: self.save(wait=False)

@@ -233,7 +233,10 @@ def bar_marks(
 # %% ../../nbs/train/progress.ipynb #2497cea8
 class Terminal(Plain):
     "One line that repaints itself"
-    def __init__(self, p, out):
+    def __init__(self,
+        p:Progress, # What to show
+        out,        # Stream to write to
+    ):
         super().__init__(p, out)
         self.draw = Throttle(p.cfg.redraw_s)
 

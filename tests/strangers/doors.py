@@ -73,6 +73,18 @@ def world_size_in_words(lab):
 
 # Machines
 
+@case('`load_model` leaves torch\'s generator alone', True)
+def load_leaves_generator(lab):
+    import torch
+    from pretrain.build import load_model
+    lab.texts()
+    lab.fit()
+    torch.manual_seed(5)
+    want = torch.rand(3)
+    torch.manual_seed(5)
+    load_model('run', 'cpu')
+    return torch.rand(3).equal(want)
+
 @case('a temperature of 1e-50 is answered by its name, or as 0', True)
 def tiny_temperature(lab):
     lab.texts()
@@ -133,3 +145,14 @@ def stopped_early(lab):
     p.send_signal(signal.SIGTERM)
     p.communicate()
     return p.returncode, lab.train('tokenizer.vocab_size=800').code
+
+@case('`check` of a run in which something is wrong', ('exit 1, 0 lines', True))
+def check_finds_something(lab):
+    lab.texts()
+    d = lab.main('check', 'tiny.toml', 'preflight.init_tol=1e-9')
+    return d.answer(), 'FAIL' in d.out or '1 failed' in d.out or '1 of' in d.out
+
+@case('`check` of a run in which nothing is wrong', 'exit 0, 0 lines')
+def check_finds_nothing(lab):
+    lab.texts()
+    return lab.main('check', 'tiny.toml').answer()
