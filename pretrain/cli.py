@@ -270,17 +270,14 @@ def _why_not(where):
     if not _is_run(where[0]): return f"{where[0]}: not a run, and other models' text on that of --data PATH"
     return ''
 
-def _own_text(where, overrides, cfg, tok, key):
+def _own_text(overrides, cfg, tok, key):
     "The tokens that a run was validated on, or those that were asked for instead, and what to say then"
     from pretrain.build import load_config
     from pretrain.data.prepare import prepare
-    from pretrain.eval.text import meant_at, run_tokens
-    from pretrain.store.files import read_mark
-    home = mark.started_in if (mark := read_mark(where)) and Path(mark.started_in).is_dir() else ''
-    own = meant_at(cfg, home)
-    asked = load_config(own, overrides)
+    from pretrain.eval.text import run_tokens
+    asked = load_config(cfg, overrides)
     if not any(o.strip().startswith('data.') for o in overrides):
-        return run_tokens(own.data, asked.prepare, tok, key), asked, ''
+        return run_tokens(cfg.data, asked.prepare, tok, key), asked, ''
     toks = prepare(asked.data, tok, asked.prepare, 'valid')
     return toks, asked, '' if toks.fingerprint==key else "; not the run's own validation text"
 
@@ -296,7 +293,7 @@ def _eval_run(where, overrides, device):
     _idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
     model,tok,cfg,step = load_model(where, device)
     saved = json.loads((dict(list_checkpoints(run/'checkpoints'))[step]/'state.json').read_bytes())['identity']
-    toks,cfg,other = _own_text(run, overrides, cfg, tok, saved['valid'])
+    toks,cfg,other = _own_text(overrides, cfg, tok, saved['valid'])
     text,precision = valid_text(toks, tok, cfg.eval.bytes),saved['precision'].removeprefix('torch.')
     if cfg.train.threads: torch.set_num_threads(cfg.train.threads)
     found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)

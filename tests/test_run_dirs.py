@@ -125,3 +125,23 @@ def test_remarks_in_a_runs_config_stay(here):
     path.write_text('# a remark\n'+path.read_text())
     assert main(['train', 'run'])==0
     assert path.read_text().startswith('# a remark\n')
+
+def test_validation_by_hand_moves_nothing(here):
+    "Neither is the best another one, nor is its checkpoint pruned"
+    with Run('run', say=None) as run:
+        while not run.done:
+            best = run.best
+            assert 'val_bpb' in run.validate() and run.best==best
+            run.step()
+    best = min((r for r in read_metrics('run/metrics.jsonl') if 'val_bpb' in r), key=lambda r: r['val_bpb'])
+    assert run.best['step']==best['step'] and best['step'] in dict(list_checkpoints('run/checkpoints'))
+
+def test_a_process_that_was_split_off_may_not_write(here):
+    run = Run('run', say=None)
+    if (pid := os.fork())==0:
+        try: run.step()
+        except ValueError as e: os._exit(7 if 'of which this one is a copy' in str(e) else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])==7
+    run.step()
+    run.close()

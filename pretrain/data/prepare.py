@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TAG_FILE', 'TAG', 'KINDS', 'HASHES_FILE', 'DOC_CHARS', 'SAY_S', 'KEY_CHARS', 'HASHES_MAX', 'AT_REST_S', 'TICK_NS',
-           'ELSEWHERE', 'CURES', 'PrepareConfig', 'cache_dir', 'n_workers', 'tag_cache', 'deal', 'ahead', 'make_shards',
-           'cache_key', 'Hashes', 'hashes_of', 'stamp', 'will_tell', 'cached', 'kept', 'CacheError', 'cache_errors',
-           'open_as', 'describe_tokens', 'prepare', 'get_tokenizer']
+           'ELSEWHERE', 'NO_LOCKS', 'CURES', 'PrepareConfig', 'cache_dir', 'n_workers', 'tag_cache', 'deal', 'ahead',
+           'make_shards', 'cache_key', 'Hashes', 'hashes_of', 'stamp', 'will_tell', 'cached', 'kept', 'CacheError',
+           'cache_errors', 'open_as', 'describe_tokens', 'prepare', 'get_tokenizer']
 
 # %% ../../nbs/data/prepare.ipynb #cell3
 import errno, hashlib, json, os, time, warnings
@@ -260,8 +260,10 @@ def kept(
 class CacheError(OSError): "The cache can't be used where it is: one line that says what would work"
 
 ELSEWHERE = 'set prepare.cache to another folder' # What always works
-CURES = {errno.ENOSPC: 'make room there', errno.EDQUOT: 'make room there', errno.ENOTDIR: 'remove the file',
-         errno.EEXIST: 'remove the file', errno.EACCES: 'make it writable', errno.EROFS: 'mount it for writing'}
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+CURES = {errno.ENOSPC: f'make room there, or {ELSEWHERE}', errno.EDQUOT: f'make room there, or {ELSEWHERE}',
+         errno.EACCES: f'make it writable, or {ELSEWHERE}', errno.EROFS: f'mount it for writing, or {ELSEWHERE}',
+         **dict.fromkeys(NO_LOCKS, f'{ELSEWHERE}, on a disk with file locks')}
 @contextmanager
 def cache_errors(
     root:Path, # Folder of the cache
@@ -271,7 +273,7 @@ def cache_errors(
     except OSError as e:
         path = Path(os.fsdecode(e.filename or ''))
         if not e.filename or root not in (path, *path.parents) and path not in root.parents: raise
-        cure = f'{CURES[e.errno]}, or {ELSEWHERE}' if e.errno in CURES else f'{ELSEWHERE}, on a disk with file locks'
+        cure = CURES.get(e.errno, ELSEWHERE)
         raise CacheError(one_line(f'prepare.cache: {path}: {e.strerror}; {cure}')) from None
 
 # %% ../../nbs/data/prepare.ipynb #832f9449

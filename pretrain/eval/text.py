@@ -5,20 +5,18 @@
 # %% auto #0
 __all__ = ['BLOCK_IDS', 'GOLDEN', 'PARTS', 'LEAST', 'NAME_BYTES', 'LITTLE', 'UNITS', 'YARD_BYTES', 'YARDSTICKS', 'doc_bytes',
            'spread_order', 'pick_pieces', 'text_at', 'piece_ids', 'sample_texts', 'name_text', 'ValidText',
-           'valid_text', 'text_yardsticks', 'kept_text', 'keep_yardsticks', 'other_text', 'from_home', 'meant_at',
-           'run_tokens']
+           'valid_text', 'text_yardsticks', 'kept_text', 'keep_yardsticks', 'other_text', 'run_tokens']
 
 # %% ../../nbs/eval/text.ipynb #2bf417bd
-import glob, hashlib, json, os
+import hashlib, json
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..base.words import brief, n_of, one_line
 from ..data.corpus import CorpusConfig
 from ..data.prepare import KEY_CHARS, PrepareConfig, cache_dir, open_as, prepare
-from ..data.readers import EMBEDDED
 from ..data.shards import INDEX, Tokens
 from .bpb import counted, yardsticks
 from ..store.files import write_whole
@@ -230,26 +228,6 @@ def other_text(
     if best.get('text')==text.name: return ''
     return ('validation: another text than before, so a new best begins; on the other one it was '
             f'{best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}')
-
-# %% ../../nbs/eval/text.ipynb #f29f99b6
-def from_home(
-    paths:tuple, # As a config has them
-    home:str,    # The folder where it was read; '' where nobody knows
-)->tuple:
-    "Paths that mean the same from anywhere"
-    def there(p):
-        folder = glob.escape(home) if glob.has_magic(p) else home
-        return p if p==EMBEDDED else os.path.join(folder, p)
-    return tuple(map(there, paths)) if home else tuple(paths)
-
-def meant_at(
-    cfg,       # Has `data` and `prepare`
-    home:str,  # The folder where the run was begun
-):             # The same, from anywhere
-    "A run's config with its relative paths as they were meant"
-    data = replace(cfg.data, train=from_home(cfg.data.train, home), valid=from_home(cfg.data.valid, home))
-    cache = os.path.join(home, cfg.prepare.cache) if cfg.prepare.cache else ''
-    return replace(cfg, data=data, prepare=replace(cfg.prepare, cache=cache))
 
 # %% ../../nbs/eval/text.ipynb #3d05f516
 def run_tokens(
