@@ -1,5 +1,5 @@
 "Where output goes, what the environment says, how a process is told to stop"
-import os, signal, subprocess, sys
+import os, signal, subprocess, sys, time
 from _lab import case
 import helpers
 
@@ -18,6 +18,11 @@ def stdout_closed(lab):
     lab.texts()
     return closed(lab, 'train', 'tiny.toml', shell='>&-')
 
+@case('standard error is closed too', (0, False, [4]), full=True)
+def both_closed(lab):
+    lab.texts()
+    return closed(lab, 'train', 'tiny.toml', shell='>&- 2>&-')
+
 @case('standard input is closed', (0, False, [4]), full=True)
 def stdin_closed(lab):
     lab.texts()
@@ -28,10 +33,16 @@ def reader_leaves(lab):
     lab.texts()
     return closed(lab, 'train', 'tiny.toml', shell='| true')
 
+@case('a full disk behind standard output', (0, False, [4]), full=True)
+def stdout_full(lab):
+    lab.texts()
+    return closed(lab, 'train', 'tiny.toml', shell='> /dev/full')
+
 def encoded(lab, encoding, **env):
     lab.texts()
     lab.write('text/zz.txt', 'Ein Wörterbuch, 天地玄黄, \U0001f600.\n'*40)
-    d = lab.command('train', 'tiny.toml', 'sample.prompts=["天"]', env=dict(PYTHONIOENCODING=encoding, **env))
+    lab.write('c.toml', 'include = "tiny.toml"\n[sample]\nprompts = ["天"]\n')
+    d = lab.command('train', 'c.toml', env=dict(PYTHONIOENCODING=encoding, **env))
     return d.code, 'Traceback' in d.text, lab.saved()[-1:]
 
 @case('standard output in ASCII', (0, False, [4]))
@@ -71,7 +82,36 @@ def world_size_in_words(lab):
     lab.texts()
     return left_behind(lab, 'train', 'tiny.toml', WORLD_SIZE='two', RANK='0') in ('exit 0', 'exit 2')
 
+@case('`torchrun … eval RUN`', (0, False), full=True)
+def torchrun_eval(lab):
+    trained(lab)
+    p = helpers.pretrain('eval', 'run', cwd=lab.dir, n_proc=2)
+    return p.returncode, 'Traceback' in p.stderr
+
+@case('`WORLD_SIZE=2 RANK=0` with nobody to meet: said, and SIGTERM ends it', ('said', 143), full=True)
+def waits_for_others(lab):
+    lab.texts()
+    env = here(WORLD_SIZE='2', RANK='0', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1', MASTER_PORT='29631')
+    with open(lab.dir/'said', 'w') as f:
+        p = subprocess.Popen([sys.executable, '-m', 'pretrain', 'train', 'tiny.toml'], cwd=lab.dir, env=env, stdout=f,
+                             stderr=f)
+    end = time.monotonic()+40
+    while time.monotonic()<end and 'wait' not in (lab.dir/'said').read_text() and p.poll() is None: time.sleep(.2)
+    said = 'said' if 'wait' in (lab.dir/'said').read_text() else 'silent'
+    p.send_signal(signal.SIGTERM)
+    try: return said, p.wait(15)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        return said, 'deaf'
+
 # Machines
+
+@case('`train.compile` without a compiler: one line, and the run goes on', (True, [4]), full=True)
+def no_compiler(lab):
+    lab.texts()
+    env = dict(CC='/bin/false', CXX='/bin/false', PATH='/nowhere')
+    d = lab.command('train', 'tiny.toml', 'train.compile=true', env=env, timeout=200)
+    return d.code==0 and 'Traceback' not in d.text, lab.saved()[-1:]
 
 @case('`load_model` leaves torch\'s generator alone', True)
 def load_leaves_generator(lab):

@@ -124,6 +124,16 @@ def yardsticks_follow(lab):
     lab.fit(**{'data.valid': ['v.txt'], 'train.steps': 8, 'train.allow': ['train','valid']})
     return marks()!=old
 
+@case('`pretrain eval RUN` after the validation file was edited: the text of the run, or a refusal', True)
+def eval_of_edited(lab):
+    lab.texts()
+    lab.write('v.txt', 'Words to validate on. '*30)
+    lab.fit(**{'data.valid': ['v.txt']})
+    want = [r for r in lab.log() if 'val_bpb' in r][-1]
+    lab.write('v.txt', 'Quite another text. '*30)
+    d = lab.main('eval', 'run')
+    return d.code==2 or f'{want["val_bpb"]:.4f}'[:6] in d.out and want['val_text'] in d.out or d.text
+
 @case('`pretrain eval RUN` from another directory gives the number of the log', True)
 def eval_from_elsewhere(lab):
     lab.texts()
@@ -133,6 +143,26 @@ def eval_from_elsewhere(lab):
     os.chdir('away')
     d = lab.main('eval', '../run')
     return f'{want:.4f}' in d.out or d.text
+
+def panels(lab):
+    "Titles of a comparison of the runs `a` and `b`, and how many curves each panel has"
+    from pretrain.eval.report import compare
+    return [(ax.get_title('left'), len(ax.lines)) for ax in compare(['a', 'b']).axes]
+
+@case('`plot A B` of runs on different texts: a panel for each', [1, 1])
+def plot_of_different_texts(lab):
+    lab.texts()
+    lab.texts('other', seed=1)
+    lab.fit(out='a')
+    lab.fit(out='b', **{'data.train': ['other']})
+    return [n for title,n in panels(lab)[1:]]
+
+@case('`plot A B` of runs with different vocabularies on one text: one panel, and loss per token is not compared', True)
+def plot_of_vocabularies(lab):
+    lab.texts()
+    for name,v in (('a', 280), ('b', 320)): lab.fit(out=name, **{'tokenizer.vocab_size': v})
+    (loss,_),(_,n) = panels(lab)
+    return n==2 and 'not comparable' in loss
 
 @case('bits per byte of the log equal an own computation', True)
 def own_bits(lab):
@@ -190,3 +220,6 @@ def splits_hold(lab, n, seed):
 
 @case('24 generated corpora of all shapes: sides disjoint, nothing lost, whole where they can be, within the share', [])
 def generated_corpora(lab): return splits_hold(lab, 24, 0)
+
+@case('200 of them', [], full=True)
+def many_generated_corpora(lab): return splits_hold(lab, 200, 1)

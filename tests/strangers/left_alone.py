@@ -54,6 +54,22 @@ def fifo_in_folder(lab):
     os.mkfifo(lab.dir/'text/zz.txt')
     return waits(lab)
 
+@case('a FIFO as the training text', 'exit 2, 1 line', full=True)
+def fifo_as_text(lab):
+    os.mkfifo(lab.dir/'a.txt')
+    return waits(lab, 'data.train=a.txt')
+
+@case('a device behind a link named `.txt`', 'exit 2, 1 line', full=True)
+def device_as_text(lab):
+    os.symlink('/dev/zero', lab.dir/'a.txt')
+    return waits(lab, 'data.train=a.txt')
+
+@case('a FIFO as the config', 'exit 2, 1 line', full=True)
+def fifo_as_config(lab):
+    os.mkfifo(lab.dir/'c.toml')
+    d = lab.command('config', 'c.toml', timeout=20)
+    return 'hangs' if d.code==124 else d.answer()
+
 # The home folder
 
 def at_home(lab, *args):

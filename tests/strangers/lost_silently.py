@@ -59,6 +59,14 @@ def old_split(lab):
 
 # A user's files
 
+@case('`exp1/config.toml` with `out = "exp1"`', ('refused', 'as it was'))
+def config_in_out(lab):
+    lab.texts()
+    lab.write('exp1/config.toml', '# mine\ninclude = "../tiny.toml"\nout = "exp1"\n')
+    before = lab.tree('exp1')
+    d = lab.main('train', 'exp1/config.toml')
+    return 'refused' if d.code==2 else d.text, 'as it was' if lab.tree('exp1')==before else 'changed'
+
 def into_foreign(lab, out, files):
     lab.texts()
     for f in files: lab.write(f, f'mine: {f}')
@@ -66,6 +74,21 @@ def into_foreign(lab, out, files):
     d = lab.train(f'out={out}')
     after = {k: v for k,v in lab.tree().items() if not k.startswith('cache/')}
     return 'refused' if d.code==2 else f'exit {d.code}', 'as it was' if after==before else 'changed'
+
+@case('`out=.` in a project with a `tokenizer/` of its own', ('refused', 'as it was'))
+def out_is_here(lab): return into_foreign(lab, '.', ['tokenizer/tokenizer.json', 'samples.jsonl'])
+
+@case('`out` is a folder with somebody\'s `samples.jsonl`', ('refused', 'as it was'))
+def out_with_samples(lab): return into_foreign(lab, 'mine', ['mine/samples.jsonl'])
+
+@case('`out` is a folder with somebody\'s `metrics.jsonl`', ('refused', 'as it was'))
+def out_with_metrics(lab): return into_foreign(lab, 'mine', ['mine/metrics.jsonl'])
+
+@case('`out` is a folder with somebody\'s notes', ('refused', 'as it was'))
+def out_with_notes(lab): return into_foreign(lab, 'mine', ['mine/notes.txt'])
+
+@case('`out` is a folder with somebody\'s `report/index.html`', ('refused', 'as it was'))
+def out_with_report(lab): return into_foreign(lab, 'mine', ['mine/report/index.html'])
 
 @case('`out` is a file', ('refused', 'as it was'))
 def out_is_a_file(lab): return into_foreign(lab, 'mine', ['mine'])
@@ -86,6 +109,9 @@ def only_looks(lab, *args):
     d = lab.main(*args)
     after = lab.tree('run')
     return f'exit {d.code}', 'nothing' if after==before else [k for k in before|after if before.get(k)!=after.get(k)]
+
+@case('`check` on a run that has records beyond its checkpoint, and a note in its config', ('exit 0', 'nothing'))
+def check_changes_nothing(lab): return only_looks(lab, 'check', 'run/config.toml')
 
 @case('`eval` on the same', ('exit 0', 'nothing'))
 def eval_changes_nothing(lab): return only_looks(lab, 'eval', 'run')
