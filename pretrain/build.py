@@ -244,8 +244,8 @@ class Run(Loop):
         rate = 'optim.muon_lr' if cfg.optim.matrix=='muon' else 'optim.lr'
         super().__init__(model, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
                          clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(rate)), ema_beta=cfg.metrics.ema_beta,
-                         flops=flops_per_token(cfg.model, data.tok.vocab_size, causal=True),
-                         flops_full=flops_per_token(cfg.model, data.tok.vocab_size), peak=peak,
+                         flops=flops_per_token(cfg.model, data.tok.vocab_size),
+                         flops_seen=flops_per_token(cfg.model, data.tok.vocab_size, causal=True), peak=peak,
                          before=first_looks(cfg), after=later_looks(cfg), identity=identity_of(cfg, data, machine),
                          todays=todays, machine=machine, console=console)
         self.resume()

@@ -29,7 +29,7 @@ def flops_per_token(
     "Floating-point operations to train on one token of a row of `seq_len`"
     T,n = cfg.seq_len,param_counts(cfg, V)
     w = min(cfg.window or T, T)
-    seen = (w*(w+1)/2 + (T-w)*w)/T if causal else T
+    seen = (w*(w+1)/2 + (T-w)*w)/T if causal else w
     matrices = n['head']+n['attention']+n['mlp']
     scores = cfg.n_layer*2*cfg.width*seen
     return FWD_BWD*2*(matrices+scores)

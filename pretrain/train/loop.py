@@ -72,8 +72,8 @@ class Loop(Kept):
         clip:float=1.,         # Largest global gradient norm; 0 = measure, never clip
         guard:Guard|None=None, # Judges each step; None = skip what is not finite
         ema_beta:float=.9,     # Memory of the smoothed loss
-        flops:float=0.,        # Of training on one token, pairs of tokens that may see each other counted [FLOP]
-        flops_full:float=0.,   # The same with all pairs of a row counted [FLOP]
+        flops:float=0.,        # Of training on one token, all within its reach counted [FLOP]
+        flops_seen:float=0.,   # The same without the pairs that the mask hides [FLOP]
         peak:Peak=Peak(None, 'not asked'), # Of one device [FLOPS]
         before=(),             # `(when, name, function)`: asked once, before the first step
         after=(),              # The same: asked after every step; `when` is a number of steps, or a function of the run
@@ -86,7 +86,7 @@ class Loop(Kept):
         state = State(Ema(ema_beta), guard or Guard(), clock)
         super().__init__(out, state, checkpoint, identity, console)
         self.model,self.opt,self.loader,self.settings,self.schedule = model,opt,loader,train,schedule
-        self.track,self.clip,self.flops,self.flops_full = track,clip,flops,flops_full
+        self.track,self.clip,self.flops,self.flops_seen = track,clip,flops,flops_seen
         self.peak,self.machine,self.todays = peak,machine,todays
         self.before,self.after = list(before),list(after)
         self.warm,self.rec = False,{}
@@ -226,7 +226,7 @@ def save_due(self:Loop,
     return all_sum(torch.tensor(int(due))).item()>0   # for one rank, so that all take part
 
 # %% ../../nbs/train/loop.ipynb #e4c67718
-OWN = set("""step loss loss_ema lr grad_norm dt_s compile_s tok_per_s mfu mfu_full peak eta_s row tokens tokens_skipped
+OWN = set("""step loss loss_ema lr grad_norm dt_s compile_s tok_per_s mfu mfu_seen peak eta_s row tokens tokens_skipped
     taken_back skipped rollback train_s changed half val_bpb val_loss val_bytes val_text core core_se""".split())
 
 def check_names(
@@ -278,7 +278,7 @@ def record(self:Loop,
     self.dts.append(dt)
     rec = dict(step=self.n_step+1, loss=loss, loss_ema=self.state.ema.value, lr=self.opt.lr, grad_norm=norm, dt_s=dt,
                tok_per_s=n_tok/dt, mfu=mfu(self.flops, n_tok/dt, self.peak, world()),
-               mfu_full=mfu(self.flops_full, n_tok/dt, self.peak, world()),
+               mfu_seen=mfu(self.flops_seen, n_tok/dt, self.peak, world()),
                eta_s=eta(self.dts, self.settings.steps-self.n_step-1), row=self.state.row,
                train_s=sum(self.clock.laps[phase] for phase in STEPPING),
                tokens=n_tok if verdict=='go' else 0)

@@ -124,7 +124,8 @@ def describe_model(
     peak:Peak,          # Of one device
 )->str:
     "Size and cost, on one line"
-    flops,full = (flops_per_token(shape, V, causal)/1e6 for causal in (True, False))
+    flops,seen = (flops_per_token(shape, V, causal)/1e6 for causal in (False, True))
     n = param_counts(shape, V)['total']
     top = f'{peak.value/1e12:.3g} TFLOPS' if peak.value else 'n/a'
-    return f'model: {n:,} parameters, {flops:.1f} MFLOPs a token ({full:.1f} of all pairs); peak {top} ({peak.source})'
+    said = f'{flops:.1f} MFLOPs a token ({seen:.1f} without what the mask hides)'
+    return f'model: {n:,} parameters, {said}; peak {top} ({peak.source})'
