@@ -27,7 +27,7 @@ from .text import YARDSTICKS
 from ..store.log import is_number, read_columns, read_metrics
 
 # %% ../../nbs/eval/report.ipynb #0e2498f5
-DRAWN = 'loss','loss_ema','val_bpb','lr','grad_norm','tok_per_s','mfu','mfu_full','tokens','train_s'  # Read at once
+DRAWN = 'loss','loss_ema','val_bpb','lr','grad_norm','tok_per_s','mfu','mfu_seen','tokens','train_s'  # Read at once
 
 # %% ../../nbs/eval/report.ipynb #ca58fc18
 @dataclass(frozen=True)
@@ -295,8 +295,8 @@ class Summary:
     best_bpb:float|None = None    # Lowest
     best_step:int|None = None     # Where
     tok_per_s:float|None = None   # Median
-    mfu:float|None = None         # Median, of pairs of tokens that may see each other
-    mfu_full:float|None = None    # Median, of all pairs
+    mfu:float|None = None         # Median, of all pairs of tokens within reach
+    mfu_seen:float|None = None    # Median, without the pairs that the mask hides
     peak:dict|None = None         # To which both refer: `tflops`, `source`, `devices`; that of the last session
     bad:int = 0                   # Steps whose loss was not a number [steps]
     yardsticks:dict = field(default_factory=dict) # Compressor to bits per byte
@@ -316,9 +316,9 @@ def _said_of_yardstick(s, name, v):
     return f'best is {abs(1-s.best_bpb/v):.1%} {"below" if s.best_bpb<v else "above"} {name} ({v:.4f})'
 
 def _said_of_speed(s):
-    full = f' ({s.mfu_full:.1%} with all pairs)' if s.mfu_full is not None else ''
+    seen = f' ({s.mfu_seen:.1%} without what the mask hides)' if s.mfu_seen is not None else ''
     of = f' of {s.peak["tflops"]:.3g} TFLOPS: {s.peak["source"]}' if s.peak and s.peak['tflops'] else ''
-    return f'{s.tok_per_s:,.0f} tokens/s, MFU '+(f'{s.mfu:.1%}{full}{of}' if s.mfu is not None else 'n/a')
+    return f'{s.tok_per_s:,.0f} tokens/s, MFU '+(f'{s.mfu:.1%}{seen}{of}' if s.mfu is not None else 'n/a')
 
 def _said_of_time(s):
     total = sum(s.secs.values())
@@ -363,7 +363,7 @@ def summary(
         total=log.config.get('train', {}).get('steps'), n_tok=int(_finite(log, 'tokens').sum()),
         loss=_last(log, 'loss'), loss_ema=_last(log, 'loss_ema'), bad=int(np.isnan(log.series('loss')[1]).sum()),
         val_bpb=_last(log, 'val_bpb'), best_bpb=best, best_step=step, yardsticks=log.yardsticks,
-        tok_per_s=_median(log, 'tok_per_s'), mfu=_median(log, 'mfu'), mfu_full=_median(log, 'mfu_full'),
+        tok_per_s=_median(log, 'tok_per_s'), mfu=_median(log, 'mfu'), mfu_seen=_median(log, 'mfu_seen'),
         peak=log.peak, secs=log.secs)
 
 # %% ../../nbs/eval/report.ipynb #b937362e
