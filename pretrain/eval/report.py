@@ -27,7 +27,7 @@ from .text import YARDSTICKS
 from ..store.log import is_number, read_columns, read_metrics
 
 # %% ../../nbs/eval/report.ipynb #0e2498f5
-DRAWN = 'loss','loss_ema','val_bpb','lr','grad_norm','tok_per_s','mfu','tokens','train_s'  # Keys that are read
+DRAWN = 'loss','loss_ema','val_bpb','lr','grad_norm','tok_per_s','mfu','mfu_seen','tokens','train_s'  # Read at once
 
 # %% ../../nbs/eval/report.ipynb #ca58fc18
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class RunLog:
     yardsticks:dict       # Compressor to bits per byte, on the text of the last validation
     secs:dict             # Phase to seconds, as of the newest checkpoint [s]
     tokenizer:str = ''    # Its fingerprint
+    peak:object = None    # What MFU refers to, as the records have it
 
     @property
     def records(self)->list: return read_metrics(self.path/'metrics.jsonl')
@@ -92,7 +93,7 @@ def read_run(
     "Read what a run has written so far"
     if isinstance(run_dir, RunLog): return run_dir
     p = Path(run_dir)
-    try: columns,last,texts = read_columns(p/'metrics.jsonl', DRAWN, 'val_bpb', 'val_text')
+    try: columns,last,texts,peak = read_columns(p/'metrics.jsonl', DRAWN, 'val_bpb', 'val_text', 'peak')
     except (FileNotFoundError, NotADirectoryError):
         why = 'no such directory' if not p.is_dir() else 'it has no metrics.jsonl'
         hint = 'give the directory that the config calls `out`'
@@ -102,7 +103,7 @@ def read_run(
     config = _read(p/'config.toml', parse_toml, _is_config)
     tok = _read(p/'tokenizer'/'tokenizer.json', json.loads, lambda o: isinstance(o.get('fingerprint', ''), str))
     marks = _marks(p, texts[-1] if texts else '')
-    return RunLog(p, columns, last, texts, config, marks, state.get('clock', {}), tok.get('fingerprint', ''))
+    return RunLog(p, columns, last, texts, config, marks, state.get('clock', {}), tok.get('fingerprint', ''), peak)
 
 # %% ../../nbs/eval/report.ipynb #737efeaf
 SIZE,SIZE_COMPARE,DPI = (9,5),(9,2.9),80           # Of a figure [inch], [dots per inch]
@@ -363,7 +364,7 @@ def summary(
         loss=_last(log, 'loss'), loss_ema=_last(log, 'loss_ema'), bad=int(np.isnan(log.series('loss')[1]).sum()),
         val_bpb=_last(log, 'val_bpb'), best_bpb=best, best_step=step, yardsticks=log.yardsticks,
         tok_per_s=_median(log, 'tok_per_s'), mfu=_median(log, 'mfu'), mfu_seen=_median(log, 'mfu_seen'),
-        peak=next((r['peak'] for r in reversed(log.records) if 'peak' in r), None), secs=log.secs)
+        peak=log.peak, secs=log.secs)
 
 # %% ../../nbs/eval/report.ipynb #b937362e
 AXES = dict(step='step', tokens='tokens trained on', train_s='seconds in training')

@@ -101,9 +101,10 @@ def read_columns(
     keys,         # Of numbers in its records
     with_key='',  # Key of records whose names are wanted
     name='',      # Where they have it
-)->tuple:         # Key to (steps, values; NaN where it wasn't finite), last step, names; '' where there is none
+    keep='',      # Key whose last value is wanted, whatever it is
+)->tuple:         # Key to (steps, values; NaN where it wasn't finite), last step, names or '', the value or None
     "Curves of a log, read once"
-    res,last,names = {k: (array('q'), array('d')) for k in keys},0,[]
+    res,last,names,value = {k: (array('q'), array('d')) for k in keys},0,[],None
     columns = [(k, steps.append, values.append) for k,(steps,values) in res.items()]
     for r,_ in each_record(path):
         last = r['step']
@@ -112,7 +113,8 @@ def read_columns(
             add(v if type(v := r[k]) is float and -LARGEST<=v<=LARGEST else _measured(path, last, k, v))
             add_step(last)
         if with_key in r: names.append(str(r.get(name, '')))
-    return {k: (np.frombuffer(s, np.int64), np.frombuffer(v)) for k,(s,v) in res.items()},last,names
+        value = r.get(keep, value)
+    return {k: (np.frombuffer(s, np.int64), np.frombuffer(v)) for k,(s,v) in res.items()},last,names,value
 
 # %% ../../nbs/store/log.ipynb #aa496360
 def split_at(

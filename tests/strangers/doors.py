@@ -51,6 +51,9 @@ def stdout_ascii(lab): return encoded(lab, 'ascii')
 @case('standard output in cp1252', (0, False, [4]), full=True)
 def stdout_cp1252(lab): return encoded(lab, 'cp1252')
 
+@case('the locale C and no UTF-8 mode', (0, False, [4]), full=True)
+def locale_c(lab): return encoded(lab, '', LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0')
+
 # What launchers leave behind
 
 def left_behind(lab, *args, **env):

@@ -142,6 +142,14 @@ def with_run(lab):
     with lab.run() as run: run.step()
     return lab.fit().n_step
 
+@case('`close()` gives the directory to another process', 'exit 0, 0 lines', full=True)
+def close_gives_back(lab):
+    lab.texts()
+    run = lab.run()
+    run.step()
+    run.close()
+    return lab.command('train', 'tiny.toml').answer()
+
 def begun(lab, *args, do=Lab.train):
     lab.texts()
     d = do(lab, 'train.save_every=2', *args)
