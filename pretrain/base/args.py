@@ -18,20 +18,27 @@ def _typed(read):
     return one
 
 @_typed
-def path_word(word):
+def path_word(
+    word:str, # As the shell gave it
+)->str:
     "A path, with its home directory in full"
     from pretrain.base.value import at_home
     if not word.strip(): raise ValueError('an empty path')
     return at_home(word)
 
 @_typed
-def prose_word(word):
+def prose_word(
+    word:str, # As the shell gave it
+)->str:
     "Prose, with its escapes read"
     from pretrain.base.value import unescape
     return unescape(word)
 
 # %% ../../nbs/base/args.ipynb #6b91b237
-def arg(*names, **how):
+def arg(
+    *names, # Of the argument: one word, or options such as `-n` and `--number`
+    **how,  # As `add_argument` takes it: `help`, `type`, `default` …
+):
     "An argument, as `add_argument` takes it"
     return names,how
 

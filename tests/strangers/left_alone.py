@@ -103,7 +103,7 @@ def home_config(lab):
 def home_eval(lab):
     lab.texts()
     (lab.dir/'home').mkdir()
-    lab.train(f'out={lab.dir}/home/run')
+    lab.train(f'out={lab.dir/"home"/"run"}')
     os.environ['HOME'] = str(lab.dir/'home')
     return lab.main('eval', '~/run').code
 
