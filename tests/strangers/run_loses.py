@@ -29,7 +29,7 @@ def steps_by_hand(lab): return script(lab, 'while not run.done: run.step()')
 @case('the same with `sys.exit()`', (3, [4]), full=True)
 def steps_then_exit(lab): return script(lab, 'while not run.done: run.step()\nsys.exit(3)')
 
-@case('the same with an error in the script', (1, [4]))
+@case('the same with an error in the script', (1, [4]), full=True)
 def steps_then_error(lab): return script(lab, 'while not run.done: run.step()\nraise KeyError("mine")')
 
 @case('the same with a larger model, whose checkpoint takes a while', (0, [4]), full=True)
@@ -169,7 +169,7 @@ def copied_run(lab):
     lab.main('train', 'b/config.toml', 'train.steps=6')
     return unchanged(lab, 'run', before), lab.saved('b')[-1:]
 
-@case('`mv run b; pretrain train b/config.toml`', (False, [6]))
+@case('`mv run b; pretrain train b/config.toml`', (False, [6]), full=True)
 def moved_run(lab):
     begun(lab, do=in_process)
     os.rename('run', 'b')
