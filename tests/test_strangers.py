@@ -6,7 +6,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent/'strangers'
 sys.path.insert(0, str(FOLDER))
-from _lab import CASES, Case, try_case
+from _case import CASES, Case, try_case
 
 for f in sorted(FOLDER.glob('[!_]*.py')): importlib.import_module(f.stem)
 

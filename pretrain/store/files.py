@@ -376,14 +376,16 @@ class RunDir:
 
     def _take(self):
         self.path.mkdir(parents=True, exist_ok=True)
-        key = self.path.resolve()
-        older = _mine.get(key)
-        self.file = (older.retire() if older else None) or lock_file(self.path/'lock')
+        key,lock = self.path.resolve(),self.path/'lock'
+        older = next((o for o in [*_mine.values()] if o.holds(lock)), None) or _mine.get(key)   # it may have been moved
+        self.file = (older.retire(lock) if older else None) or lock_file(lock)
         _mine[key] = self
 
-    def holds(self)->bool:
-        "Is the lock in the directory the one that we have? Not where the directory was removed meanwhile"
-        try: return os.path.samestat(os.fstat(self.file.fileno()), (self.path/'lock').stat())
+    def holds(self,
+        lock:Path, # A lock file
+    )->bool:
+        "Is it the one that we have? Not where the directory was removed and made anew meanwhile"
+        try: return os.path.samestat(os.fstat(self.file.fileno()), lock.stat())
         except (OSError, ValueError, AttributeError): return False
 
     def __repr__(self): return f'RunDir({str(self.path)!r})'
@@ -401,10 +403,12 @@ def check(self:RunDir):
     raise ValueError(f'{self.path}: {why}')
 
 @patch
-def retire(self:RunDir): # The lock, if it is still good
+def retire(self:RunDir,
+    lock:Path, # The lock file of whoever takes over
+):             # Ours, open, if it is the same
     "A newer one takes over, once nothing is being written"
     with self.busy:
-        self.newer,file,self.file = True,self.file if self.holds() else None,None
+        self.newer,file,self.file = True,self.file if self.holds(lock) else None,None
         return file
 
 @patch

@@ -5,7 +5,7 @@ import argparse, importlib, sys, tempfile, time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _lab import CASES, try_case
+from _case import CASES, try_case
 
 for f in sorted(Path(__file__).parent.glob('[!_]*.py')): importlib.import_module(f.stem)
 

@@ -1,6 +1,6 @@
 "Where output goes, what the environment says, how a process is told to stop"
 import os, signal, subprocess, sys, time
-from _lab import case
+from _case import case
 import helpers
 
 def here(**more): return helpers.env(PYTHONPATH=os.pathsep.join(p for p in sys.path if p), PYTHONUNBUFFERED='1', **more)

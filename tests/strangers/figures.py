@@ -1,7 +1,7 @@
 "Numbers that say what happened, and are of the same text"
 import json, math, os, random
 import torch
-from _lab import case, drawing
+from _case import case, drawing
 
 # The account
 

@@ -1,7 +1,7 @@
 "Where a user was left alone: with a hang, a folder named ~, an error for ever, a slow start"
 import json, os, time
 from pathlib import Path
-from _lab import case
+from _case import case
 
 # The run directory inside the training text
 

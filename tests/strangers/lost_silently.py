@@ -1,6 +1,6 @@
 "What was lost or changed without a word"
 import json, os, random
-from _lab import case
+from _case import case
 
 # A split by count
 

@@ -1,6 +1,6 @@
 "A run that loses what it said was saved, or says what did not happen"
 import math, os, shutil
-from _lab import Lab, case
+from _case import Lab, case
 
 # However the process ends
 
