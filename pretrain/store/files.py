@@ -14,7 +14,7 @@ import hashlib, json, os, platform, re, shutil, stat, sys, time, tomllib, weakre
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from queue import SimpleQueue
 from threading import RLock, Thread
@@ -313,7 +313,8 @@ def foreign(
     there = sorted(q.name+'/'*q.is_dir() for q in p.iterdir() if counts(q))
     if not there: return ''
     more = f' and {len(there)-NAMED} more' if len(there)>NAMED else ''
-    free = next(q for q in (p/'run', *(p/f'run{i}' for i in count(2))) if is_run(q) or not os.path.lexists(q))
+    names = chain(['run'], (f'run{i}' for i in count(2)))
+    free = next(q for q in map(p.joinpath, names) if is_run(q) or not os.path.lexists(q))
     return (f'{out}: not empty and not a run of ours (it holds {", ".join(map(one_line, there[:NAMED]))}{more}); '
             f'nothing was written there; out = "{one_line(str(free))}" would work')
 
