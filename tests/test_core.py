@@ -113,8 +113,8 @@ try: {WHOLE}
 except ValueError as e: (dir/f'err_{{rank()}}').write_text(str(e))
 notes = []
 cfg = SimpleNamespace(core=CoreConfig(bundle=str(dir/'b')), model=model.cfg)
-run = SimpleNamespace(model=model, tok=tok, cfg=cfg, out=dir/'run', n_step=5, done=True, machine=Machine(),
-                      note=notes.append)
+run = SimpleNamespace(model=model, tok=tok, cfg=cfg, out=dir/'run', look=False, bundle=dir/'b', n_step=5,
+                      done=True, machine=Machine(), note=notes.append)
 assert Run.measure_core(run)=={{}}
 assert notes[0].startswith('core       not evaluated: end: row 4'), notes''')
     said = [(tmp_path/f'err_{r}').read_text() for r in (0,1)]
