@@ -259,6 +259,7 @@ def failing_line(e, src):
 def run_notebook(nb, root):
     "In a process of its own: run `nb` to its first failing cell; what failed, or None"
     os.chdir(nb.parent)
+    for k in [k for k in sys.modules if k.partition('.')[0]=='pretrain']: del sys.modules[k]   # of who forked us
     sys.path.insert(0, str(root))
     os.environ['IN_TEST'] = '1'
     from execnb.shell import CaptureShell
