@@ -54,7 +54,7 @@ MUTATIONS = [
     Mutation('curves of two texts in one', 'eval/report', 'if log.texts[i]!=log.texts[i-1]', 'if False', 'nbs/eval/report.ipynb#The plot of a run'),
     Mutation('a thinned curve loses its spikes', 'eval/report', 'at = np.unique(np.concatenate([lo, hi]))', 'at = cut', 'nbs/eval/report.ipynb#The plot of a run', full=True),
     Mutation('only heads of documents are hashed', 'eval/check_data', 'tok.decode_bytes(ids[1:])', 'tok.decode_bytes(ids[1:DOC_HEAD])', 'nbs/eval/check_data.ipynb#The exam paper in the textbook'),
-    Mutation('a copy with other line ends is another document', 'eval/check_data', ".replace(b'\\r\\n', b'\\n')", '', 'nbs/eval/check_data.ipynb#The exam paper in the textbook', full=True),
+    Mutation('a copy with other line ends is another document', 'data/split', "text.replace('\\r\\n', '\\n')", 'text', 'nbs/eval/check_data.ipynb#The exam paper in the textbook', full=True),
     Mutation('text shown when a buffer is full', 'base/screen', '\n    out.flush()', '', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted', full=True),
     Mutation('markup of a sample taken over', 'eval/page', 'return escape(printable(text))', 'return printable(text)', 'nbs/eval/page.ipynb#One page'),
     Mutation('bpb by tokens instead of bytes', 'eval/bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/eval/bpb.ipynb#In batches'),
@@ -196,7 +196,7 @@ MUTATIONS = [
     Mutation('core: shots in another order', 'eval/core/tasks', '[j+(j>=i) for j in drawn]', 'sorted(j+(j>=i) for j in drawn)', 'nbs/eval/core/tasks.ipynb#Examples before the question', full=True),
     Mutation('core: ending looked for at the front', 'eval/core/tasks', 'common([o[::-1] for o in ids])', 'common(ids)', 'nbs/eval/core/tasks.ipynb#Which tokens are scored', full=True),
     Mutation('core: the end is cropped', 'eval/core/tasks', 'Option(o[cut:], start-cut', 'Option(o[:len(o)-cut], start-cut', 'nbs/eval/core/tasks.ipynb#The limit', full=True),
-    Mutation('core: spans move one too far in a crop', 'eval/core/tasks', 'start-cut, end-cut)', 'start-cut-(cut>0), end-cut-(cut>0))', 'nbs/eval/core/tasks.ipynb#The limit', full=True),
+    Mutation('core: spans move one too far in a crop', 'eval/core/tasks', 'start-cut, end-cut, cut)', 'start-cut-(cut>0), end-cut-(cut>0), cut)', 'nbs/eval/core/tasks.ipynb#The limit', full=True),
     Mutation('core: a NaN never wins', 'eval/core/verdict', 'key=losses.__getitem__)', 'key=lambda k: (math.isnan(losses[k]), losses[k]))', 'nbs/eval/core/verdict.ipynb#Decisions'),
     Mutation('core: loss of the token itself', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/eval/core/score.ipynb#Reading only what is needed', full=True),
     Mutation('core: loss of the token after the next', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/eval/core/score.ipynb#Reading only what is needed', full=True),
@@ -229,14 +229,17 @@ def swap(s, m, where):
     if s.count(m.old)!=1: raise ValueError(f'{m.name}: {m.old!r} occurs {s.count(m.old)} times in {where}; it must occur once')
     return s.replace(m.old, m.new)
 
-def plant(m, root):
-    "Apply `m` to the notebook and the module under `root`"
-    nb = root/f'nbs/{m.nb}.ipynb'
-    d = json.loads(nb.read_text(encoding='utf-8'))
-    cells = [c for c in d['cells'] if exported(c)]
-    hit = [c for c in cells if m.old in source(c)]
+def planted(m, root):
+    "The notebook under `root` with `m` in it"
+    d = json.loads((root/f'nbs/{m.nb}.ipynb').read_text(encoding='utf-8'))
+    hit = [c for c in d['cells'] if exported(c) and m.old in source(c)]
     if len(hit)!=1: raise ValueError(f'{m.name}: {m.old!r} is in {len(hit)} exported cells of {m.nb}; it must be in one')
     hit[0]['source'] = swap(source(hit[0]), m, m.nb)
+    return d
+
+def plant(m, root):
+    "Apply `m` to the notebook and the module under `root`"
+    nb,d = root/f'nbs/{m.nb}.ipynb',planted(m, root)
     nb.write_text(json.dumps(d), encoding='utf-8')
     mod = next(re.search(r'default_exp\s+(\S+)', source(c))[1] for c in d['cells'] if 'default_exp' in source(c))
     py = root/f"pretrain/{mod.replace('.', '/')}.py"
