@@ -11,6 +11,7 @@ __all__ = ['BLOCK_IDS', 'DOC_HEAD', 'SHIFTS', 'NAME_BYTES', 'READ_DOCS', 'READ_I
 # %% ../../nbs/eval/check_data.ipynb #fc40a651
 import hashlib
 import numpy as np
+from ..data.split import normal, text_id
 from .text import doc_bytes
 
 # %% ../../nbs/eval/check_data.ipynb #8dc1f371
@@ -152,9 +153,8 @@ def doc_hash(
     tok=None,        # Its tokenizer, for the text without what differs between copies; None: the ids as they are
 )->int:              # 64 bits
     "A name for a document that depends on its content alone, from beginning to end"
-    if tok is None: content = ids.astype('<u4').tobytes()
-    else: content = tok.decode_bytes(ids[1:]).replace(b'\r\n', b'\n').replace(b'\r', b'\n').strip()
-    return int.from_bytes(hashlib.blake2b(content, digest_size=NAME_BYTES).digest())
+    if tok: return text_id(normal(tok.decode_bytes(ids[1:]).decode()))
+    return int.from_bytes(hashlib.blake2b(ids.astype('<u4').tobytes(), digest_size=NAME_BYTES).digest())
 
 def _hashes(toks, docs, tok): return np.array([doc_hash(toks.doc(i), tok) for i in docs.tolist()], dtype=np.uint64)
 
