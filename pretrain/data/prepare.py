@@ -44,7 +44,7 @@ def cache_dir(
     prep:PrepareConfig, # Settings
 )->Path:
     "Where prepared things are kept"
-    if prep.cache: return Path(os.path.expanduser(prep.cache)).absolute()
+    if prep.cache: return Path(prep.cache).absolute()
     home = os.environ.get('XDG_CACHE_HOME', '')   # one that is not absolute is to be ignored, says its specification
     return Path(home if os.path.isabs(home) else os.path.expanduser('~/.cache'))/'pretrain'
 
@@ -367,6 +367,6 @@ def get_tokenizer(
 
 def _n_tokens(tok): return f'{tok.vocab_size:,} tokens'
 def _given(path, say):
-    tok = Tokenizer.load(os.path.expanduser(path))
+    tok = Tokenizer.load(path)
     say(f'tokenizer: {_n_tokens(tok)}, from {path}')
     return tok

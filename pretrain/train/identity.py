@@ -151,5 +151,5 @@ def as_begun(
     except (OSError,ValueError): return {}
     keep = {k: v for k,v in former.items() if was[k]==v and now[k]==default[k]!=v}
     given,own = now['tokenizer.path'],Path(path).with_name('tokenizer')
-    moved = given and given==was['tokenizer.path'] and own.is_dir() and not Path(given).expanduser().is_dir()
+    moved = given and given==was['tokenizer.path'] and own.is_dir() and not Path(given).is_dir()
     return keep | ({'tokenizer.path': str(own)} if moved else {})
