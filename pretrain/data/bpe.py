@@ -56,7 +56,8 @@ def pattern_problem(
     pattern:str,  # Regular expression
 )->str:           # What is wrong with it, or ''
     "Does a split pattern compile, and keep all of a text?"
-    if pattern in (SPLIT,SPLIT_LETTERS,*SPLITS.values()): return ''   # known; the probe starts threads, which a fork would wait for
+    # known; the probe starts threads, which a fork would wait for
+    if pattern in (SPLIT, SPLIT_LETTERS, *SPLITS.values()): return ''
     try: kept = matched(pattern)
     except ValueError as e: return f'needs a regular expression; {_reason(e)}'
     if kept==PROBE_TEXT.encode(): return ''
