@@ -6,7 +6,7 @@
 __all__ = ['WEB', 'TAGS', 'DATES', 'REST_S', 'INSTALL', 'PACKAGES', 'OTHERS', 'SILENCE_S', 'BUSY', 'LASTING', 'LASTING_NAMES',
            'QUERY', 'WAITS_S', 'MAGIC', 'S3_KEYS', 'GS_KEYS', 'KEYS', 'NO_FOLDERS', 'NEAR_UP', 'AHEAD_BYTES',
            'PATIENCE_S', 'BUFFER_BYTES', 'protocol', 'RemoteFile', 'stamp_of', 'connect', 'status', 'lasting', 'said',
-           'asked', 'fits', 'below', 'matching', 'literal', 'find_remote', 'nearest_object', 'open_at', 'RemoteError',
+           'asked', 'fits', 'below', 'matching', 'literal', 'nearest_object', 'find_remote', 'open_at', 'RemoteError',
            'RemoteStream', 'open_remote']
 
 # %% ../../nbs/data/remote.ipynb #rem-imports
@@ -192,7 +192,7 @@ def matching(
         if o['type']!='directory': yield from [o] if _file(o) and not rest else []
         else: yield from matching(fs, o['name'].rstrip('/'), rest) if rest else below(fs, o['name'].rstrip('/'))
 
-# %% ../../nbs/data/remote.ipynb #rem-find
+# %% ../../nbs/data/remote.ipynb #rem-literal
 MAGIC = frozenset('*?[') # What makes a part of a path a pattern
 def literal(
     url:str, # An address
@@ -203,6 +203,39 @@ def literal(
     n = next((i for i,o in enumerate(parts) if MAGIC & set(o)), len(parts))
     return f'{head}://'+'/'.join(parts[:n]), parts[n:]
 
+# %% ../../nbs/data/remote.ipynb #rem-cure
+S3_KEYS = 'AWS_ACCESS_KEY_ID or AWS_PROFILE in the environment, or FSSPEC_S3_ANON=true for a public bucket'
+GS_KEYS = 'GOOGLE_APPLICATION_CREDENTIALS in the environment, or FSSPEC_GS_TOKEN=anon for a public bucket'
+KEYS = dict(s3=S3_KEYS, gs=GS_KEYS, hf='HF_TOKEN in the environment', https='a line in ~/.netrc')
+KEYS |= dict(s3a=KEYS['s3'], gcs=KEYS['gs'], http=KEYS['https'])
+NO_FOLDERS = 'a web server has no folders or patterns; name each file'
+def _cure(spec, e):
+    "What would work, where that is known"
+    if status(e) in (401,403) or isinstance(e, PermissionError) or 'Credential' in type(e).__name__:
+        return f'; {KEYS.get(protocol(spec), "credentials in the environment")} would work'
+    if protocol(spec) in WEB and (spec.endswith('/') or '*' in spec): return f'; {NO_FOLDERS}'
+    if lasting(e): return ''
+    return f'; asked {n_of(len(WAITS_S)+1, "time")}, start again later'
+
+# %% ../../nbs/data/remote.ipynb #rem-near
+NEAR_UP = 8 # Folders that are looked into on the way up
+def nearest_object(
+    spec:str, # An address that matches nothing
+)->str:       # What exists near it, in words
+    "Follow an address as far as it exists, and guess the rest"
+    url = literal(spec)[0]
+    for _ in range(NEAR_UP):
+        url,slash,name = url.rpartition('/')
+        if url.endswith(':/') or not slash: break
+        try:
+            fs,path = connect(url)
+            names = sorted(o.rstrip('/').rpartition('/')[2] for o in fs.ls(path, detail=False))
+        except Exception: continue
+        if near := like(name, names): return f'did you mean {url}/{near[0]}?'
+        if names: return f'the nearest folder that exists is {url}, with {", ".join(names[:4])}'
+    return 'no folder on the way there exists'
+
+# %% ../../nbs/data/remote.ipynb #rem-find
 def _found(spec):
     "Address and what the store says of the objects behind a name"
     fs,path = connect(spec)
@@ -231,37 +264,6 @@ def find_remote(
     if not found: raise CorpusError(key, f'no object matches {spec!r}; {nearest_object(spec)}')
     files = {url: RemoteFile(url, o.get('size'), *stamp_of(o, when_s)) for url,o in found}
     return [files[url] for url in sorted(files)]
-
-# %% ../../nbs/data/remote.ipynb #rem-cure
-S3_KEYS = 'AWS_ACCESS_KEY_ID or AWS_PROFILE in the environment, or FSSPEC_S3_ANON=true for a public bucket'
-GS_KEYS = 'GOOGLE_APPLICATION_CREDENTIALS in the environment, or FSSPEC_GS_TOKEN=anon for a public bucket'
-KEYS = dict(s3=S3_KEYS, gs=GS_KEYS, hf='HF_TOKEN in the environment', https='a line in ~/.netrc')
-KEYS |= dict(s3a=KEYS['s3'], gcs=KEYS['gs'], http=KEYS['https'])
-NO_FOLDERS = 'a web server has no folders or patterns; name each file'
-def _cure(spec, e):
-    "What would work, where that is known"
-    if status(e) in (401,403) or isinstance(e, PermissionError) or 'Credential' in type(e).__name__:
-        return f'; {KEYS.get(protocol(spec), "credentials in the environment")} would work'
-    if protocol(spec) in WEB and (spec.endswith('/') or '*' in spec): return f'; {NO_FOLDERS}'
-    if lasting(e): return ''
-    return f'; asked {n_of(len(WAITS_S)+1, "time")}, start again later'
-
-NEAR_UP = 8 # Folders that are looked into on the way up
-def nearest_object(
-    spec:str, # An address that matches nothing
-)->str:       # What exists near it, in words
-    "Follow an address as far as it exists, and guess the rest"
-    url = literal(spec)[0]
-    for _ in range(NEAR_UP):
-        url,slash,name = url.rpartition('/')
-        if url.endswith(':/') or not slash: break
-        try:
-            fs,path = connect(url)
-            names = sorted(o.rstrip('/').rpartition('/')[2] for o in fs.ls(path, detail=False))
-        except Exception: continue
-        if near := like(name, names): return f'did you mean {url}/{near[0]}?'
-        if names: return f'the nearest folder that exists is {url}, with {", ".join(names[:4])}'
-    return 'no folder on the way there exists'
 
 # %% ../../nbs/data/remote.ipynb #rem-at
 AHEAD_BYTES = 2**23 # Read ahead from a store: large against the time of a request, small against memory [bytes]
