@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SCRIPTS', 'N_CHARS', 'HALVES', 'ALONE', 'BETWEEN', 'WITHIN', 'SINGLE', 'MARK', 'BASE', 'INVERSE', 'MIXERS',
            'LAST_SHIFT', 'ONE_LANGUAGE', 'SMALL_WORDS', 'SEVERAL', 'LANGUAGES', 'LEAST_LETTERS', 'MAIN', 'LEAST_HITS',
-           'LEAST_PART', 'AHEAD', 'KANA', 'script_table', 'space_table', 'Batch', 'word_table', 'lower_table', 'mix',
-           'run_hashes', 'word_hashes', 'small_words', 'languages']
+           'LEAST_PART', 'AHEAD', 'SYLLABLES', 'KANA', 'script_table', 'space_table', 'Batch', 'word_table',
+           'lower_table', 'mix', 'run_hashes', 'word_hashes', 'small_words', 'languages']
 
 # %% ../../nbs/eval/scripts.ipynb #66920796
 from collections.abc import Iterable, Iterator
@@ -211,6 +211,7 @@ def small(self:Batch,
 
 LEAST_LETTERS,MAIN = 20,.5          # Fewer letters, or no script with this part of them, say too little
 LEAST_HITS,LEAST_PART,AHEAD = 2,.05,1.25  # Small words, their part of all, and how far the first must lead
+SYLLABLES = 'Hiragana','Katakana'
 KANA = .05                          # Part of Hiragana and Katakana in East Asian letters from which it is Japanese
 
 def languages(
@@ -221,7 +222,7 @@ def languages(
     "The language of each document, or unsure"
     if not len(scripts): return np.zeros(0, np.int64)
     main,total = scripts.argmax(1),scripts.sum(1)
-    han,kana = (scripts[:,[SCRIPTS.index(k) for k in o]].sum(1) for o in (ALONE[:1], ALONE[1:3]))
+    han,kana = (scripts[:,[SCRIPTS.index(k) for k in o]].sum(1) for o in (ALONE[:1], SYLLABLES))
     japanese = kana>KANA*np.maximum(han+kana, 1)
     top = np.where(han+kana>MAIN*total, han+kana, scripts.max(1))
     alone = np.array([LANGUAGES.index(ONE_LANGUAGE.get(s, 'unsure')) for s in SCRIPTS])[main]
