@@ -113,6 +113,5 @@ def read_gguf(
     import gguf
     found = {t.name: gguf.quants.dequantize(t.data, t.tensor_type) for t in gguf.GGUFReader(path).tensors}
     names = gguf_names(n_layer, weights)
-    missing = sorted(set(names.values())^set(found))
-    assert not missing, missing
-    return weights | {k: torch.from_numpy(found[n]).reshape(weights[k].shape) for k,n in names.items()}
+    assert set(names.values())==set(found), sorted(set(names.values())^set(found))
+    return weights | {k: torch.tensor(found[n]).view(weights[k].shape) for k,n in names.items()}
