@@ -100,7 +100,7 @@ def sources(self:Turns,
     hi:int, # One past the last
 )->np.ndarray: # `[hi-lo]`
     "The source of each of some rows"
-    at = np.arange(lo, hi)%self.round if hi<2**62 else np.array([g%self.round for g in range(lo, hi)], dtype=np.int64)
+    at = (lo%self.round+np.arange(hi-lo))%self.round
     return self.know(int(at.max(initial=-1))+1)[at]
 
 @patch
