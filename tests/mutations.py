@@ -120,6 +120,8 @@ MUTATIONS = [
     Mutation('a stream cut short is whole', 'data/tables', "if file.read()==STREAM_END: return ''", "return ''", 'nbs/data/tables.ipynb#Arrow', full=True),
     Mutation('checksums of pages are not verified', 'data/tables', 'page_checksum_verification=True', 'page_checksum_verification=False', 'nbs/data/tables.ipynb#Parquet', full=True),
     Mutation('a selection saved as row numbers is read whole', 'data/tables', 'if index: raise CorpusError', 'if index: CorpusError', 'nbs/data/tables.ipynb#Saved datasets', full=True),
+    Mutation('the names of splits are trained on', 'data/given', 'if isinstance(docs, Mapping): return', 'if False: return', 'nbs/data/given.ipynb#Items'),
+    Mutation('what is saved again is another file', 'data/given', 'if path.is_file() and filecmp', 'if False and filecmp', 'nbs/data/given.ipynb#One file', full=True),
     Mutation('UTF-16 is trained as text', 'data/readers', 'if what := not_text(data): raise', 'if (what := not_text(data)) and False: raise', 'nbs/data/readers.ipynb#Text files'),
     Mutation('replaced bytes are not counted', 'data/readers', 'self.mended += e.wrong', 'self.mended += 0', 'nbs/data/readers.ipynb#Mistakes, on one line'),
     Mutation('a file is what its size, time and inode say', 'data/prepare', 's.st_mtime_ns, s.st_ctime_ns, s.st_ino', 's.st_mtime_ns, s.st_ino', 'nbs/data/prepare.ipynb#A name for the result'),
