@@ -4,19 +4,24 @@
 
 # %% auto #0
 __all__ = ['POSITIVE', 'NEGATIVE', 'BETA', 'EPS', 'halves_exchanged', 'apertus_weights', 'apertus_config', 'apertus_model',
-           'uncapped', 'cap_cost', 'check_cap']
+           'uncapped', 'cap_cost', 'without_cap', 'export_apertus']
 
 # %% ../../nbs/export/apertus.ipynb #ap-imports
 import copy, math
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from ..data.tokenizer import Tokenizer
-from ..eval.bpb import bits_per_byte
-from .hf import quiet
+from ..eval.bpb import Stream, bits_per_byte
+from .folder import Parcel, card, check_package, check_plain, write_json, write_weights
+from .hf import EXTRA, quiet, read_hf
+from .nanochat import USAGE, check_dtype
+from .tokenizer import check_ids, tokenizer_files
 from ..model.blocks import ModelConfig, rms_norm
 from ..model.gpt import GPT
+from ..store.files import write_file
 
 # %% ../../nbs/export/apertus.ipynb #ap-half-def
 def halves_exchanged(
@@ -93,17 +98,49 @@ def cap_cost(
     model:GPT,   # With a soft cap
     tokens,      # `prepare.Tokens` of validation text, or anything with its `stream` and `n_tok`
     n_bytes,     # Bytes of text that each id stands for, 0 for special tokens `[V]`
-)->tuple:        # Bits per byte with the cap, and without
+)->tuple:        # `Bpb` with the cap, and without
     "What leaving the soft cap out costs"
-    return tuple(bits_per_byte(m, tokens, n_bytes).bpb for m in (model, uncapped(model)))
+    return tuple(bits_per_byte(m, tokens, n_bytes) for m in (model, uncapped(model)))
 
 # %% ../../nbs/export/apertus.ipynb #ap-check
-def check_cap(
-    cfg:ModelConfig,      # Of the model
-    uncapped:bool=False,  # Did the user say that it may be left out?
-):
-    "Refuse to leave a soft cap out without being told to"
-    if not cfg.softcap or uncapped: return
-    raise ValueError(f'model.softcap = {cfg.softcap:g}: Apertus has no soft cap, and without it the order of the tokens '
-                     'stays but probabilities change; --uncapped (uncapped=True) exports it so and says by how much; '
-                     'a run with model.softcap = 0 is exported as it is')
+def without_cap(
+    parcel:Parcel,        # What shall go out
+    uncapped_too:bool,    # Did the user say that a soft cap may be left out?
+)->tuple:                 # The parcel with a model that has none, and what to say, a line or none
+    "Leave a soft cap out, but only when told to"
+    cap = parcel.model.cfg.softcap
+    if not cap: return parcel,[]
+    if not uncapped_too: raise ValueError(_CAPPED.format(cap))
+    tokens = parcel.valid or Stream([i for row in parcel.rows for i in row])
+    a,b = cap_cost(parcel.model, tokens, parcel.tok.n_bytes)
+    line = f'left out ({cap:g}); {a.bpb:.4f} bits per byte with it, {b.bpb:.4f} without, on {a.n_bytes:,} bytes of text'
+    return replace(parcel, model=uncapped(parcel.model), facts=parcel.facts | {'soft cap': line}),[f'soft cap: {line}']
+
+_CAPPED = ('model.softcap = {:g}: Apertus has no soft cap, and without it the order of the tokens stays but probabilities '
+           'change; --uncapped (uncapped=True) exports it so and says by how much; a run with model.softcap = 0 is '
+           'exported as it is')
+
+# %% ../../nbs/export/apertus.ipynb #ap-export-def
+def export_apertus(
+    parcel:Parcel,         # What goes out
+    folder:Path,           # Empty, and not yet under its name
+    dtype:str='float32',   # Of the weights in the files
+    check:bool=True,       # Compare ids and logits, which needs transformers
+    uncapped:bool=False,   # A soft cap may be left out
+)->list:                   # What there is to say, in lines
+    "A folder that transformers and vLLM load as Apertus"
+    check_plain(parcel.model.cfg)
+    check_dtype(dtype, ['float32'])
+    parcel,lines = without_cap(parcel, uncapped)
+    if check: check_package('transformers', EXTRA)
+    model,tok = parcel.model,parcel.tok
+    write_weights(folder, apertus_weights(model))
+    files = tokenizer_files(tok, model.seq_len)
+    ends = dict(bos_token_id=tok.bos, eos_token_id=tok.bos)
+    data = {'config.json': apertus_config(model.cfg, tok), 'generation_config.json': ends, **files}
+    for name,d in data.items(): write_json(folder/name, d)
+    write_file(folder/'README.md', [card(parcel, USAGE)])
+    if not check: return [*lines, 'not compared']
+    check_ids(tok, files['tokenizer.json'], [tok.decode(row[1:]) for row in parcel.rows])
+    other,_ = read_hf(folder)
+    return [*lines, parcel.compare(lambda ids: other(ids).logits)]
