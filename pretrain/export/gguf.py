@@ -16,7 +16,7 @@ from ..data.bpe import SPLITS
 from ..data.tokenizer import Tokenizer
 from .apertus import BETA, EPS, NEGATIVE, POSITIVE
 from .apertus import apertus_config, apertus_model, apertus_weights, without_cap
-from .folder import CLOSE, Parcel, card, check_package, check_plain
+from .folder import Parcel, card, check_package, check_plain
 from .hf import EXTRA
 from .nanochat import check_dtype
 from .tokenizer import merges, spelled
@@ -85,7 +85,9 @@ def packed(
     import gguf
     kind,x = gguf.GGMLQuantizationType[KINDS[dtype][0]],W.numpy()
     if x.ndim<2 or x.shape[-1]%gguf.GGML_QUANT_SIZES[kind][0]: kind = gguf.GGMLQuantizationType.F32
-    return gguf.quants.quantize(x, kind),kind
+    data = gguf.quants.quantize(x, kind)
+    if np.isfinite(gguf.quants.dequantize(data, kind)).all(): return data,kind
+    raise ValueError(f'dtype = {dtype!r}: a weight is too large for it, or not a number; f32 or bf16 holds larger ones')
 
 # %% ../../nbs/export/gguf.ipynb #gg-write-def
 def write_gguf(
@@ -137,7 +139,9 @@ def compare_file(
     model,tok = parcel.model,parcel.tok
     weights = read_gguf(path, apertus_weights(model), model.cfg.n_layer)
     other = apertus_model(apertus_config(model.cfg, tok), weights)
-    return parcel.compare(lambda ids: other(ids).logits, CLOSE if dtype=='f32' else math.inf)
+    def theirs(ids): return other(ids).logits
+    if dtype=='f32': return parcel.compare(theirs)
+    return f'compared: {dtype} moves logits by up to {parcel.difference(theirs):.2g}'
 
 def export_gguf(
     parcel:Parcel,        # What goes out
