@@ -116,9 +116,9 @@ def without_cap(
     line = f'left out ({cap:g}); {a.bpb:.4f} bits per byte with it, {b.bpb:.4f} without, on {a.n_bytes:,} bytes of text'
     return replace(parcel, model=uncapped(parcel.model), facts=parcel.facts | {'soft cap': line}),[f'soft cap: {line}']
 
-_CAPPED = ('model.softcap = {:g}: Apertus has no soft cap, and without it the order of the tokens stays but probabilities '
-           'change; --uncapped (uncapped=True) exports it so and says by how much; a run with model.softcap = 0 is '
-           'exported as it is')
+_CAPPED = ('model.softcap = {:g}: Apertus has no soft cap, and without it the order of the tokens stays but '
+           'probabilities change; --uncapped (uncapped=True) exports it so and says by how much; a run with '
+           'model.softcap = 0 is exported as it is')
 
 # %% ../../nbs/export/apertus.ipynb #ap-export-def
 def export_apertus(

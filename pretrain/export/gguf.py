@@ -44,9 +44,9 @@ def vocabulary(
     "Our tokenizer as llama.cpp reads it"
     pre,texts = pre_name(tok.pattern),[*map(spelled, sorted(tok.ranks, key=tok.ranks.get)), *tok.specials]
     twice = next((s for s in tok.specials if texts.count(s)>1), '')
-    if twice: raise ValueError(f'tokenizer: {twice!r} is a special token and an ordinary one; llama.cpp takes each once')
+    if twice: raise ValueError(f'tokenizer: {twice!r} is a special token and an ordinary one, and can only be one here')
     pairs = [f'{spelled(a)} {spelled(b)}' for a,b in merges(tok)]
-    if not pairs: raise ValueError('tokenizer: it has no merges, which llama.cpp needs; more tokenizer.vocab_size would do')
+    if not pairs: raise ValueError('tokenizer: no merges, but llama.cpp needs one; a larger vocab_size would work')
     kinds = [NORMAL]*len(tok.ranks) + [CONTROL]*len(tok.specials)
     return dict(tokenizer_model='gpt2', tokenizer_pre=pre, token_list=texts, token_types=kinds, token_merges=pairs,
                 bos_token_id=tok.bos, eos_token_id=tok.bos, add_bos_token=True)
