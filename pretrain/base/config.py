@@ -19,6 +19,7 @@ from typing import get_type_hints
 from fastcore.basics import patch
 from .help import comments, plain_signature
 from .toml import MAX_PARTS, Source, in_todays_unit, merge, nested, read_chain, toml_value, without
+from .url import is_url
 from .value import Frac, NatFloat, NatInt, PosFloat, PosInt, STRICT
 from .value import PathStr, PathTuple, ProseStr, ProseTuple
 from .value import Leaf, from_shell, refusal, wanted
@@ -84,7 +85,7 @@ def at_place(
     words=(),   # Values that are no paths
 ):              # Pairs of dotted key and value
     "Every path that would mean something else elsewhere, joined to a folder"
-    def joined(v): return v if not v or v in words or os.path.isabs(v) else os.path.join(folder, v)
+    def joined(v): return v if not v or v in words or os.path.isabs(v) or is_url(v) else os.path.join(folder, v)
     for path,leaf in leaves(type(cfg)):
         if leaf.kind!='path': continue
         v = attrgetter('.'.join(path))(cfg)

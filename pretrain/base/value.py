@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PosInt', 'NatInt', 'PosFloat', 'NatFloat', 'Frac', 'PathStr', 'PathTuple', 'ProseStr', 'ProseTuple', 'CONTROL',
-           'STRICT', 'TYPE_WORDS', 'NOTHING', 'ESCAPE', 'ESCAPES', 'HALF', 'HALF_TOML', 'at_home', 'Leaf', 'wanted',
-           'parse_value', 'readings', 'hint', 'refusal', 'unescape', 'from_shell']
+           'STRICT', 'TYPE_WORDS', 'NOTHING', 'ESCAPE', 'ESCAPES', 'HALF', 'HALF_TOML', 'at_home', 'here', 'Leaf',
+           'wanted', 'parse_value', 'readings', 'hint', 'refusal', 'unescape', 'from_shell']
 
 # %% ../../nbs/base/value.ipynb #ccf713c6
 import os, re
@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from .toml import MAX_INT, meant, parse_toml, toml_value
+from .url import check_url, is_url
 from .words import brief, half, like
 
 # %% ../../nbs/base/value.ipynb #cell12
@@ -36,12 +37,20 @@ CONTROL = "no path has a line end or a tab; a backslash is one in TOML's single 
 def at_home(
     path:str,  # As somebody wrote it
 )->str:        # With `~` and `~name` as the home directory; `ValueError` where there is none
-    "A path in full, as far as it begins with a home directory"
+    "A path in full, as far as it begins with a home directory; an address as it is, if it tells no secret"
     res = os.path.expanduser(path)
     if any(c<' ' for c in path): raise ValueError(f'{brief(path)}: {CONTROL}')
     if path.startswith('~') and res==path:
         raise ValueError(f'{brief(path)}: no home directory of that name; ./{path} is the file here')
+    check_url(path)
     return res
+
+def here(
+    path:str,  # As somebody wrote it
+)->str:        # As `at_home`
+    "A path of this machine, which an address is not"
+    if is_url(path): raise ValueError(f'{brief(path)}: an address; what is needed here is a path of this machine')
+    return at_home(path)
 
 # %% ../../nbs/base/value.ipynb #cell22
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -69,7 +78,7 @@ class Leaf:
         if self.schema.get('type')=='array':
             v = (v,) if isinstance(v, str) else tuple(map(_as_text, v)) if isinstance(v, (list, tuple)) else v
         v = self.adapter.validate_python(v)
-        if self.kind=='path': v = at_home(v) if isinstance(v, str) else tuple(map(at_home, v))
+        if self.kind=='path': v = here(v) if isinstance(v, str) else tuple(map(at_home, v))
         toml_value(v).encode()
         return v
 
@@ -149,7 +158,8 @@ def refusal(
 )->str:
     "What a key needs, or why it can't have a value"
     if leaf.kind=='path':
-        try: [at_home(o) for o in ([v] if isinstance(v, str) else v)]
+        one = leaf.schema.get('type')=='string'
+        try: [here(o) if one else at_home(o) for o in ([v] if isinstance(v, str) else v)]
         except ValueError as e: return str(e).removeprefix(f'{brief(v)}: ')
         except TypeError: pass   # no path at all
     return f'needs {wanted(leaf.schema)}{hint(leaf, v)}'
