@@ -54,7 +54,7 @@ def wandb_rows(
         row = {i.key or '/'.join(i.nested_key): json.loads(i.value_json) for i in r.history.item}
         yield r.history.step.num,{k: v for k,v in row.items() if not k.startswith('_')}
 
-# %% ../../../nbs/train/track/services.ipynb #9ccc2df4
+# %% ../../../nbs/train/track/services.ipynb #cc456ac2
 ONLINE_S = 20.   # How long a server may take to answer before the run is kept offline [s]
 AGAIN = 'again'  # File that says how often the run has begun anew
 
@@ -83,9 +83,7 @@ class Wandb:
         self.where = f'wandb run {self.run.id}' + ' (offline)'*self.local
         return self.last() if self.local else self.run.step-1
 
-    def init(self,
-        mode:str, # `online`, `offline`, `disabled` …
-    ):
+    def init(self, mode):
         i,w = self.info,self.wandb
         quiet = w.Settings(silent=True, console='off', x_disable_stats=True, disable_git=True, save_code=False,
                            init_timeout=ONLINE_S, login_timeout=ONLINE_S)
@@ -153,7 +151,7 @@ def back(self:Wandb,
     self.begin()
     return 0
 
-# %% ../../../nbs/train/track/services.ipynb #9fabf713
+# %% ../../../nbs/train/track/services.ipynb #b0eacad0
 class Trackio(Wandb):
     "A run of trackio"
     def start(self,
@@ -178,32 +176,16 @@ class Trackio(Wandb):
         step = SQLiteStorage.get_last_step(self.info.project, run=self.run.name)
         return -1 if step is None else step
 
-# %% ../../../nbs/train/track/services.ipynb #792997af
-@patch
-def row(self:Trackio,
-    step:int,        # Of the run
-    numbers:Mapping, # Name to number
-):
-    "Numbers and texts of a step"
-    self.run.log(dict(numbers, **self.wrote), step=step)
-    self.sent,self.wrote = step,{}
+    def row(self, step, numbers):
+        self.run.log(dict(numbers, **self.wrote), step=step)
+        self.sent,self.wrote = step,{}
 
-@patch
-def texts(self:Trackio,
-    step:int, # Of the run
-    samples,  # Dicts with `prompt` and `text`
-):
-    "What the model wrote, as a table"
-    import pandas as pd
-    rows = [[step, s['prompt'], s['text']] for s in samples]
-    self.wrote = dict(samples=self.wandb.Table(dataframe=pd.DataFrame(rows, columns=['step', 'prompt', 'text'])))
+    def texts(self, step, samples):
+        import pandas as pd
+        rows = [[step, s['prompt'], s['text']] for s in samples]
+        self.wrote = dict(samples=self.wandb.Table(dataframe=pd.DataFrame(rows, columns=['step', 'prompt', 'text'])))
 
-@patch
-def picture(self:Trackio,
-    name:str,  # Of the picture
-    step:int,  # Of the run
-    path:Path, # A PNG
-): self.run.log({name: self.wandb.Image(str(path))}, step=step)
+    def picture(self, name, step, path): self.run.log({name: self.wandb.Image(str(path))}, step=step)
 
 # %% ../../../nbs/train/track/services.ipynb #31b10015
 @patch
