@@ -365,7 +365,7 @@ def test_track_keys(tmp_path):
     assert not (tmp_path/'track').exists()
     assert told()==f'pretrain {tmp_path.name} '
     assert told(project='p', name='n', group='g')=='p n g'
-    assert 'then 0.5 s were over' in told('Hangs', grace_s=.5)
+    assert 'in 0.5 s;' in told('Hangs', grace_s=.5)
 
 SHOWN = {   # by a test of its own
     'prepare.shard_chars': test_shard_chars, 'prepare.verify': test_verify, 'checkpoint.retries': test_retries,
