@@ -372,7 +372,8 @@ SHOWN = {   # by a test of its own
     'checkpoint.retry_s': test_retries, 'train.allow': test_allow, 'train.compile': test_compile,
     'model.loss_chunk': test_loss_chunk, 'out': test_out_and_cache, 'prepare.cache': test_out_and_cache,
     'track.log_s': test_track_s, 'track.redraw_s': test_redraw_s,
-    **{f'track.{k}': test_track_keys for k in ('to', 'project', 'name', 'group', 'grace_s')}, 'train.threads': test_threads,
+    **{f'track.{k}': test_track_keys for k in ('to', 'project', 'name', 'group', 'grace_s')},
+    'train.threads': test_threads,
 }
 PLACE = {   # acts on nothing that is trained or measured
     'prepare.workers': 'how many threads make the same tokens: nbs/data/prepare.ipynb',
