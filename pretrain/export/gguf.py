@@ -85,7 +85,7 @@ def packed(
     import gguf
     kind,x = gguf.GGMLQuantizationType[KINDS[dtype][0]],W.numpy()
     if x.ndim<2 or x.shape[-1]%gguf.GGML_QUANT_SIZES[kind][0]: kind = gguf.GGMLQuantizationType.F32
-    data = gguf.quants.quantize(x, kind)
+    with np.errstate(over='ignore'): data = gguf.quants.quantize(x, kind)
     if np.isfinite(gguf.quants.dequantize(data, kind)).all(): return data,kind
     raise ValueError(f'dtype = {dtype!r}: a weight is too large for it, or not a number; f32 or bf16 holds larger ones')
 
