@@ -26,7 +26,7 @@ def below_all(
 
 # %% ../../nbs/data/edits.ipynb #ed-edits
 def edits(
-    was:list, # `(name, hash)` of each source then; the hash is '' where it could not be read
+    was:list, # `[name, hash]` of each source then; the hash is '' where it could not be read
     now:list, # The same today
 )->list[str]: # One for each file
     "What happened to the sources of a corpus"
@@ -72,18 +72,18 @@ MADE_FILE,MADE_MAX = 'corpora.json',2**26 # What corpora were made of, in the ca
 def made_of(
     root:Path, # Folder of the cache
     key:str,   # Which corpus
-)->list:       # `(name, hash)` of each source; empty if it isn't known
+)->list:       # `[name, hash]` of each source; empty if it isn't known
     "Of which files a corpus was when it was last prepared"
-    try: return read_as(dict[str,list[tuple[str,str]]], root/MADE_FILE, MADE_MAX).get(key, [])
+    try: return read_as(dict[str,list[list[str]]], root/MADE_FILE, MADE_MAX).get(key, [])
     except (OSError,ValueError): return []
 
 def remember_made(
     root:Path,    # Folder of the cache
     key:str,      # Which corpus
-    sources:list, # `(name, hash)` of each
+    sources:list, # `[name, hash]` of each
 ):
     "Remember it; more than the file may hold, and the others are forgotten"
-    try: known = read_as(dict[str,list[tuple[str,str]]], root/MADE_FILE, MADE_MAX)
+    try: known = read_as(dict[str,list[list[str]]], root/MADE_FILE, MADE_MAX)
     except (OSError,ValueError): known = {}
     if known.get(key)==sources: return
     data = json.dumps({**known, key: sources}).encode()
