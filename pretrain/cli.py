@@ -410,3 +410,24 @@ def _plot(a):
         out = Path(a.out or 'compare.png')
         compare(logs).savefig(out)
         print(out)
+
+# %% ../nbs/cli.ipynb #7rack102
+@_command(
+    arg('run', type=path_word, metavar='RUN', help='a run directory'), OVERRIDES,
+    arg('--to', action='append', metavar='SINK',
+         help="tensorboard, wandb, trackio, module:Class or file.py:Class (more than once for several); "
+              "the run's track.to where left out"),
+    arg('--again', action='store_true', help='everything from the first step on, as a new run at wandb and trackio'))
+def _track(a):
+    "Send to trackers what a run has logged and they have not got; keys of the section track act"
+    from pretrain.base.config import to_dict
+    from pretrain.build import load_config
+    from pretrain.data.tokenizer import Tokenizer
+    from pretrain.model.cost import flops_per_token
+    from pretrain.train.track.beside import send
+    if not _is_run(a.run): raise ValueError(f'{a.run}: not a run directory (no config.toml in it)')
+    _idle_keys(a.overrides, ('track.',), 'keys of the section track act')
+    cfg = load_config(a.run, [*a.overrides, {'track.to': a.to} if a.to else {}])
+    if not cfg.track.to: raise ValueError(f'{a.run}: its track.to is empty; --to tensorboard would work')
+    flops = flops_per_token(cfg.model, Tokenizer.load(Path(a.run)/'tokenizer').vocab_size)
+    return 0 if send(a.run, cfg.track, to_dict(cfg), flops, a.again) else 1
