@@ -185,8 +185,7 @@ def read_data(
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     text = valid_text(valid, tok, cfg.eval.bytes)
     for line in (*unit_news(), f'validation: {text}'): say(line)
-    account = {side: hashes.account(side) for side in ('train','valid')}
-    return Data(tok, train, valid, text, loader, account)
+    return Data(tok, train, valid, text, loader, {o: hashes.account(o) for o in ('train','valid')})
 
 # %% ../nbs/build.ipynb #65ab6ffd
 def make_model(

@@ -67,7 +67,8 @@ class Edit:
     goes_on:bool = False # Is it the same text?
 
 EDITS = {
-    'a line appended': Edit(lambda t: other(t/'b.jsonl', lambda b: b+b'{"text": "A."}\n'), ('text/b.jsonl was changed',)),
+    'a line appended': Edit(lambda t: other(t/'b.jsonl', lambda b: b+b'{"text": "A"}\n'),
+                            ('text/b.jsonl was changed',)),
     'a byte, size and time as before': Edit(lambda t: hidden_flip(t/'b.jsonl'), ('text/b.jsonl was changed',)),
     'two lines exchanged': Edit(lambda t: other(t/'a.jsonl', lambda b: b''.join(reversed(b.splitlines(True)))),
                                 ('text/a.jsonl was changed',)),
@@ -168,8 +169,9 @@ def test_a_tokenizer_that_was_learned_says_why_too(stopped, tmp_path):
 def test_leave_is_told_with_the_file_and_prepare_says_it(stopped, tmp_path):
     shutil.copytree(stopped.dir, tmp_path/'x')
     os.chdir(tmp_path/'x')
-    other(Path('text/c.txt'), lambda b: b+b'!')
     lab = Lab(tmp_path/'x')
+    lab.train(*GIVEN, 'out=here', 'train.steps=1')
+    other(Path('text/c.txt'), lambda b: b+b'!')
     done = lab.train(*GIVEN, 'train.allow=train', LONGER)
     assert done.code==0 and 'train tokens: not as they were: text/c.txt was changed' in done.text
     assert 'changed: train was' in done.text and ': text/c.txt was changed' in done.text
