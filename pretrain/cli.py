@@ -394,6 +394,18 @@ def _core(a):
         if _is_run(a.where): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
         print(_core_run(a) if _is_run(a.where) and not a.out else _core_other(a))
 
+# %% ../nbs/cli.ipynb #exp-def
+@_command(
+    arg('run', type=path_word, metavar='RUN', help=RUN),
+    arg('--to', type=path_word, metavar='DIR', required=True, help='a new folder'),
+    arg('--format', default='hf', help='what others it is for: hf (transformers); hf where left out'),
+    arg('--dtype', default='float32', help='of the weights: float32 or bfloat16; float32 where left out'),
+    arg('--unchecked', action='store_true', help='do not compare ids and logits, which needs the other library'))
+def _export(a):
+    "Write the model of a run as a folder that other libraries read"
+    from pretrain.doors import export_run
+    export_run(a.run, a.to, a.format, a.dtype, not a.unchecked)
+
 # %% ../nbs/cli.ipynb #6eaf6c51
 @_command(arg('run', nargs='+', type=path_word, metavar='RUN', help='run directories'),
           arg('--out', type=path_word, help='picture of the comparison of several runs; compare.png where left out'))
