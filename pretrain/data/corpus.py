@@ -18,8 +18,9 @@ from typing import Literal
 from fastcore.basics import patch
 from ..base.config import Frac, NatInt, PathTuple, ProseStr, section
 from ..base.words import brief, n_of, one_line
-from .readers import CorpusError, EMBEDDED, READERS, Skipped, content_hash, embedded_documents
-from .readers import read_file, stop, unreadable
+from .policy import CorpusError, Skipped, stop
+from .readers import EMBEDDED, READERS, content_hash, embedded_documents
+from .readers import read_file, unreadable
 from ..store.files import MARK, TAG_FILE, is_cache, is_run
 
 # %% ../../nbs/data/corpus.ipynb #cell10

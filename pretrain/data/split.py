@@ -20,7 +20,8 @@ from typing import Literal
 import numpy as np
 from ..base.words import n_of
 from .corpus import CorpusConfig, OF_ITS_OWN, documents, find_files, read
-from .readers import CorpusError, EMBEDDED, Skipped, stop, unreadable
+from .policy import CorpusError, Skipped, stop
+from .readers import EMBEDDED, unreadable
 
 # %% ../../nbs/data/split.ipynb #cell76
 SIDE_HASH_BYTES = 8 # 64 bits: plenty to split documents evenly
