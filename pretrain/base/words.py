@@ -8,12 +8,14 @@ __all__ = ['brief', 'NEAR', 'one_line', 'half', 'Short', 'dotted', 'n_of', 'like
 # %% ../../nbs/base/words.ipynb #69d04969
 import difflib, re, reprlib
 
+from .url import masked
+
 # %% ../../nbs/base/words.ipynb #cell32
 def one_line(
     s:str,   # Text that may come from a broken or hostile file
-)->str:      # The same, with unprintable characters as escapes
+)->str:      # The same, with unprintable characters as escapes, and without the passwords of addresses
     "Text that stays on one line"
-    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in s)
+    return masked(''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in s))
 
 # %% ../../nbs/base/words.ipynb #half-def
 def half(
@@ -36,6 +38,7 @@ class Short(reprlib.Repr):
     def repr_bool(self, x, level): return str(x).lower()
     def repr_NoneType(self, x, level): return 'null'
     def repr_int(self, x, level): return str(x) if x.bit_length() <= 64 else f'an integer of {x.bit_length()} bits'
+    def repr_str(self, x, level): return super().repr_str(masked(x), level)
     def repr_tuple(self, x, level): return self.repr_list(list(x), level)
     def repr_instance(self, x, level):
         return x.isoformat() if hasattr(x, 'isoformat') else super().repr_instance(x, level)
