@@ -68,7 +68,7 @@ def looks_like(
     if head.startswith(b'BZh') and head[4:10] not in BZ2_BLOCK: return ''
     return next((what for what,magic in [*BEGINS, *OTHERS] if what!='lzma' and head.startswith(magic)), '')
 
-# %% ../../nbs/data/streams.ipynb #82ff26b9
+# %% ../../nbs/data/streams.ipynb #4fe60bdc
 BLOCK = 2**18    # Compressed bytes read at once [bytes]
 MAX_EXPAND = 200 # Default of `data.max_expand`
 FREE = 2**26     # So much may come out of any file [bytes]
@@ -137,31 +137,24 @@ class Expanded(io.RawIOBase):
         if self.n_out>FREE and self.n_out>self.most*self.n_in: raise self._bomb()
         return out
 
-# %% ../../nbs/data/streams.ipynb #339d5068
-from fastcore.basics import patch
+    def _wrong(self, msg, kind, fix=AGAIN):
+        "A mistake at the compressed byte that was read last"
+        return CorpusError(self.where, f'{msg} at compressed byte {self.n_in-len(self.buf):,}; {fix}', kind=kind)
 
-@patch
-def _wrong(self:Expanded, msg, kind, fix=AGAIN):
-    "A mistake at the compressed byte that was read last"
-    return CorpusError(self.where, f'{msg} at compressed byte {self.n_in-len(self.buf):,}; {fix}', kind=kind)
+    def _damaged(self, e): return self._wrong(f'the {self.what} stream is damaged ({e})', 'damaged')
 
-@patch
-def _damaged(self:Expanded, e): return self._wrong(f'the {self.what} stream is damaged ({e})', 'damaged')
+    def _foreign(self):
+        "What stands where a member should begin"
+        if not self.buf: return CorpusError(self.where, f'is empty, which no {self.what} file is; {AGAIN}', kind='cut off')
+        if self.n_members:
+            fix = f'cut it off there, or {AGAIN}'
+            return self._wrong(f'something else follows the {self.what} stream', 'bytes after the end', fix)
+        what = looks_like(self.buf[:LOOK]) or 'something else, perhaps plain text'
+        return CorpusError(self.where, f'is no {self.what} file but {what}; name it for what it is', kind='wrong name')
 
-@patch
-def _foreign(self:Expanded):
-    "What stands where a member should begin"
-    if not self.buf: return CorpusError(self.where, f'is empty, which no {self.what} file is; {AGAIN}', kind='cut off')
-    if self.n_members:
-        fix = f'cut it off there, or {AGAIN}'
-        return self._wrong(f'something else follows the {self.what} stream', 'bytes after the end', fix)
-    what = looks_like(self.buf[:LOOK]) or 'something else, perhaps plain text'
-    return CorpusError(self.where, f'is no {self.what} file but {what}; name it for what it is', kind='wrong name')
-
-@patch
-def _bomb(self:Expanded):
-    return CorpusError(self.where, f'{self.n_in:,} bytes became more than {self.n_out:,}, as in a decompression '
-                       f'bomb; if it is meant, raise data.max_expand, which is {self.most:,}', kind='expands too far')
+    def _bomb(self):
+        return CorpusError(self.where, f'{self.n_in:,} bytes became more than {self.n_out:,}, as in a decompression '
+                           f'bomb; if it is meant, raise data.max_expand, which is {self.most:,}', kind='expands too far')
 
 # %% ../../nbs/data/streams.ipynb #a25cfc8b
 def open_raw(
