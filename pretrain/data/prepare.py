@@ -25,6 +25,7 @@ from .corpus import CorpusConfig, corpus_fingerprint, find_files
 from .split import split_documents
 from .policy import CorpusError, Skipped
 from .readers import EMBEDDED, content_hash, stdlib_files
+from .remote import RemoteFile
 from .shards import INDEX, PREPARED_FORMAT, Shard, Tokens
 from .shards import damaged, make_shard, shard_name, totals, write_index
 from .bpe import TokenizerConfig
@@ -188,18 +189,23 @@ def will_tell(
 def _name(source, sources):
     "What a source is called in the memory; the stamp decides, so two that share a name only take turns"
     if source==EMBEDDED: return f'{EMBEDDED} {sources}'
+    if isinstance(source, RemoteFile): return source.url
     return os.fsencode(os.path.abspath(source)).decode(errors='backslashreplace')
+
+def _said(source, when_s):
+    "Stamp of a source, and whether any later change would show in it"
+    if isinstance(source, RemoteFile): return source.stamp,source.tells
+    stats = [os.stat(o) for o in (stdlib_files() if source==EMBEDDED else [source])]
+    return stamp(stats), source==EMBEDDED or will_tell(stats, when_s)
 
 @patch
 def _content(self:Hashes, name, source, sources):
     "The remembered hash, if it still holds; otherwise that of the content"
-    when_s = time.time()
-    stats = [os.stat(o) for o in (stdlib_files() if source==EMBEDDED else [source])]
-    now,(was,content) = stamp(stats),self.known.get(name, ('',''))
+    (now,tells),(was,content) = _said(source, time.time()),self.known.get(name, ('',''))
     if was==now: return content
     content = content_hash(source, sources)
     self.n_read += 1
-    if source==EMBEDDED or will_tell(stats, when_s): self.known[name] = self.new[name] = now,content
+    if tells: self.known[name] = self.new[name] = now,content
     return content
 
 @patch
