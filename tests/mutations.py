@@ -122,7 +122,7 @@ MUTATIONS = [
     Mutation('a selection saved as row numbers is read whole', 'data/tables', 'if index: raise CorpusError', 'if index: CorpusError', 'nbs/data/tables.ipynb#Saved datasets', full=True),
     Mutation('the names of splits are trained on', 'data/given', 'if isinstance(docs, Mapping): return', 'if False: return', 'nbs/data/given.ipynb#Items'),
     Mutation('what is saved again is another file', 'data/given', 'if path.is_file() and filecmp', 'if False and filecmp', 'nbs/data/given.ipynb#One file', full=True),
-    Mutation('UTF-16 is trained as text', 'data/readers', 'if what := not_text(data): raise', 'if (what := not_text(data)) and False: raise', 'nbs/data/readers.ipynb#Text files'),
+    Mutation('UTF-16 is trained as text', 'data/policy', 'if what := not_text(data): raise', 'if (what := not_text(data)) and False: raise', 'nbs/data/policy.ipynb#What is no text'),
     Mutation('replaced bytes are not counted', 'data/policy', 'self.mended += e.wrong', 'self.mended += 0', 'nbs/data/policy.ipynb#Stop, skip, replace'),
     Mutation('a file is what its size, time and inode say', 'data/prepare', 's.st_mtime_ns, s.st_ctime_ns, s.st_ino', 's.st_mtime_ns, s.st_ino', 'nbs/data/prepare.ipynb#A name for the result'),
     Mutation('the hash of a file of this moment is remembered', 'data/prepare', 'if source==EMBEDDED or will_tell(stats, when_s):', 'if True:', 'nbs/data/prepare.ipynb#A name for the result', full=True),

@@ -22,7 +22,7 @@ from fastcore.basics import patch
 
 from ..base.url import is_url, with_variables
 from ..base.words import like, n_of, one_line
-from .readers import CorpusError
+from .policy import CorpusError
 
 # %% ../../nbs/data/remote.ipynb #rem-file
 WEB = 'http','https' # Servers that know single files and no folders
