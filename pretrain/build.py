@@ -166,6 +166,7 @@ class Data:
     valid:Any       # Validation tokens
     text:ValidText  # What of them is measured
     loader:Loader   # Batches of the training tokens
+    account:dict    # Side to `[name, hash]` of each source
 
 def read_data(
     cfg:Config,  # Says which text
@@ -184,7 +185,7 @@ def read_data(
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     text = valid_text(valid, tok, cfg.eval.bytes)
     for line in (*unit_news(), f'validation: {text}'): say(line)
-    return Data(tok, train, valid, text, loader)
+    return Data(tok, train, valid, text, loader, {o: hashes.account(o) for o in ('train','valid')})
 
 # %% ../nbs/build.ipynb #65ab6ffd
 def make_model(
@@ -202,10 +203,11 @@ def identity_of(
     cfg:Config,      # All settings
     data:Data,       # What it reads
     machine:Machine, # Where it computes
-)->dict:             # `config`, `identity`, `place`, as `compare_runs` takes them
+)->dict:             # `config`, `identity`, `place`, `account`, as `compare_runs` takes them
     "What tells one run from another"
     prints = dict(tokenizer=data.tok.fingerprint, train=data.train.fingerprint, valid=data.valid.fingerprint)
-    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)), place=machine.place())
+    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)), place=machine.place(),
+                account=data.account)
 
 def todays(
     path,         # Of the checkpoint
