@@ -23,7 +23,8 @@ from ..base.config import NatInt, PathStr, PosInt, section
 from ..base.words import n_of, one_line
 from .corpus import CorpusConfig, corpus_fingerprint, find_files
 from .split import split_documents
-from .readers import CorpusError, EMBEDDED, Skipped, content_hash, stdlib_files
+from .policy import CorpusError, Skipped
+from .readers import EMBEDDED, content_hash, stdlib_files
 from .remote import RemoteFile
 from .shards import INDEX, PREPARED_FORMAT, Shard, Tokens
 from .shards import damaged, make_shard, shard_name, totals, write_index
