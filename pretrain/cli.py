@@ -398,7 +398,8 @@ def _core(a):
 @_command(
     arg('run', type=path_word, metavar='RUN', help=RUN),
     arg('--to', type=path_word, metavar='DIR', required=True, help='a new folder'),
-    arg('--format', default='hf', help='what others it is for: hf (transformers), apertus (vLLM), gguf (llama.cpp); hf where left out'),
+    arg('--format', default='hf',
+         help='what it is for: hf (transformers), apertus (vLLM), gguf (llama.cpp); hf where left out'),
     arg('--dtype', help='of the weights: float32 or bfloat16; for gguf f32, f16, bf16 or q8_0; in full where left out'),
     arg('--uncapped', action='store_true',
          help='leave out a soft cap that the other form has not, and say what that changes'),
