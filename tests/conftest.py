@@ -24,7 +24,8 @@ def pytest_xdist_auto_num_workers(config):
 
 OUTCOMES,SHARED = pytest.StashKey(),pytest.StashKey()
 def pytest_configure(config):
-    at = getattr(config, 'workerinput', {}).get('outcomes') or Path(tempfile.mkdtemp(prefix='outcomes'))/'outcomes.jsonl'
+    at = getattr(config, "workerinput", {}).get("outcomes")
+    at = at or Path(tempfile.mkdtemp(prefix="outcomes"))/"outcomes.jsonl"
     config.stash[OUTCOMES],config.stash[SHARED] = {},Path(at)
     config.stash[SHARED].touch()
 
