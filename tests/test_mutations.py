@@ -8,7 +8,7 @@ import mutations as M
 
 @pytest.fixture(scope='session')
 def tried(request):
-    "What comes of a mutation: all selected ones are tried, as many at a time as there are cores, unless workers do that"
+    "What comes of a mutation: all are tried, as many at a time as there are cores, unless workers do that"
     if hasattr(request.config, 'workerinput'):
         yield M.try_mutation
         return
