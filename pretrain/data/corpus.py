@@ -54,7 +54,7 @@ def default_name(
 @section
 class CorpusConfig:
     "Which text to learn from, and which to hold back"
-    train:paths_or(TextSource) = (EMBEDDED,) # Files, folders, patterns, `embedded`, or {path = "books", weight = 0.2}
+    train:paths_or(TextSource) = (EMBEDDED,) # Files, folders, patterns, URLs, `embedded`, {path="books", weight=0.2}
     valid:paths_or(TextSource) = () # The same for validation, without weights; empty takes a part of `train`
     valid_frac:Frac = 0.05 # Part of `train` set aside while `valid` is empty [fraction]
     split_min_docs:NatInt = 0 # From here on whole documents, below it ends; 0 goes by the shape of `train` [documents]
