@@ -226,7 +226,7 @@ def matches(
 )->list:        # Paths, or objects of a store
     "Files behind one name, sorted by their path"
     path,here = os.path.expanduser(spec),Left()
-    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key)}, spec, key, left, here)
+    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key, here.add)}, spec, key, left, here)
     try: hits = dict(_behind(path, here)) if spec else {}
     except (OSError,ValueError) as e: raise CorpusError(key, _no_listing(path, e)) from None
     if not hits and not here and not (spec and os.path.isdir(path)):
