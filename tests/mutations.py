@@ -125,6 +125,7 @@ MUTATIONS = [
     Mutation('a file with another name is one that is gone', 'data/edits', 'if again is None: continue', 'continue', 'nbs/data/edits.ipynb#In words'),
     Mutation('why a text is another one is not said', 'train/identity', "why = f': {why}' if why else ''", "why = ''", 'nbs/train/identity.ipynb#Comparing', full=True),
     Mutation('files of before are forgotten when a corpus is asked anew', 'data/prepare', 'if not named: return self.past.get(side, [])', 'if not named: return []', 'nbs/data/prepare.ipynb#A name for the result', full=True),
+    Mutation('validation that was kept is not all of it', 'data/split', "if skipped or skipped.cut or self.chars>KEPT_CHARS", "if self.chars>KEPT_CHARS", 'nbs/data/split.ipynb#The rule', full=True),
     Mutation('UTF-16 is trained as text', 'data/policy', 'if what := not_text(data): raise', 'if (what := not_text(data)) and False: raise', 'nbs/data/policy.ipynb#What is no text'),
     Mutation('replaced bytes are not counted', 'data/policy', 'self.mended += e.wrong', 'self.mended += 0', 'nbs/data/policy.ipynb#Stop, skip, replace'),
     Mutation('a file is what its size, time and inode say', 'data/prepare', 's.st_mtime_ns, s.st_ctime_ns, s.st_ino', 's.st_mtime_ns, s.st_ino', 'nbs/data/prepare.ipynb#A name for the result'),
