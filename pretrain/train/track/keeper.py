@@ -81,7 +81,7 @@ def clear():
         for pid in found:
             with suppress(OSError): os.waitpid(pid, 0)
 
-# %% ../../../nbs/train/track/keeper.ipynb #46f36577
+# %% ../../../nbs/train/track/keeper.ipynb #f67df4fa
 LOG_MAX,MEMORY_MAX = 2**23,2**31   # Of a worker's log, and of its memory [bytes]
 
 class Worker:
@@ -105,7 +105,7 @@ class Worker:
     def gone(self): return self.p.poll() is not None
 
     @property
-    def fine(self): return self.gone and self.p.returncode==0
+    def fine(self): return self.gone and self.p.returncode==0 and self.status.get('done', False)
 
     def memory(self)->int: # Bytes; 0 where it can't be known
         try: return int(Path(f'/proc/{self.p.pid}/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')
@@ -118,13 +118,13 @@ def worker(job):
     from pretrain.train.track.follow import work
     return work(job)
 
-# %% ../../../nbs/train/track/keeper.ipynb #d8e8a333
+# %% ../../../nbs/train/track/keeper.ipynb #ea5b7752
 def why(
     w:Worker,      # One that is there, or has gone
     grace_s:float, # How long it may take for what is there [s]
 )->str:
     "What is wrong with it, or ''"
-    if w.gone and w.p.returncode: return w.status.get('error') or ended_how(w.p.returncode)
+    if w.gone and not w.fine: return w.status.get('error') or ended_how(w.p.returncode)
     if w.memory()>MEMORY_MAX: return f'it has taken more than {MEMORY_MAX>>30} GB of memory and is stopped'
     return f'nothing was taken in {grace_s:g} s' if stuck(w, grace_s) else ''
 
