@@ -1,5 +1,5 @@
-"""Failures of trackers, one by one: what is said, and by how much a step was longer, in processor time of the thread that
-trains. Then three trackers read back, and five kills.
+"""Failures of trackers, one by one: what is said, and by how much a step was longer, in processor time of the thread
+that trains. Then three trackers read back, and five kills.
 
     python tests/trackers [--full] [NAME...]"""
 import argparse, sys, tempfile, time

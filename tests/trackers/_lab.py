@@ -1,12 +1,12 @@
 "A place with a corpus, processes that train there, and what they leave"
-import json, os, subprocess, sys, time, uuid
+import json, subprocess, sys, time, uuid
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers import SMALL, env, write_texts
+from helpers import env, write_texts
 
 HERE = Path(__file__).resolve().parent
-GRACE_S = 6.       # `track.grace_s` of these runs [s]
+GRACE_S = 15.      # `track.grace_s` of these runs [s]
 MARK = 'PRETRAIN_TRACKER_TEST'   # in the environment of a process and of all that it starts
 
 class Lab:

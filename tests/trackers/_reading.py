@@ -1,6 +1,7 @@
 "Three trackers read back: equal to the log, also after kills"
-import json, math, os, random, signal, sqlite3, time
+import json, math, os, random, signal, socket, sqlite3, time
 from _lab import left, records
+from helpers import SMALL, pretrain
 from pretrain.train.track.names import CLOCKS, numbers
 from pretrain.train.track.services import wandb_rows
 
@@ -29,7 +30,8 @@ def of_wandb(run):
 
 def of_trackio(run):
     (db,) = (run.parent/'trackio').glob(f'{run.name}.db')
-    rows = [(n, s, json.loads(m)) for n,s,m in sqlite3.connect(db).execute('select run_name, step, metrics from metrics')]
+    found = sqlite3.connect(db).execute('select run_name, step, metrics from metrics')
+    rows = [(n, s, json.loads(m)) for n,s,m in found]
     last = max({n for n,_,_ in rows}, key=lambda n: (len(n), n))
     special = dict(NaN=math.nan)
     rows = [(s, {k: special.get(v, v) if isinstance(v, str) else v for k,v in m.items() if not isinstance(v, dict)})
@@ -64,16 +66,17 @@ def equal(lab, sinks=THREE):
     if code or stray or len(found.get('said', []))!=len(sinks): return f'{found} {code} {stray}'
     return next(filter(None, (differs(n, lab.folder/'equal') for n in sinks)), '')
 
-def kills(lab, sinks=THREE, n=5, seed=0):
+def n_records(run): return (run/'metrics.jsonl').exists() and (run/'metrics.jsonl').read_bytes().count(b'\n')
+
+def kills(lab, sinks=THREE, n=5, steps=120, seed=0):
     "Killed `n` times at whatever moment, then to the end"
     dice,run,bad = random.Random(seed),lab.folder/'killed',''
-    how = ['hand', 'killed', 120, *sinks, *KEYS, 'track.project=killed', 'train.save_every=5']
+    how = ['hand', 'killed', steps, *sinks, *KEYS, 'track.project=killed', 'train.save_every=5']
     more = dict(WANDB_MODE='offline', TRACKER_TEST_SLEEP='0.05')
     for i in range(n):
         p,mark = lab.start(*how, **more)
-        at = len(records(run)) if (run/'metrics.jsonl').exists() else 0
-        until = time.monotonic()+90
-        while (len(records(run)) if (run/'metrics.jsonl').exists() else 0)<at+12 and time.monotonic()<until: time.sleep(.1)
+        at,until = n_records(run),time.monotonic()+90
+        while n_records(run)<at+12 and time.monotonic()<until: time.sleep(.1)
         time.sleep(dice.random()*3)
         os.kill(p.pid, signal.SIGKILL)
         p.communicate()
@@ -83,4 +86,24 @@ def kills(lab, sinks=THREE, n=5, seed=0):
     if bad or code or stray: return bad or f'{found} {code} {stray}'
     return next(filter(None, (differs(n, run, clocks=n=='tensorboard') for n in sinks)), '')
 
-CHECKS = {'three read back': equal, 'five kills': kills}
+def two_ranks(lab):
+    "Under torchrun one process follows, of the first rank"
+    own = lab.folder/'own.py'
+    own.write_text('class Own:\n    def row(self, step, numbers): print(step, flush=True)\n')
+    keys = [*SMALL, 'data.train=["texts"]', 'preflight.at_start=false', 'eval.every=0', 'sample.every=0', 'out=ranks']
+    r = pretrain('train', 'quickstart', *keys, 'train.steps=5', 'track.to=["own.py:Own"]', cwd=lab.folder, n_proc=2)
+    said = [l for l in r.stdout.splitlines() if l.startswith('track')]
+    if r.returncode or said!=[f'track: {own}:Own, 6 rows sent']: return f'{r.returncode} {said} {r.stderr}'
+    steps = [*map(int, (lab.folder/'ranks/track/own-Own.log').read_text().split())]
+    return '' if steps==[r['step'] for r in records(lab.folder/'ranks')] else f'steps {steps}'
+
+def silent_server(lab):
+    "wandb with a key, and a server that never answers: offline in the end"
+    server = socket.create_server(('127.0.0.1', 0))
+    more = dict(WANDB_API_KEY='0'*40, WANDB_BASE_URL=f'http://127.0.0.1:{server.getsockname()[1]}')
+    found,code,stray = lab.train('fit', 'silent', 40, 'wandb', *KEYS[:-1], 'track.grace_s=90', timeout_s=200, **more)
+    server.close()
+    if code or stray or '(offline), 41 rows sent' not in found['said'][-1]: return f'{found} {code} {stray}'
+    return differs('wandb', lab.folder/'silent')
+
+CHECKS = {'two ranks': two_ranks, 'a silent server': silent_server, 'three read back': equal, 'five kills': kills}

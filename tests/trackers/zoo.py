@@ -6,7 +6,9 @@ class Good:
     def row(self, step, numbers): print(step)
 
 def hang(): time.sleep(1000)
-def at(n): return lambda f: type(f.__name__, (Good,), dict(row=lambda self, step, numbers: f(self) if step==n else None))
+def at(n):
+    "A sink that does something at a step"
+    return lambda f: type(f.__name__, (Good,), dict(row=lambda self, step, numbers: f(self) if step==n else None))
 
 class RaisesMade(Good):
     def __init__(self): raise RuntimeError('cannot be made')
