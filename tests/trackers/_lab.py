@@ -25,7 +25,7 @@ class Lab:
                                  stdout=subprocess.PIPE, stderr=err, text=True, stdin=subprocess.DEVNULL)
         return p,mark
 
-    def train(self, *args, timeout_s=120, **more):
+    def train(self, *args, timeout_s=300, **more):
         "What a process reports, its exit code, and what is left of its processes"
         p,mark = self.start(*args, **more)
         out,_ = p.communicate(timeout=timeout_s)
