@@ -22,7 +22,7 @@ from .base.value import at_home
 from .data.readers import EMBEDDED
 from .data.corpus import CorpusConfig
 from .data.loader import Loader, LoaderConfig
-from .data.parts import read_texts, said_sources, source_line, tokenizer_of
+from .data.parts import read_texts, tokenizer_of
 from .data.prepare import PrepareConfig, hashes_of
 from .data.bpe import SPLIT_LETTERS, TokenizerConfig
 from .data.tokenizer import Tokenizer
@@ -53,6 +53,7 @@ from .train.machine import Machine, pick_device, seed_all, start_machine, traine
 from .train.metrics import MetricsConfig
 from .train.mfu import describe_model, peak_flops
 from .train.progress import TrackConfig
+from .train.track.beside import check_sinks
 
 # %% ../nbs/build.ipynb #8a9c691d
 GUARD = ('on_bad', 'max_bad', 'max_rollbacks', 'spike', 'spike_window')  # keys of `guard` that once stood in `optim`
@@ -167,7 +168,7 @@ class Data:
     valid:Any       # Validation tokens
     text:ValidText  # What of them is measured
     loader:Loader   # Batches of the training tokens
-    sources:dict    # Of a mixture: name to what the log keeps of it
+    account:dict    # Side to `[name, hash]` of each source
 
 def read_data(
     cfg:Config,  # Says which text
@@ -183,9 +184,9 @@ def read_data(
     prep = replace(cfg.prepare, verify=cfg.prepare.verify and local_rank()==0)
     texts = first(lambda: read_texts(cfg.data, tok, prep, say, hashes))
     loader = texts.loader(cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
-    text,sources = valid_text(texts.valids or texts.valid, tok, cfg.eval.bytes),said_sources(texts, loader)
-    for o in (*texts.lines(), *map(source_line, sources, sources.values()), *unit_news(), f'validation: {text}'): say(o)
-    return Data(tok, texts.train, texts.valid, text, loader, sources)
+    text = valid_text(texts.valids or texts.valid, tok, cfg.eval.bytes)
+    for line in (*texts.lines(loader), *unit_news(), f'validation: {text}'): say(line)
+    return Data(tok, texts.train, texts.valid, text, loader, {o: hashes.account(o) for o in ('train','valid')})
 
 # %% ../nbs/build.ipynb #65ab6ffd
 def make_model(
@@ -203,11 +204,11 @@ def identity_of(
     cfg:Config,      # All settings
     data:Data,       # What it reads
     machine:Machine, # Where it computes
-)->dict:             # `config`, `identity`, `place`, as `compare_runs` takes them
+)->dict:             # `config`, `identity`, `place`, `account`, as `compare_runs` takes them
     "What tells one run from another"
     prints = dict(tokenizer=data.tok.fingerprint, train=data.train.fingerprint, valid=data.valid.fingerprint)
-    if data.loader.weights: prints |= dict(shares={k: o['share'] for k,o in data.sources.items()})
-    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)), place=machine.place())
+    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)) | data.loader.identity,
+                place=machine.place(), account=data.account)
 
 def todays(
     path,         # Of the checkpoint
@@ -235,6 +236,7 @@ class Run(Loop):
         self.cfg = cfg = load_config(cfg, own) if own else cfg
         console,self.look,self.evals = Console(say, is_main()),look,check_names(evals or {})
         if own: console.say(f'as this run was begun: {", ".join(own)}')
+        if not look: check_sinks(cfg.track.to)
         if cfg.core.bundle: read_bundle(cfg.core.bundle, cfg.core.max_per_task)   # what is wrong with it is said now
         machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads)
         place = take_dir(cfg.out, look)
@@ -251,7 +253,6 @@ class Run(Loop):
                          flops_seen=flops_per_token(cfg.model, data.tok.vocab_size, causal=True), peak=peak,
                          before=first_looks(cfg), after=later_looks(cfg), identity=identity_of(cfg, data, machine),
                          todays=todays, machine=machine, console=console)
-        if data.sources: self.news['sources'] = data.sources
         self.resume()
         console.say(self.plan())
         if not look: by_main(self.write_dir)
@@ -299,8 +300,7 @@ def validate(self:Run)->dict: # `val_bpb`, `val_loss`, and what the other evalua
     c,device,text = self.cfg,self.machine.device,self.data.text
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
     v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, rank=rank(), world=world())
-    res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name)
-    res |= {f'val_bpb/{k}': o.bpb for k,o in each.items()} | self.measure_core()
+    res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | each | self.measure_core()
     for name,fn in self.evals.items(): res |= named(name, fn(self), res)
     return res
 
@@ -318,7 +318,7 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
             self.note(f'core       not evaluated: {e}')
             return {}
     self.note(f'core       step {self.n_step:,}: {res.core:.4f} ± {res.se:.4f}{res.cropped}')
-    return dict(core=res.core, core_se=res.se)
+    return dict(core=res.core, core_se=res.se) | {f'core/{k}': t.centred for k,t in res.tasks.items()}
 
 @patch
 def first_validation(self:Run)->dict: # As `validate`
@@ -419,8 +419,7 @@ def finish(self:Run):
     if not is_main(): return
     say,best,log = self.console.say,self.state.best,read_run(self.out)
     plot,page = save_plot(log),save_report(log)
-    say(f'data: {self.state.account(self.loader.n_text)}')
-    for line in (*map(str, run_sources(log)), f'time: {self.clock}'): say(line)
+    for o in (f'data: {self.state.account(self.loader.n_text)}', *run_sources(log), f'time: {self.clock}'): say(str(o))
     say(f'done: best {best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}; '
         f'plot {shown(plot)}, report {shown(page)}, everything else in {shown(self.out)}')
 
@@ -430,6 +429,7 @@ def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     went_on = not self.over
     Loop.fit(self)
     if went_on and self.over: self.finish()
+    self.tracker.end()
     return self
 
 # %% ../nbs/build.ipynb #cell102

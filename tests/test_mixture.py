@@ -1,6 +1,6 @@
 """A mixture of three sources through Loader, Run, the command line and torchrun: shares, order and validation are the
 same through each. Needs processes. `python tests/test_mixture.py` also takes four ranks, and prints what was seen."""
-import json, os, sys, tempfile
+import json, os, tempfile
 from fractions import Fraction
 from pathlib import Path
 import numpy as np, pytest
@@ -43,7 +43,7 @@ def write_sources(d):
     (d/'books').mkdir()
     pages = [f'page {i} says {i*37%101} is more than {i*17%97} '*(1+i%3) for i in range(200)]
     (d/'web/a.jsonl').write_text('\n'.join(json.dumps(dict(content=o)) for o in pages))
-    for k in range(12): (d/f'books/{k}.txt').write_text(f'Once upon a time there was book {k}. '*(1+k%3))   # repeats
+    for k in range(12): (d/f'books/{k}.txt').write_text(f'Once upon a time there was book {k}. '*(1+k%3))
     (d/'code.txt').write_text('\n--\n'.join(f'def f{i}(x): return x+{i}' for i in range(60)))
     (d/'c.toml').write_text(CONFIG)
 
@@ -60,9 +60,10 @@ def here(tmp_path_factory):
 
 def records(run): return [json.loads(l) for l in (Path(run)/'metrics.jsonl').read_text().splitlines()]
 def read_tokens(run): return [{k: v for k,v in r.items() if k.startswith('tokens') or k=='row'} for r in records(run)]
-def learnt(run): return [{k: v for k,v in r.items() if k.startswith('val_') or k in ('step','loss')} for r in records(run)]
+def learnt(run):
+    return [{k: v for k,v in r.items() if k.startswith('val_') or k in ('step','loss')} for r in records(run)]
 
-def data_of(): return read_data(load_config("c.toml"), lambda _: None)
+def data_of(): return read_data(load_config('c.toml'), lambda _: None)
 
 def deviations(loader, rows):
     "By how many rows each source is off, at its worst"
@@ -102,7 +103,7 @@ def test_each_source_is_measured(here):
     assert len({last[f'val_bpb/{k}'] for k in WEIGHTS})==3
 
 def test_resumed_at_ten_places(here):
-    for k in range(10):
+    for _ in range(10):
         run = Run('c.toml', out='cut', say=None)
         for _ in range(4): run.step()
         run.save()
@@ -157,7 +158,7 @@ def full():
         print(f'an epoch of {rows:,} rows, at worst {deviations(loader, rows).round(3).tolist()} of a row off')
         print({k: f'{o.rows/rows:.4%}' for k,o in loader.report(rows=rows).parts.items()})
         for o in run_sources('whole'): print(o)
-        for n in (2, 4): print(f'{n} ranks: the same tokens of each source each step, losses within {ranks_agree(d, n):.2g}')
+        for n in (2, 4): print(f'{n} ranks: the same tokens of each source, losses within {ranks_agree(d, n):.2g}')
         test_resumed_at_ten_places(d)
         print('resumed at ten places: the same records')
 

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MAGIC', 'NOT_IN_NAMES', 'WOULD_WORK', 'OF_ITS_OWN', 'SHOWN', 'RUN_HAS', 'READABLE', 'CORPUS_FORMAT', 'TextSource',
            'default_name', 'CorpusConfig', 'table_of', 'source_problem', 'paths_of', 'Left', 'listing', 'below',
-           'expand', 'nearest', 'matches', 'Sources', 'find_files', 'read', 'Marks', 'documents', 'corpus_fingerprint']
+           'expand', 'nearest', 'matches', 'Sources', 'find_files', 'real_name', 'read', 'Marks', 'documents',
+           'corpus_fingerprint']
 
 # %% ../../nbs/data/corpus.ipynb #cell3
 import difflib, fnmatch, hashlib, json, os, re, stat, warnings
@@ -17,9 +18,12 @@ from typing import Literal
 
 from fastcore.basics import patch
 from ..base.config import Frac, NatInt, PathTuple, PosFloat, ProseStr, paths_or, section
+from ..base.url import is_url
 from ..base.words import brief, n_of, one_line
-from .readers import CorpusError, EMBEDDED, READERS, Skipped, content_hash, embedded_documents
-from .readers import read_file, stop, unreadable
+from .policy import CorpusError, Skipped, stop
+from .remote import RemoteFile, find_remote
+from .readers import EMBEDDED, READERS, content_hash, embedded_documents
+from .readers import read_file, unreadable
 from ..store.files import MARK, TAG_FILE, is_cache, is_run
 
 # %% ../../nbs/data/corpus.ipynb #source-def
@@ -219,24 +223,29 @@ def matches(
     spec:str,   # One name out of `data.train` or `data.valid`
     key:str,    # Where it stands, for messages
     left:Left,  # Counts what is left out
-)->list[Path]:
+)->list:        # Paths, or objects of a store
     "Files behind one name, sorted by their path"
     path,here = os.path.expanduser(spec),Left()
+    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key)}, spec, key, left, here)
     try: hits = dict(_behind(path, here)) if spec else {}
     except (OSError,ValueError) as e: raise CorpusError(key, _no_listing(path, e)) from None
     if not hits and not here and not (spec and os.path.isdir(path)):
         raise CorpusError(key, f'no file matches {spec!r}; {_escaped(path) or nearest(path)}')
+    return sorted(map(Path, _readable(hits, spec, key, left, here)), key=Path.as_posix)
+
+def _readable(hits, spec, key, left, here):
+    "Those of the files found that have a reader"
     good = [p for p,kind in hits.items() if kind=='file' and _suffix(p) in READERS]
-    for p in hits.keys()-set(good):
+    for p in sorted(hits.keys()-set(good), key=str):
         if hits[p]=='special': here.add(f'{_special(p)}, which is no file', p)
         else: here.add(_suffix(p) or 'without extension')
     what = str(here) or 'no files'
     if not good: raise CorpusError(key, f'{spec!r} has nothing to read ({what}); {READABLE} would work')
     left.update(here)
     left.first = here.first | left.first
-    return sorted(map(Path, good), key=Path.as_posix)
+    return good
 
-def _suffix(path): return os.path.splitext(path)[1].lower()
+def _suffix(path): return os.path.splitext(path.name if isinstance(path, RemoteFile) else path)[1].lower()
 def _no_listing(path, e):
     return f'{getattr(e, "filename", "") or path!r} cannot be listed ({getattr(e, "strerror", "") or e})'
 def _special(path):
@@ -268,21 +277,26 @@ class Sources(list):
     left = ''
 
 def find_files(
-    specs:Iterable[str],    # Files, folders, patterns, or `embedded`
+    specs:Iterable[str],    # Files, folders, patterns, addresses, or `embedded`
     key:str='data.train',   # Where they stand, for messages
-)->Sources:                 # Paths, and the word `embedded` where it stood
+)->Sources:                 # Paths, objects of a store, and the word `embedded` where it stood
     "Every source of text behind some names, each once, in an order that depends on nothing but the names"
     res,folder,left = {},cache(os.path.realpath),Left()
     for spec in specs:
         if spec==EMBEDDED: res.setdefault(EMBEDDED, EMBEDDED)
         else:
-            for o in matches(spec, key, left): res.setdefault(_real(os.fspath(o), folder), o)
+            for o in matches(spec, key, left): res.setdefault(real_name(o, folder), o)
     sources = Sources(res.values())
     if left: sources.left = f'left out of {key}: {left}; {READABLE} are read'
     return sources
 
-def _real(path, folder):
-    "The one path of a file; `folder` remembers what it said of a folder, so that a file costs one question"
+def real_name(
+    source,                           # A path, or an object of a store
+    folder:Callable=os.path.realpath, # Of a folder; one that remembers spares a question for each file
+)->str:
+    "The one path of a file, or an address"
+    if isinstance(source, RemoteFile): return source.url
+    path = os.fspath(source)
     if os.path.islink(path): return os.path.realpath(path)
     where,name = os.path.split(path)
     return os.path.join(folder(where), name)

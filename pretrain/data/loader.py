@@ -248,7 +248,7 @@ PLANNED = 2**14  # Documents and rows of the plans that are kept; two plans stay
 
 class Loader:
     "Batches of packed rows, a pure function of the seed and the step"
-    parts,weights = {},{} # Of a mixture: name to the loader of each source, and to its weight
+    parts,sources,identity = {},{},{} # Of a mixture: loaders of its sources, what the log keeps of them, their shares
     def __init__(self,
         tokens,          # `shards.Tokens`, or anything with its `lens` and `shards`
         T:int,           # Inputs in a row [tokens]

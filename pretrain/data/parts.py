@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['SETTINGS', 'WHOLE', 'SHARED', 'SHARED_FORMAT', 'Part', 'parts', 'Aside', 'set_aside', 'in_common', 'contents',
-           'texts_in_common', 'in_proportion', 'tokenizer_of', 'Texts', 'prepare_side', 'read_texts', 'said_sources',
-           'source_line']
+           'texts_in_common', 'in_proportion', 'tokenizer_of', 'Texts', 'prepare_side', 'read_texts']
 
 # %% ../../nbs/data/parts.ipynb #parts-imports
 import json
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -206,8 +206,16 @@ def prepare_side(
     "The tokens of one side of every source"
     hashes = hashes or hashes_of(prep)
     held = texts_in_common(data, prep, lambda _: None, hashes) if split=='train' else {}
-    return {o.name: prepare(o.data, tok, prep, o.side, say, hashes, held.get(o.name, frozenset()), f' of {o.name}')
-            for o in parts(data, split)}
+    def of(o):
+        but = held.get(o.name, frozenset())
+        return prepare(o.data, tok, prep, o.side, say, _alone(hashes), but, f' of {o.name}')
+    return {o.name: of(o) for o in parts(data, split)}
+
+def _alone(hashes):
+    "The same memory, with no list of files: what a source is made of is told of it alone"
+    res = copy(hashes)
+    res.lists = {}
+    return res
 
 def read_texts(
     data:CorpusConfig,          # Which corpus, a mixture or not
@@ -225,13 +233,6 @@ def read_texts(
 
 # %% ../../nbs/data/parts.ipynb #parts-say
 @patch
-def lines(self:Texts)->list[str]:
-    "How validation was set aside, a line for each source"
-    if not self.trains: return [f'split: {describe_split(self.data, self.train, self.valid)}']
-    return [f'split: {o.name}: {describe_split(o.data, self.trains.get(o.name, self.train), self.valids[o.name])}'
-            for o in parts(self.data, 'valid')]
-
-@patch
 def loader(self:Texts,
     T:int,           # Inputs in a row [tokens]
     batch_rows:int,  # Rows of one optimizer step, over all ranks [rows]
@@ -243,20 +244,16 @@ def loader(self:Texts,
     weights = [o.weight for o in parts(self.data, 'train') if o.weight]
     return MixedLoader(self.trains, weights, T, batch_rows, seed, **how)
 
-def said_sources(
-    texts:Texts,  # What is read
-    loader,       # The batches of it
-)->dict:          # Name to what the log keeps of a source; empty where there is but one
-    "Counts of every source: documents, tokens, bytes, and its share of the rows"
-    if not texts.trains: return {}
-    shares = (loader.turns.shares/loader.turns.round).tolist()
-    return {k: dict(documents=t.n_doc, tokens=loader.parts[k].n_text, bytes=t.n_bytes, share=share)
-            for (k,t),share in zip(texts.trains.items(), shares)}
+@patch
+def lines(self:Texts,
+    loader, # The batches of it
+)->list[str]:
+    "How validation was set aside, and what each source holds"
+    if not self.trains: return [f'split: {describe_split(self.data, self.train, self.valid)}']
+    split = [f'split: {o.name}: {describe_split(o.data, self.trains.get(o.name, self.train), self.valids[o.name])}'
+             for o in parts(self.data, 'valid')]
+    return [*split, *(_source_line(*o) for o in loader.sources.items())]
 
-def source_line(
-    name:str, # Of a source
-    o:dict,   # What `said_sources` tells of it
-)->str:
-    "The same in words"
+def _source_line(name, o):
     counts = ', '.join(n_of(o[k], k.removesuffix('s')) for k in ('documents','tokens','bytes'))
     return f'source {name}: {counts}; {o["share"]:.2%} of the rows'

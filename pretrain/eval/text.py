@@ -220,13 +220,14 @@ def text_bpb(
     T:int,            # Targets in a row [tokens]
     rows:int,         # Most rows in one call of `loss_fn`
     **how,            # `rank`, `world`
-)->tuple:             # `Bpb` of the text; name of each of its sources to its own
+)->tuple:             # `Bpb` of the text; `val_bpb/NAME` to that of each of its sources [bits per byte]
     "Bits per byte of a text and of its sources"
     def of(o): return bpb_of(loss_fn, o.tokens, n_bytes, T, rows, **how)
     if not text.parts: return of(text),{}
     each = {k: of(o) for k,o in text.parts.items()}
     nats,n,size = (sum(o) for o in zip(*((v.loss*v.n_tok, v.n_tok, v.n_bytes) for v in each.values())))
-    return Bpb(bpb=nats/math.log(2)/size, loss=nats/n, n_tok=n, n_bytes=size), each
+    whole = Bpb(bpb=nats/math.log(2)/size, loss=nats/n, n_tok=n, n_bytes=size)
+    return whole,{f'val_bpb/{k}': v.bpb for k,v in each.items()}
 
 # %% ../../nbs/eval/text.ipynb #f06422ca
 YARD_BYTES = 2_000_000  # That compressors read: a few seconds [bytes]

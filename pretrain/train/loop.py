@@ -33,6 +33,7 @@ from .mfu import Peak, mfu
 from .progress import TrackConfig
 from .signals import STOPS
 from .state import State, of_today
+from .track.beside import Tracker
 
 # %% ../../nbs/train/loop.ipynb #058bb4f7
 @section
@@ -68,7 +69,7 @@ class Loop(Kept):
         train:TrainConfig=TrainConfig(),                # Length, micro-batches, saving
         schedule:ScheduleConfig=ScheduleConfig(),       # Of the learning rate
         checkpoint:CheckpointConfig=CheckpointConfig(), # What stays on the disk
-        track:TrackConfig=TrackConfig(),                # How often progress is shown
+        track:TrackConfig=TrackConfig(),                # How often progress is shown, and which trackers follow
         clip:float=1.,         # Largest global gradient norm; 0 = measure, never clip
         guard:Guard|None=None, # Judges each step; None = skip what is not finite
         ema_beta:float=.9,     # Memory of the smoothed loss
@@ -93,9 +94,11 @@ class Loop(Kept):
         self.changed = {}  # since the checkpoint: name to values before and now
         self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
         self.news = dict(peak=self.peak.record(world()))   # and what joins the next record
+        if loader.sources: self.news['sources'] = loader.sources
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.loss_fn = compiled(model.loss, self.note) if train.compile else model.loss
+        self.tracker = Tracker(self.out, track, self.identity['config'], flops, self.note)
 
     @property
     def best(self): return self.state.best
@@ -210,6 +213,7 @@ def write_record(self:Loop):
     if is_main():
         self.place.check()
         self.log.append(self.rec)
+        self.tracker.look()
     self.told,self.news = self.told|self.news,{}
     self.mark()
 
@@ -411,3 +415,10 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
         say(f'interrupted: after step {self.n_step:,}, which is saved in {shown(self.out)}; '
             'start again with the same configuration to go on')
     return self
+
+# %% ../../nbs/train/loop.ipynb #7rack002
+@patch
+def close(self:Loop):
+    "Save what is not saved, give the directory back, see the trackers off"
+    try: Kept.close(self)
+    finally: self.tracker.end()
