@@ -383,7 +383,7 @@ def documents(
 CORPUS_FORMAT = 2 # Goes up when the same files give other documents than before
 def corpus_fingerprint(
     cfg:CorpusConfig,                # Which corpus
-    split:Literal['train','valid'],  # Which side of it
+    split:Literal['train','valid','all'], # Which side of it
     hash_of:Callable=content_hash,   # `(source, sources)` to hex; one that remembers saves reading
     files:Callable=find_files,       # `(specs, key)` to sources; one that remembers saves listing
 )->str:                              # 64 hex digits
@@ -391,8 +391,8 @@ def corpus_fingerprint(
     def contents(specs, key): return [_content(o, cfg, hash_of) for o in files(specs, key)]
     parts = dict(format=1 if cfg.split_min_docs else CORPUS_FORMAT, split=split)
     parts |= dict(text_key=cfg.text_key, separator=cfg.separator, on_error=cfg.on_error)
-    if not cfg.valid: parts |= dict(frac=cfg.valid_frac, min_docs=cfg.split_min_docs)
-    if split=='train' or not cfg.valid: parts['train'] = contents(cfg.train, 'data.train')
+    if not cfg.valid and split!='all': parts |= dict(frac=cfg.valid_frac, min_docs=cfg.split_min_docs)
+    if split!='valid' or not cfg.valid: parts['train'] = contents(cfg.train, 'data.train')
     if cfg.valid: parts['valid'] = contents(cfg.valid, 'data.valid')
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -283,25 +283,33 @@ def _no_valid(cfg):
 # %% ../../nbs/data/split.ipynb #cell86
 def split_documents(
     cfg:CorpusConfig,                # Which corpus
-    split:Literal['train','valid'],  # Which side of it
+    split:Literal['train','valid','all'], # Which side of it
     skipped:Skipped|None=None,       # Counts what is left out
     name:str='',                     # Of the content of `data.train`: spares passes over what is split by its shape
+    but:frozenset=frozenset(),       # Names of texts, as `text_id` gives them, that are not to be trained on
 )->Iterator[str]:                    # At least one
     "Documents of one side of the corpus; a text is never on both"
     skipped = Skipped() if skipped is None else skipped
-    rule = split_rule(cfg)
+    rule = 'all' if split=='all' else split_rule(cfg)
     if split=='valid': yield from valid_documents(cfg, rule, skipped, name)
-    else: yield from _train_documents(cfg, rule, skipped, name)
+    else: yield from _train_documents(cfg, rule, skipped, name, but)
 
-def _train_documents(cfg, rule, skipped, name):
+def _without(docs, but, skipped):
+    "Documents whose names are not among some"
+    for text in docs:
+        if text_id(normal(text)) in but: skipped.same += 1
+        else: yield text
+
+def _train_documents(cfg, rule, skipped, name, but):
     "Documents of the training side that are not in validation"
-    cut = len if rule=='files' else cutter(cfg, rule, name)
+    cut = len if rule in ('files','all') else cutter(cfg, rule, name)
     digest = _digest if cfg.split_min_docs else lambda text: text_id(normal(text))
-    apart = rule=='hash' or rule=='shape' and cut.__self__.long==float('inf')   # whole documents, by their hashes
+    ends = rule=='shape' and cut.__self__.long<float('inf')
+    apart = rule in ('hash','all') or rule=='shape' and not ends   # whole documents, by their hashes
     held = set() if apart else set(map(digest, valid_documents(cfg, rule, Skipped(), name)))
     if keep := apart and name and cut is not len: cut = Aside(cut)
-    docs,n = side(documents(cfg.train, cfg, skipped), cut, 'train', skipped),0
-    for text in docs:
+    docs,n = documents(cfg.train, cfg, skipped),0
+    for text in side(_without(docs, but, skipped) if but else docs, cut, 'train', skipped):
         if held and digest(text) in held:
             skipped.same += 1
             continue
