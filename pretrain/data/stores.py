@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEB', 'TAGS', 'DATES', 'REST_S', 'INSTALL', 'PACKAGES', 'OTHERS', 'SILENCE_S', 'BUSY', 'LASTING', 'LASTING_NAMES',
-           'QUERY', 'WAITS_S', 'protocol', 'stamp_of', 'differ', 'connect', 'status', 'lasting', 'said', 'asked']
+           'QUERY', 'WAITS_S', 'LONG_S', 'protocol', 'stamp_of', 'differ', 'connect', 'status', 'lasting', 'said',
+           'asked']
 
 # %% ../../nbs/data/stores.ipynb #sto-imports
 import re, time
@@ -125,14 +126,16 @@ def said(
 
 # %% ../../nbs/data/stores.ipynb #sto-asked
 WAITS_S = .5,1.,2. # Before each further try [s]
+LONG_S = 20. # Clients of stores try again themselves; who took so long in vain is not asked again [s]
 def asked(
     fn:Callable, # What is asked of a store
     *args,       # With what
     **how,       # And how
 ):               # Its answer
     "Ask a store, again where that may help"
+    begun = time.monotonic()
     for wait_s in (*WAITS_S, None):
         try: return fn(*args, **how)
         except Exception as e:
-            if wait_s is None or lasting(e): raise
+            if wait_s is None or lasting(e) or time.monotonic()-begun>LONG_S: raise
         time.sleep(wait_s)
