@@ -20,7 +20,8 @@ from ..base.url import with_variables
 from ..base.words import like, n_of, one_line
 from .policy import CorpusError
 from ..store.files import MARK, TAG_FILE
-from .stores import WEB, asked, connect, differ, lasting, protocol, said, stamp_of, status
+from .stores import ABSENT, NO_KEY, PART, WEB, asked, connect, differ, lasting
+from .stores import protocol, said, stamp_of, status
 
 # %% ../../nbs/data/remote.ipynb #rem-file
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ KEYS |= dict(s3a=KEYS['s3'], gcs=KEYS['gs'], http=KEYS['https'])
 NO_FOLDERS = 'a web server has no folders or patterns; name each file'
 def _cure(spec, e):
     "What would work, where that is known"
-    if status(e) in (401,403) or isinstance(e, PermissionError) or 'Credential' in type(e).__name__:
+    if status(e) in NO_KEY or isinstance(e, PermissionError) or 'Credential' in type(e).__name__:
         return f'; {KEYS.get(protocol(spec), "credentials in the environment")} would work'
     if protocol(spec) in WEB and (spec.endswith('/') or '*' in spec): return f'; {NO_FOLDERS}'
     if lasting(e): return ''
@@ -153,7 +154,7 @@ def _found(spec, left):
     fs.invalidate_cache()
     try: info = None if '*' in path.partition('/')[0] else asked(fs.info, path)   # no bucket has such a name
     except FileNotFoundError as e:
-        if protocol(spec) in WEB or status(e) not in (0,404): raise
+        if protocol(spec) in WEB or status(e) not in (0,ABSENT): raise
         info = None
     if info and _file(info): return [(spec,info)]
     base,parts = (f'{protocol(spec)}://'+spec.partition('://')[2].rstrip('/'),[]) if info else literal(spec)
@@ -196,7 +197,7 @@ def _from_web(fs, path, at):
     "The rest of a file; `True` with it if the server can begin anywhere"
     headers = fs.kwargs.get('headers', {}) | ({'Range': f'bytes={at}-'} if at else {})
     f = fs.open(path, 'rb', block_size=0, size=1, headers=headers)   # a size, so that it isn't asked for
-    if not at or f.r.status!=206: return _passed_over(f, at),False
+    if not at or f.r.status!=PART: return _passed_over(f, at),False
     begins = re.match(r'bytes (\d+)-', f.r.headers.get('Content-Range', ''))
     if begins and int(begins[1])==at: return f,True
     f.close()
