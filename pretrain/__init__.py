@@ -22,6 +22,7 @@ _HOME = dict(   # name to the module that it comes from
     train_tokenizer='data.tokenizer',  # a tokenizer learned from documents
     PrepareConfig='data.prepare',      # where prepared tokens lie
     prepare='data.prepare',            # documents to token shards on the disk
+    save_corpus='data.given',          # texts from Python, a generator or a dataset of `datasets` as a file to train on
     Loader='data.loader',              # token shards to batches; a pure function of seed and step
     LoaderConfig='data.loader',        # the size of a batch
     # what learns
@@ -35,6 +36,7 @@ _HOME = dict(   # name to the module that it comes from
     preflight='eval.preflight',        # looks for silent bugs before training
     read_metrics='store.log',          # the records of a run, step by step
     # doors
+    export_run='doors',                # a run's model as a folder that other libraries read
     load_hf='export.hf',               # a model and tokenizer of the transformers library, asked like ours
     harness_lm='export.harness',       # a model as lm-evaluation-harness takes it
 )

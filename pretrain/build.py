@@ -51,6 +51,7 @@ from .train.machine import Machine, pick_device, seed_all, start_machine, traine
 from .train.metrics import MetricsConfig
 from .train.mfu import describe_model, peak_flops
 from .train.progress import TrackConfig
+from .train.track.beside import check_sinks
 
 # %% ../nbs/build.ipynb #8a9c691d
 GUARD = ('on_bad', 'max_bad', 'max_rollbacks', 'spike', 'spike_window')  # keys of `guard` that once stood in `optim`
@@ -165,6 +166,7 @@ class Data:
     valid:Any       # Validation tokens
     text:ValidText  # What of them is measured
     loader:Loader   # Batches of the training tokens
+    account:dict    # Side to `[name, hash]` of each source
 
 def read_data(
     cfg:Config,  # Says which text
@@ -183,7 +185,7 @@ def read_data(
     loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     text = valid_text(valid, tok, cfg.eval.bytes)
     for line in (*unit_news(), f'validation: {text}'): say(line)
-    return Data(tok, train, valid, text, loader)
+    return Data(tok, train, valid, text, loader, {o: hashes.account(o) for o in ('train','valid')})
 
 # %% ../nbs/build.ipynb #65ab6ffd
 def make_model(
@@ -201,10 +203,11 @@ def identity_of(
     cfg:Config,      # All settings
     data:Data,       # What it reads
     machine:Machine, # Where it computes
-)->dict:             # `config`, `identity`, `place`, as `compare_runs` takes them
+)->dict:             # `config`, `identity`, `place`, `account`, as `compare_runs` takes them
     "What tells one run from another"
     prints = dict(tokenizer=data.tok.fingerprint, train=data.train.fingerprint, valid=data.valid.fingerprint)
-    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)), place=machine.place())
+    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)), place=machine.place(),
+                account=data.account)
 
 def todays(
     path,         # Of the checkpoint
@@ -232,6 +235,7 @@ class Run(Loop):
         self.cfg = cfg = load_config(cfg, own) if own else cfg
         console,self.look,self.evals = Console(say, is_main()),look,check_names(evals or {})
         if own: console.say(f'as this run was begun: {", ".join(own)}')
+        if not look: check_sinks(cfg.track.to)
         if cfg.core.bundle: read_bundle(cfg.core.bundle, cfg.core.max_per_task)   # what is wrong with it is said now
         machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads)
         place = take_dir(cfg.out, look)
@@ -313,7 +317,7 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
             self.note(f'core       not evaluated: {e}')
             return {}
     self.note(f'core       step {self.n_step:,}: {res.core:.4f} ± {res.se:.4f}{res.cropped}')
-    return dict(core=res.core, core_se=res.se)
+    return dict(core=res.core, core_se=res.se) | {f'core/{k}': t.centred for k,t in res.tasks.items()}
 
 @patch
 def first_validation(self:Run)->dict: # As `validate`
@@ -425,6 +429,7 @@ def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     went_on = not self.over
     Loop.fit(self)
     if went_on and self.over: self.finish()
+    self.tracker.end()
     return self
 
 # %% ../nbs/build.ipynb #cell102

@@ -394,6 +394,18 @@ def _core(a):
         if _is_run(a.where): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
         print(_core_run(a) if _is_run(a.where) and not a.out else _core_other(a))
 
+# %% ../nbs/cli.ipynb #exp-def
+@_command(
+    arg('run', type=path_word, metavar='RUN', help=RUN),
+    arg('--to', type=path_word, metavar='DIR', required=True, help='a new folder'),
+    arg('--format', default='hf', help='what others it is for: hf (transformers); hf where left out'),
+    arg('--dtype', default='float32', help='of the weights: float32 or bfloat16; float32 where left out'),
+    arg('--unchecked', action='store_true', help='do not compare ids and logits, which needs the other library'))
+def _export(a):
+    "Write the model of a run as a folder that other libraries read"
+    from pretrain.doors import export_run
+    export_run(a.run, a.to, a.format, a.dtype, not a.unchecked)
+
 # %% ../nbs/cli.ipynb #6eaf6c51
 @_command(arg('run', nargs='+', type=path_word, metavar='RUN', help='run directories'),
           arg('--out', type=path_word, help='picture of the comparison of several runs; compare.png where left out'))
@@ -410,3 +422,24 @@ def _plot(a):
         out = Path(a.out or 'compare.png')
         compare(logs).savefig(out)
         print(out)
+
+# %% ../nbs/cli.ipynb #7rack102
+@_command(
+    arg('run', type=path_word, metavar='RUN', help='a run directory'), OVERRIDES,
+    arg('--to', action='append', metavar='SINK',
+         help="tensorboard, wandb, trackio, module:Class or file.py:Class (more than once for several); "
+              "the run's track.to where left out"),
+    arg('--again', action='store_true', help='everything from the first step on, as a new run at wandb and trackio'))
+def _track(a):
+    "Send to trackers what a run has logged and they have not got; keys of the section track act"
+    from pretrain.base.config import to_dict
+    from pretrain.build import load_config
+    from pretrain.data.tokenizer import Tokenizer
+    from pretrain.model.cost import flops_per_token
+    from pretrain.train.track.beside import send
+    if not _is_run(a.run): raise ValueError(f'{a.run}: not a run directory (no config.toml in it)')
+    _idle_keys(a.overrides, ('track.',), 'keys of the section track act')
+    cfg = load_config(a.run, [*a.overrides, {'track.to': a.to} if a.to else {}])
+    if not cfg.track.to: raise ValueError(f'{a.run}: its track.to is empty; --to tensorboard would work')
+    flops = flops_per_token(cfg.model, Tokenizer.load(Path(a.run)/'tokenizer').vocab_size)
+    return 0 if send(a.run, cfg.track, to_dict(cfg), flops, a.again) else 1

@@ -9,7 +9,7 @@ from pretrain.base.config import leaves, to_dict
 from pretrain.build import Config, Run, load_config
 from pretrain.data.corpus import corpus_fingerprint
 from pretrain.data.prepare import get_tokenizer, prepare
-from pretrain.data.readers import CorpusError, Skipped
+from pretrain.data.policy import CorpusError, Skipped
 from pretrain.data.split import split_documents
 from pretrain.model.blocks import Block
 from pretrain.store.checkpoint import newest_checkpoint
@@ -342,11 +342,38 @@ def test_threads(here, monkeypatch):
     try: assert Run(None, say=None, out=str(here/'two'), **BASE | {'train.threads': 2}).machine.place()['threads']==2
     finally: torch.set_num_threads(n)
 
+OWN = """
+import time
+class Own:
+    def start(self, info): (info.folder/'told').write_text(f'{info.project} {info.name} {info.group}')
+    def row(self, step, numbers): pass
+class Hangs:
+    def row(self, step, numbers): time.sleep(1000)
+"""
+
+def test_track_keys(tmp_path):
+    "A tracker is told of project, name and group; one that hangs is waited for as long as was said"
+    from pretrain.train.track.beside import send
+    (tmp_path/'own.py').write_text(OWN)
+    (tmp_path/'metrics.jsonl').write_text('{"step": 1, "loss": 2.5}\n')
+    def told(sink='Own', **keys):
+        cfg = load_config(None, **{f'track.{k}': v for k,v in dict(to=[f'{tmp_path}/own.py:{sink}'], **keys).items()})
+        said = []
+        send(tmp_path, cfg.track, {}, say=said.append)
+        path = tmp_path/'track/own-Own/told'
+        return path.read_text() if sink=='Own' else said[0]
+    assert not (tmp_path/'track').exists()
+    assert told()==f'pretrain {tmp_path.name} '
+    assert told(project='p', name='n', group='g')=='p n g'
+    assert 'in 0.5 s;' in told('Hangs', grace_s=.5)
+
 SHOWN = {   # by a test of its own
     'prepare.shard_chars': test_shard_chars, 'prepare.verify': test_verify, 'checkpoint.retries': test_retries,
     'checkpoint.retry_s': test_retries, 'train.allow': test_allow, 'train.compile': test_compile,
     'model.loss_chunk': test_loss_chunk, 'out': test_out_and_cache, 'prepare.cache': test_out_and_cache,
-    'track.log_s': test_track_s, 'track.redraw_s': test_redraw_s, 'train.threads': test_threads,
+    'track.log_s': test_track_s, 'track.redraw_s': test_redraw_s,
+    **{f'track.{k}': test_track_keys for k in ('to', 'project', 'name', 'group', 'grace_s')},
+    'train.threads': test_threads,
 }
 PLACE = {   # acts on nothing that is trained or measured
     'prepare.workers': 'how many threads make the same tokens: nbs/data/prepare.ipynb',

@@ -21,7 +21,7 @@ from .help import comments, plain_signature
 from .toml import MAX_PARTS, Source, in_todays_unit, merge, nested, read_chain, toml_value, without
 from .url import is_url
 from .value import Frac, NatFloat, NatInt, PosFloat, PosInt, STRICT
-from .value import PathStr, PathTuple, ProseStr, ProseTuple
+from .value import PathStr, PathTuple, ProseStr, ProseTuple, paths_or
 from .value import Leaf, from_shell, refusal, wanted
 from .words import brief, dotted, like, one_line
 
@@ -75,8 +75,8 @@ def to_dict(
     cfg,      # A config or a section
 )->dict:      # Nested, tuples as lists, ready for JSON
     "A config as plain values"
-    def plain(v): return to_dict(v) if is_dataclass(v) else list(v) if isinstance(v, tuple) else v
-    return {f.name: plain(getattr(cfg, f.name)) for f in fields(cfg)}
+    def plain(v): return to_dict(v) if is_dataclass(v) else list(map(plain, v)) if isinstance(v, tuple) else v
+    return {f.name: plain(v) for f in fields(cfg) if (v := getattr(cfg, f.name)) is not None}
 
 # %% ../../nbs/base/config.ipynb #f15bbc92
 def at_place(
@@ -85,7 +85,9 @@ def at_place(
     words=(),   # Values that are no paths
 ):              # Pairs of dotted key and value
     "Every path that would mean something else elsewhere, joined to a folder"
-    def joined(v): return v if not v or v in words or os.path.isabs(v) or is_url(v) else os.path.join(folder, v)
+    def joined(v):
+        if is_dataclass(v): return type(v)(**(to_dict(v) | dict(at_place(v, folder, words))))
+        return v if not v or v in words or os.path.isabs(v) or is_url(v) else os.path.join(folder, v)
     for path,leaf in leaves(type(cfg)):
         if leaf.kind!='path': continue
         v = attrgetter('.'.join(path))(cfg)

@@ -13,7 +13,7 @@ __all__ = ['MAX_INT', 'ANSWERS', 'UNITS', 'LONGEST', 'THOUSANDS', 'QUOTED', 'MAX
 import difflib, json, math, os, re, stat, tomllib
 from bisect import bisect
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, is_dataclass
 from pathlib import Path
 
 from .words import brief, dotted
@@ -30,13 +30,15 @@ def toml_text(
 MAX_INT = 2**63-1  # TOML promises 64-bit integers, https://toml.io/en/v1.0.0#integer
 
 def toml_value(
-    v,      # bool, int, float, str, or a list or tuple of them
+    v,      # bool, int, float, str, a list or tuple of them, or a table: a dict, or a dataclass where None is left out
 )->str:     # As TOML writes it
     "One value as TOML"
     if isinstance(v, bool): return str(v).lower()
     if isinstance(v, int): return str(int(v))
     if isinstance(v, float): return repr(float(v))
     if isinstance(v, str): return toml_text(v)
+    if is_dataclass(v): v = {k: x for k,x in vars(v).items() if x is not None}
+    if isinstance(v, dict): return '{'+', '.join(f'{dotted((k,))} = {toml_value(x)}' for k,x in v.items())+'}'
     assert isinstance(v, (list, tuple)), f'{type(v)} has no form in TOML'
     return '[' + ', '.join(map(toml_value, v)) + ']'
 

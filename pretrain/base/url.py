@@ -12,10 +12,10 @@ import os, re
 # %% ../../nbs/base/url.ipynb #url-is
 ADDRESS = re.compile(r'[\w.+:-]+://')
 def is_url(
-    text:str, # A name that somebody gave
+    name, # What somebody gave: text, or a path
 )->bool:
     "Is it an address rather than a path?"
-    return bool(ADDRESS.match(text))
+    return bool(ADDRESS.match(os.fspath(name)))
 
 # %% ../../nbs/base/url.ipynb #url-masked
 HIDDEN = '***'

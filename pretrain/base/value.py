@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['PosInt', 'NatInt', 'PosFloat', 'NatFloat', 'Frac', 'PathStr', 'PathTuple', 'ProseStr', 'ProseTuple', 'CONTROL',
            'STRICT', 'TYPE_WORDS', 'NOTHING', 'ESCAPE', 'ESCAPES', 'HALF', 'HALF_TOML', 'at_home', 'here', 'Leaf',
-           'wanted', 'parse_value', 'readings', 'hint', 'refusal', 'unescape', 'from_shell']
+           'paths_or', 'wanted', 'parse_value', 'readings', 'hint', 'refusal', 'unescape', 'from_shell']
 
 # %% ../../nbs/base/value.ipynb #ccf713c6
 import os, re
 from contextlib import suppress
 from functools import cached_property
-from typing import Annotated
+from dataclasses import is_dataclass
+from typing import Annotated, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from .toml import MAX_INT, meant, parse_toml, toml_value
@@ -70,15 +71,25 @@ class Leaf:
     @property
     def kind(self): return self.schema.get('format', '')
 
+    @cached_property
+    def table(self): return next(filter(is_dataclass, _types(self.tp)), None)   # that may stand in the list
+
+    def item(self, v):
+        "One thing of a list, a table as its dataclass"
+        if self.table and isinstance(v, dict): return self.table(**{str(k): x for k,x in v.items()})
+        return _as_text(v)
+
     def __call__(self,
         v,   # Value from a file
     ):       # The value as the dataclass stores it
         "Check `v`; `ValueError` if it won't do"
         v = _as_text(v)
         if self.schema.get('type')=='array':
-            v = (v,) if isinstance(v, str) else tuple(map(_as_text, v)) if isinstance(v, (list, tuple)) else v
+            if isinstance(v, str) or self.table and isinstance(v, (dict, self.table)): v = [v]
+            if isinstance(v, (list, tuple)): v = tuple(map(self.item, v))
         v = self.adapter.validate_python(v)
-        if self.kind=='path': v = here(v) if isinstance(v, str) else tuple(map(at_home, v))
+        if self.kind=='path':
+            v = here(v) if isinstance(v, str) else tuple(at_home(o) if isinstance(o, str) else o for o in v)
         toml_value(v).encode()
         return v
 
@@ -89,6 +100,13 @@ class Leaf:
         return True
 
 def _as_text(v): return os.fspath(v) if isinstance(v, os.PathLike) else v
+def _types(tp): return [tp, *(t for o in get_args(tp) for t in _types(o))]
+
+def paths_or(
+    cls, # A dataclass of class `section`
+):       # The type of a key
+    "A list of paths, in which tables may stand"
+    return _kind(tuple[str|cls, ...], 'path')
 
 # %% ../../nbs/base/value.ipynb #cell26
 TYPE_WORDS = dict(integer='an integer', number='a number', string='text', boolean='true or false')
@@ -101,6 +119,8 @@ def wanted(
     if 'const' in s: return toml_value(s['const'])
     if 'prefixItems' in s: return 'a list of ' + ' and '.join(map(wanted, s['prefixItems']))
     if 'items' in s: return 'a list, each ' + wanted(s['items'])
+    if 'anyOf' in s: return ' or '.join(map(wanted, s['anyOf']))
+    if '$ref' in s: return 'a table'
     assert s.get('type') in TYPE_WORDS, f'{s} has no form in a config'
     return TYPE_WORDS[s['type']] + _bounds(s)
 
@@ -157,12 +177,22 @@ def refusal(
     v,          # A value that won't do
 )->str:
     "What a key needs, or why it can't have a value"
+    if leaf.table and (why := _of_tables(leaf, v)): return why
     if leaf.kind=='path':
         one = leaf.schema.get('type')=='string'
-        try: [here(o) if one else at_home(o) for o in ([v] if isinstance(v, str) else v)]
+        try: [here(o) if one else at_home(o) for o in _texts(v) or v]
         except ValueError as e: return str(e).removeprefix(f'{brief(v)}: ')
         except TypeError: pass   # no path at all
     return f'needs {wanted(leaf.schema)}{hint(leaf, v)}'
+def _of_tables(leaf, v):
+    "What is wrong with the first table of a list that won't do"
+    items = v if isinstance(v, (list, tuple)) else [v]
+    for i,o in enumerate(items, 1):
+        try: leaf.item(o)
+        except ValueError as e:
+            found = [s.removeprefix(f'{leaf.table.__name__}: ') for s in str(e).splitlines()]
+            return (f'entry {i} of {len(items)}: ' if len(items)>1 else '')+'; '.join(found)
+    return ''
 
 # %% ../../nbs/base/value.ipynb #1acabd27
 ESCAPE = re.compile(r'\\(?:u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.|\Z)', re.S)

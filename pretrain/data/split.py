@@ -19,8 +19,10 @@ from typing import Literal
 
 import numpy as np
 from ..base.words import n_of
-from .corpus import CorpusConfig, OF_ITS_OWN, documents, find_files, read
-from .readers import CorpusError, EMBEDDED, Skipped, stop, unreadable
+from .corpus import CorpusConfig, OF_ITS_OWN, documents, find_files, read, real_name
+from .policy import CorpusError, Skipped, stop
+from .remote import RemoteFile
+from .readers import EMBEDDED, unreadable
 
 # %% ../../nbs/data/split.ipynb #cell76
 SIDE_HASH_BYTES = 8 # 64 bits: plenty to split documents evenly
@@ -168,7 +170,7 @@ def n_documents(
 def _has_many(source, cfg): return source==EMBEDDED or source.suffix.lower()!='.txt' or bool(cfg.separator)
 def _n_read(source, cfg, bad, most): return sum(1 for _ in islice(filter(None, read(source, cfg, bad)), most))
 def _n_whole(path, bad):
-    try: return int(path.stat().st_size>0)
+    try: return int((path.size if isinstance(path, RemoteFile) else path.stat().st_size)!=0)
     except OSError as e: bad(unreadable(path, e))
     return 0
 
@@ -246,7 +248,7 @@ def valid_documents(
 
 def _check_apart(cfg):
     train,valid = find_files(cfg.train),find_files(cfg.valid, 'data.valid')
-    both = {os.path.realpath(o) for o in train} & {os.path.realpath(o) for o in valid}
+    both = {real_name(o) for o in train} & {real_name(o) for o in valid}
     if both: raise CorpusError('data.valid', f'{sorted(both)[0]!r} {OF_ITS_OWN}')
 
 def _no_valid(cfg):

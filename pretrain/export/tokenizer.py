@@ -175,6 +175,7 @@ def check_ids(
     from tokenizers import Tokenizer as Other
     check_pattern(tok.pattern)
     other,texts = Other.from_str(json.dumps(data)),[PROBE_TEXT, *texts]
+    other.encode_special_tokens = True   # as `split_special_tokens`, below, has it
     if differs := first_difference(tok, other, texts): raise ValueError(f'tokenizer.json: other ids: {differs}')
     for text in texts:
         if other.decode(tok.encode(text), skip_special_tokens=False)!=text:

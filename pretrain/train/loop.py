@@ -33,6 +33,7 @@ from .mfu import Peak, mfu
 from .progress import TrackConfig
 from .signals import STOPS
 from .state import State, of_today
+from .track.beside import Tracker
 
 # %% ../../nbs/train/loop.ipynb #058bb4f7
 @section
@@ -68,7 +69,7 @@ class Loop(Kept):
         train:TrainConfig=TrainConfig(),                # Length, micro-batches, saving
         schedule:ScheduleConfig=ScheduleConfig(),       # Of the learning rate
         checkpoint:CheckpointConfig=CheckpointConfig(), # What stays on the disk
-        track:TrackConfig=TrackConfig(),                # How often progress is shown
+        track:TrackConfig=TrackConfig(),                # How often progress is shown, and which trackers follow
         clip:float=1.,         # Largest global gradient norm; 0 = measure, never clip
         guard:Guard|None=None, # Judges each step; None = skip what is not finite
         ema_beta:float=.9,     # Memory of the smoothed loss
@@ -96,6 +97,7 @@ class Loop(Kept):
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.loss_fn = compiled(model.loss, self.note) if train.compile else model.loss
+        self.tracker = Tracker(self.out, track, self.identity['config'], flops, self.note)
 
     @property
     def best(self): return self.state.best
@@ -210,6 +212,7 @@ def write_record(self:Loop):
     if is_main():
         self.place.check()
         self.log.append(self.rec)
+        self.tracker.look()
     self.told,self.news = self.told|self.news,{}
     self.mark()
 
@@ -400,3 +403,10 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
         say(f'interrupted: after step {self.n_step:,}, which is saved in {shown(self.out)}; '
             'start again with the same configuration to go on')
     return self
+
+# %% ../../nbs/train/loop.ipynb #7rack002
+@patch
+def close(self:Loop):
+    "Save what is not saved, give the directory back, see the trackers off"
+    try: Kept.close(self)
+    finally: self.tracker.end()

@@ -18,14 +18,24 @@ from fastcore.basics import patch
 from ..base.config import PosFloat, PosInt, section
 from ..base.screen import fmt_time, in_notebook, offer, printable
 from ..store.log import to_plain
+from .track.names import wrong_sinks
 
 # %% ../../nbs/train/progress.ipynb #b0d89098
 @section
 class TrackConfig:
-    "How often progress is shown"
+    "How often progress is shown, and where else the numbers go"
     log_every:PosInt = 10 # Steps between plain lines, when the output is a file or a pipe [steps]
     log_s:PosFloat = 30. # A plain line comes at least this often, however slow the steps [s]
     redraw_s:PosFloat = 0.5 # Least time between two drawings of the live line, or of the notebook's curves [s]
+    to:tuple[str,...] = () # Trackers: tensorboard, wandb, trackio, or a class of yours as module:Class or file.py:Class
+    project:str = 'pretrain' # What they call the runs together
+    name:str = '' # What they call this run; empty = the name of its directory
+    group:str = '' # Runs that wandb and trackio show as one; empty = none
+    grace_s:PosFloat = 30. # A tracker that takes no row for so long is reported; it ends so long after the run [s]
+
+    def problems(self)->list[tuple[str,str]]:
+        "What bounds on single fields can't say"
+        return [('to', why)] if (why := wrong_sinks(self.to)) else []
 
 # %% ../../nbs/train/progress.ipynb #8ac3fa52
 FORMATS = dict(loss='loss {:.4f}', loss_ema='ema {:.4f}', val_bpb='bpb {:.4f}', lr='lr {:.2e}', grad_norm='norm {:.3f}',
