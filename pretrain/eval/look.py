@@ -20,9 +20,11 @@ from .cuts import cut_figures, open_tokenizer
 from .evenly import Plan, Reading, SIZE, part_of, part_of_items
 from .figures import char_figures, copy_figures, files_figures, flaw_figures, length_figures
 from .figures import places, sample_figures, script_figures, shared_figures
+from .sheet import sheet, whole_page
 from .tally import Tally
 from .told import fmt_bytes, told, told_sources
 from .twins import same_id
+from ..store.files import write_whole
 
 # %% ../../nbs/eval/look.ipynb #1094db2e
 def parts_of(
@@ -56,6 +58,15 @@ class Look:
     figures:dict  # All of it, as plain numbers and text
 
     def __repr__(self): return told(self.figures)
+
+    def _repr_html_(self): return sheet(self.figures)
+
+    def save(self,
+        path, # Of the file
+    )->Path:  # It
+        "Write the page, whole or not at all"
+        write_whole(Path(path), whole_page(self.name, self.figures).encode())
+        return Path(path)
 
     def json(self)->str: # The same for the same corpus
         "The figures for a script"

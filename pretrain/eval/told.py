@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNITS', 'ONE_IN', 'BLOCKS', 'BAR', 'LISTED', 'WIDTH', 'EXAMPLES', 'MARGIN', 'fmt_bytes', 'fmt_share', 'bar',
-           'told_sources', 'told']
+           'seen_line', 'told_sources', 'told']
 
 # %% ../../nbs/eval/told.ipynb #d2dbe0b8
 import math
@@ -41,8 +41,10 @@ def bar(
     eighths = math.ceil(n/most*BAR*8) if most else 0
     return BLOCKS[-1]*(eighths//8)+BLOCKS[eighths%8].strip()
 
-# %% ../../nbs/eval/told.ipynb #e3057093
-def _seen(s):
+# %% ../../nbs/eval/told.ipynb #2d0c71c2
+def seen_line(
+    s:dict, # As `sample_figures` gives it
+)->str:
     "Of what the figures speak"
     took = f'{n_of(s["documents"], "document")}, {fmt_bytes(s["bytes"])}'
     if s['whole']: return f'all of {took} of text'
@@ -135,7 +137,7 @@ def told(
 )->str:
     "The figures as a screen of text"
     s = f['scripts']
-    parts = dict(looked_at=[_seen(f['sample'])], sources=[told_sources(f['files']), *f['remarks']], size=[_size(f)], lengths=_lengths(f),
+    parts = dict(looked_at=[seen_line(f['sample'])], sources=[told_sources(f['files']), *f['remarks']], size=[_size(f)], lengths=_lengths(f),
                  scripts=[_listed(s['scripts'])], languages=[_listed(s['languages'])], copies=_copies(f), shared=_shared(f),
                  flaws=_flaws(f), tokens=_tokens(f), characters=_chars(f))
     lines = [f'{(name if not i else "").replace("_"," "):<{MARGIN}}{l}' for name,ls in parts.items() for i,l in enumerate(ls)]
