@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'VERSION', 'TRACEBACK', 'SIGNALLED', 'MISTAKES', 'SIGPIPE', 'TOGETHER', 'CONFIG', 'OVERRIDES',
-           'SAMPLE_KEYS', 'RUN', 'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'LOOK_KEYS', 'MB', 'parser',
-           'Stopped', 'stoppable', 'main', 'load_run', 'open_model']
+           'SAMPLE_KEYS', 'RUN', 'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'parser', 'Stopped', 'stoppable',
+           'main', 'load_run', 'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
 import argparse, json, os, signal, sys, threading, traceback
@@ -16,6 +16,7 @@ from pathlib import Path
 from . import __version__
 from .base.args import arg, command_line, parse, path_word, prose_word
 from .base.screen import flush_out, offer, open_streams, reader_left, tell
+from .looking import ARGS
 
 # %% ../nbs/cli.ipynb #933292e0
 COMMANDS = []  # (function, its arguments), in the order that the help lists them
@@ -328,8 +329,7 @@ def _eval_table(where, overrides, a):
     return bpb_table(found, ''.join(texts).encode())
 
 # %% ../nbs/cli.ipynb #3d2bc459
-@_command(
-    DEVICE, DTYPE,
+@_command(DEVICE, DTYPE,
     arg('where', nargs='+', type=path_word, metavar='WHERE',
          help=RUN+'; with --data any number of runs and Hugging Face models (a directory, or a .gguf file); '
               'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
@@ -348,55 +348,11 @@ def _eval(a):
     print(_eval_table(where, overrides, a) if a.data else _eval_run(where[0], overrides, a.device))
 
 # %% ../nbs/cli.ipynb #look0002
-LOOK_KEYS = 'text_key','separator','on_error','sources','valid'   # of data, that act on named files
-MB = 10**6
-
-def _means_config(names):
-    "Does a name stand for a config? What exists and is no run and no .toml is text"
-    from pretrain.build import config_dir
-    if len(names)!=1: return False
-    p,shipped = Path(names[0]),[f for o in config_dir().iterdir() for f in (o.name, o.stem)]
-    return _is_run(p) or p.suffix=='.toml' or (not p.exists() and names[0] in shipped)
-
-def _look_at(names, overrides, **how):
-    "A look at files, or at the training text of a config"
-    from pretrain.build import load_config
-    from pretrain.eval.look import look
-    if not _means_config(names):
-        _idle_keys(overrides, tuple(f'data.{k}' for k in LOOK_KEYS), f'data.{", data.".join(LOOK_KEYS)} act')
-        data = load_config(None, overrides).data
-        return look(*names, **{k: getattr(data, k) for k in LOOK_KEYS}, **how)
-    _idle_keys(overrides, ('data.','tokenizer.'), 'keys of data and tokenizer act')
-    if _is_run(names[0]) and not how['tokenizer']: how['tokenizer'] = str(_run_of(names[0]))
-    return look(load_config(names[0], overrides), **how)
-
-def _same_line(line): offer(sys.stderr, f'\r\x1b[K{line}')   # for a terminal: each over the one before
-
-# %% ../nbs/cli.ipynb #look0004
-@_command(
-    arg('what', nargs='+', type=path_word, metavar='WHAT',
-        help='files, folders, patterns or embedded; or one config or run directory, for the text that it names; '
-             'and key=value, e.g. data.text_key=body'),
-    arg('--out', type=path_word, help='write a page with figures, such as look.html'),
-    arg('--tokenizer', type=path_word, default='',
-        help="a directory, a run, or a name of tiktoken's such as cl100k_base; learned from a sample where left out"),
-    arg('--size', type=float, help='MB of text to look at, spread over all of it; 100 where left out'),
-    arg('--all', action='store_true', help='look at all of it, however long that takes'),
-    arg('--json', action='store_true', help='print all figures for a script'))
+@_command(*ARGS)
 def _look(a):
-    "What a corpus is, what is in it twice, what is broken and where, and what it costs in tokens; Ctrl-C shows it so far"
-    from math import inf
-    from pretrain.eval.evenly import SIZE
-    names = [w for w in a.what if '=' not in w or Path(w).exists()]
-    if not names: raise ValueError('look: nothing to look at; a file, a folder, a pattern, embedded or a config would work')
-    if a.all: _idle(a, ['size'], '--all looks at everything')
-    how = dict(tokenizer=a.tokenizer, size=inf if a.all else SIZE if a.size is None else a.size*MB)
-    if sys.stderr is not None and sys.stderr.isatty(): how['say'] = _same_line
-    seen = _look_at(names, [o for o in a.what if o not in names], **how)
-    if 'say' in how: _same_line('')
-    print(seen.json() if a.json else seen)
-    if a.out: offer(sys.stderr, f'{seen.save(a.out)}\n')
-    return SIGNALLED+signal.SIGINT if seen.figures['sample']['stopped'] else 0
+    "What a corpus is, what is in it twice, what is broken and where, what it costs in tokens; Ctrl-C shows it so far"
+    from pretrain.looking import look_command
+    return look_command(a)
 
 # %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
@@ -418,14 +374,8 @@ def _core_other(a):
     return evaluate_core(model, tok, a.bundle, a.max_per_task or 0, model.seq_len, progress=Progress,
                          resume_dir=a.out)
 
-def _core_compared(a):
-    "Two directories of results"
-    from pretrain.eval.core.keep import compare_core
-    return compare_core(*a.compare)
-
 # %% ../nbs/cli.ipynb #11ee9ac3
-@_command(
-    DEVICE, DTYPE,
+@_command(DEVICE, DTYPE,
     arg('where', nargs='?', type=path_word, metavar='WHERE', help=RUN+'; or a Hugging Face model'),
     arg('--compare', nargs=2, type=path_word, metavar='DIR',
          help='two directories of results, such as RUN/core/step_00000400: is the second better than the first?'),
@@ -437,7 +387,8 @@ def _core(a):
     what was measured before is taken up"""
     if a.compare:
         _idle(a, ['where', 'out', 'bundle', 'max_per_task', 'dtype'], '--compare reads two directories of results')
-        print(_core_compared(a))
+        from pretrain.eval.core.keep import compare_core
+        print(compare_core(*a.compare))
     elif not a.where:
         raise ValueError('core: no model; '
                          'a run directory, that of a Hugging Face model, or --compare DIR DIR would work')

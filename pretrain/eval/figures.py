@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 from ..base.words import one_line
 from .evenly import Reading
-from .flaws import MEANING
+from .flaws import ASCII, MEANING
 from .scripts import Batch, LANGUAGES, SCRIPTS
 from .tally import Tally
 from .twins import shingles
@@ -45,16 +45,16 @@ def sample_figures(
                 bytes_there=took if whole else round(took/max(chars, 1)*r.chars*grow) if known else None,
                 sources=len(r.plan.parts), sources_read=r.files, sources_cut=r.cut, unreadable=r.n_bad)
 
-# %% ../../nbs/eval/figures.ipynb #7e851898
-QUANTILES = 1,5,25,50,75,95,99        # [%]
-STEPS,DECADES = (1,2,5),range(12)     # Borders of the histogram: 1, 2, 5, 10, 20 … characters
+# %% ../../nbs/eval/figures.ipynb #509ec5a8
+QUANTILES = 1,5,25,50,75,95,99   # [%]
+STEPS,DECADES = (1,2,5),[10**k for k in range(12)]     # Borders of the histogram: 1, 2, 5, 10, 20 … characters
 ENDS = 3                              # Longest and shortest documents that are named
 
 def histogram(
     sizes:np.ndarray, # Of documents [characters]
 )->list:              # Of each bar: `from`, `below` and `documents`
     "Lengths in bars that grow by a factor"
-    edges = np.array([0, *(s*10**k for k in DECADES for s in STEPS)])
+    edges = np.array([0, *(s*k for k in DECADES for s in STEPS)])
     n,_ = np.histogram(sizes, edges)
     at = np.flatnonzero(n)
     if not len(at): return []
@@ -78,8 +78,9 @@ def length_figures(
     order = np.argsort(sizes, kind='stable')
     def ends(ids): return [dict(place=p, characters=int(sizes[k])) for k,p in zip(ids, places(r, t, ids))]
     q = np.percentile(sizes, QUANTILES, method='lower').tolist()
-    return dict(mean=float(sizes.mean()), quantiles={str(k): v for k,v in zip(QUANTILES, q)}, histogram=histogram(sizes),
-                longest=ends(order[::-1][:ENDS].tolist()), shortest=ends(order[:ENDS].tolist()))
+    return dict(mean=float(sizes.mean()), quantiles={str(k): v for k,v in zip(QUANTILES, q)},
+                histogram=histogram(sizes), longest=ends(order[::-1][:ENDS].tolist()),
+                shortest=ends(order[:ENDS].tolist()))
 
 # %% ../../nbs/eval/figures.ipynb #0d96107d
 SHOWN_CHARS = 24          # Of each list of characters
@@ -112,7 +113,7 @@ def char_figures(
     "Which characters there are"
     there = np.flatnonzero(t.chars)
     once,emoji = there[t.chars[there]==1],there[np.any([(there>=a)&(there<=b) for a,b in EMOJI], 0)]
-    foreign = there[there>=2**7]
+    foreign = there[there>=ASCII]
     def most(cp): return [[chr(c), int(t.chars[c])] for c in cp[np.argsort(-t.chars[cp], kind='stable')][:SHOWN_CHARS]]
     return dict(distinct=len(there), once=len(once), once_shown=[chr(c) for c in once[-SHOWN_CHARS:]],
                 beyond_ascii=most(foreign), emoji=int(t.chars[emoji].sum()), emoji_distinct=len(emoji),
@@ -132,8 +133,8 @@ def differences(
     lo = max(0, k-BEFORE)
     x,y = x[lo:lo+WINDOW],y[lo:lo+WINDOW]
     ops = difflib.SequenceMatcher(None, x, y, False).get_opcodes()
-    def side(ws, i, j): return [[one_line(' '.join(ws[o[i]:o[j]])), o[0]!='equal'] for o in ops if o[j]>o[i]]
-    return side(x, 1, 2),side(y, 3, 4)
+    def side(ws, ends): return [[one_line(' '.join(ws[a:b])), what!='equal'] for what,a,b in ends if b>a]
+    return side(x, [(o,a,b) for o,a,b,*_ in ops]),side(y, [(o,a,b) for o,_,_,a,b in ops])
 
 def _jaccard(a, b):
     runs,doc = shingles(*Batch([a, b]).words())

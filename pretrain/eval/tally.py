@@ -13,7 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from .flaws import FLAWS, LARGEST, flags, marks, spot
 from .scripts import BASE, Batch, LANGUAGES, N_CHARS, SCRIPTS, languages
-from .twins import Copies, Lines, PIECE, pieces, same_id, shingles, sketches
+from .twins import ALL, Copies, Lines, PIECE, pieces, same_id, shingles, sketches
 
 # %% ../../nbs/eval/tally.ipynb #76ce6f50
 POOL_CHARS,POOL_DOC = 3*2**20,2**16   # Kept for the tokenizer; of one document at most [characters]
@@ -22,19 +22,19 @@ class Pool:
     "An even sample of documents that never holds more than it should"
     def __init__(self,
         most:int=POOL_CHARS, # [characters]
-    ): self.most,self.below,self.chars,self.texts = most,2**64,0,{}
+    ): self.most,self.below,self.chars,self.texts = most,ALL,0,{}
 
     def add(self,
         number:int, # Of the document
         text:str,   # It
     ):
         "Keep it, or not"
-        if number*BASE%2**64>=self.below: return
+        if number*BASE%ALL>=self.below: return
         self.texts[number] = text[:POOL_DOC]
         self.chars += len(self.texts[number])
         while self.chars>self.most and len(self.texts)>1:
             self.below //= 2
-            self.texts = {k: t for k,t in self.texts.items() if k*BASE%2**64<self.below}
+            self.texts = {k: t for k,t in self.texts.items() if k*BASE%ALL<self.below}
             self.chars = sum(map(len, self.texts.values()))
 
 # %% ../../nbs/eval/tally.ipynb #df576c06
@@ -141,7 +141,6 @@ class Tally:
         n = np.bincount(b.cp)
         self.chars[:len(n)] += n
 
-# %% ../../nbs/eval/tally.ipynb #d2227acd
 @patch
 def _settle(self:Tally, docs, rows):
     "Take documents whose numbers are there"

@@ -91,7 +91,8 @@ def _copies(f):
     c = f['copies']
     for k,what in (('exact','equal to an earlier document'), ('near','nearly equal to one')):
         least = 'at least ' if c[k]['at_least'] else ''
-        yield f'{what}: {n_of(c[k]["documents"], "document")}, {least}{fmt_share(c[k])} of {c[k]["compared"]:,} compared'
+        yield (f'{what}: {n_of(c[k]["documents"], "document")}, {least}{fmt_share(c[k])} '
+               f'of {c[k]["compared"]:,} compared')
         for e in c[k]['examples']:
             yield '  '+' = '.join(map(one_line, e['places'])) if k=='exact' else \
                   f'  {" ~ ".join(map(one_line, e["places"]))}, {e["likeness"]:.0%} alike'
@@ -113,8 +114,9 @@ def _tokens(f):
     t = f['tokens']
     if not t['tokens']: return
     made = 'learned from half of a sample' if t['learned'] else 'given'
+    where = 'all' if f['sample']['bytes_there'] else 'what was looked at'
     yield (f'{t["bytes_per_token"]:.2f} bytes per token (a vocabulary of {t["vocab_size"]:,}, {made}); '
-           f'about {t["estimated"]:,} tokens in {"all" if f["sample"]["bytes_there"] else "what was looked at"}')
+           f'about {t["estimated"]:,} tokens in {where}')
     yield 'by script: '+', '.join(f'{k} {v["bytes_per_token"]:.2f}' for k,v in list(t['scripts'].items())[:LISTED])
     for o in t['shown']: yield _cut(f'  {"|".join(o["names"])}')
 
@@ -137,8 +139,9 @@ def told(
 )->str:
     "The figures as a screen of text"
     s = f['scripts']
-    parts = dict(looked_at=[seen_line(f['sample'])], sources=[told_sources(f['files']), *f['remarks']], size=[_size(f)], lengths=_lengths(f),
-                 scripts=[_listed(s['scripts'])], languages=[_listed(s['languages'])], copies=_copies(f), shared=_shared(f),
-                 flaws=_flaws(f), tokens=_tokens(f), characters=_chars(f))
-    lines = [f'{(name if not i else "").replace("_"," "):<{MARGIN}}{l}' for name,ls in parts.items() for i,l in enumerate(ls)]
+    parts = dict(looked_at=[seen_line(f['sample'])], sources=[told_sources(f['files']), *f['remarks']],
+                 size=[_size(f)], lengths=_lengths(f), scripts=[_listed(s['scripts'])],
+                 languages=[_listed(s['languages'])], copies=_copies(f), shared=_shared(f), flaws=_flaws(f),
+                 tokens=_tokens(f), characters=_chars(f))
+    lines = [f'{name.replace("_"," ")*(not i):<{MARGIN}}{l}' for name,ls in parts.items() for i,l in enumerate(ls)]
     return '\n'.join(l.rstrip() for l in lines)
