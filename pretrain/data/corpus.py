@@ -54,7 +54,7 @@ def default_name(
 @section
 class CorpusConfig:
     "Which text to learn from, and which to hold back"
-    train:paths_or(TextSource) = (EMBEDDED,) # Files, folders, patterns, `embedded`, or {path = "books", weight = 0.2}
+    train:paths_or(TextSource) = (EMBEDDED,) # Files, folders, patterns, URLs, `embedded`, {path="books", weight=0.2}
     valid:paths_or(TextSource) = () # The same for validation, without weights; empty takes a part of `train`
     valid_frac:Frac = 0.05 # Part of `train` set aside while `valid` is empty [fraction]
     split_min_docs:NatInt = 0 # From here on whole documents, below it ends; 0 goes by the shape of `train` [documents]
@@ -226,7 +226,7 @@ def matches(
 )->list:        # Paths, or objects of a store
     "Files behind one name, sorted by their path"
     path,here = os.path.expanduser(spec),Left()
-    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key)}, spec, key, left, here)
+    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key, here.add)}, spec, key, left, here)
     try: hits = dict(_behind(path, here)) if spec else {}
     except (OSError,ValueError) as e: raise CorpusError(key, _no_listing(path, e)) from None
     if not hits and not here and not (spec and os.path.isdir(path)):
@@ -383,7 +383,7 @@ def documents(
 CORPUS_FORMAT = 2 # Goes up when the same files give other documents than before
 def corpus_fingerprint(
     cfg:CorpusConfig,                # Which corpus
-    split:Literal['train','valid'],  # Which side of it
+    split:Literal['train','valid','all'], # Which side of it
     hash_of:Callable=content_hash,   # `(source, sources)` to hex; one that remembers saves reading
     files:Callable=find_files,       # `(specs, key)` to sources; one that remembers saves listing
 )->str:                              # 64 hex digits
@@ -391,8 +391,8 @@ def corpus_fingerprint(
     def contents(specs, key): return [_content(o, cfg, hash_of) for o in files(specs, key)]
     parts = dict(format=1 if cfg.split_min_docs else CORPUS_FORMAT, split=split)
     parts |= dict(text_key=cfg.text_key, separator=cfg.separator, on_error=cfg.on_error)
-    if not cfg.valid: parts |= dict(frac=cfg.valid_frac, min_docs=cfg.split_min_docs)
-    if split=='train' or not cfg.valid: parts['train'] = contents(cfg.train, 'data.train')
+    if not cfg.valid and split!='all': parts |= dict(frac=cfg.valid_frac, min_docs=cfg.split_min_docs)
+    if split!='valid' or not cfg.valid: parts['train'] = contents(cfg.train, 'data.train')
     if cfg.valid: parts['valid'] = contents(cfg.valid, 'data.valid')
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
