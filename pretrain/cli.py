@@ -16,7 +16,7 @@ from pathlib import Path
 from . import __version__
 from .base.args import arg, command_line, parse, path_word, prose_word
 from .base.screen import flush_out, offer, open_streams, reader_left, tell
-from .looking import ARGS
+from .looking import ARGS, idle_keys
 
 # %% ../nbs/cli.ipynb #933292e0
 COMMANDS = []  # (function, its arguments), in the order that the help lists them
@@ -253,12 +253,6 @@ def _idle(a, names, why):
 RUN_KEYS = 'data.','prepare.','eval.bytes','eval.tokens','eval.rows'                       # act on the validation text
 TEXT_KEYS = 'data.text_key','data.separator','data.on_error','data.sources'  # act on that of --data
 
-def _idle_keys(overrides, keys, why):
-    "Refuse overrides that would not act"
-    for o in overrides:
-        key = o.partition('=')[0].strip()
-        if not key.startswith(keys): raise ValueError(f'{key}: without effect here; {why}')
-
 # %% ../nbs/cli.ipynb #9632c6c0
 BYTES = 1_000_000  # that `eval --data` reads where nothing is said: minutes for a small model on a CPU [bytes]
 
@@ -292,7 +286,7 @@ def _eval_run(where, overrides, device):
     from pretrain.store.checkpoint import list_checkpoints
     run = _run_of(where)
     load_config(run/'config.toml', overrides)
-    _idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
+    idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
     model,tok,cfg,step = load_model(where, device)
     saved = json.loads((dict(list_checkpoints(run/'checkpoints'))[step]/'state.json').read_bytes())['identity']
     toks,cfg,other = _own_text(overrides, cfg, tok, saved['valid'])
@@ -320,7 +314,7 @@ def _eval_table(where, overrides, a):
     n,window = BYTES if a.bytes is None else a.bytes,a.window or 0
     if n<0 or window<0: raise ValueError(f'--bytes {n}, --window {window}: 0, or a number above it, would work')
     cfg = load_config(None, overrides)
-    _idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
+    idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
     if all(map(_is_run, where)): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
     texts = sample_texts(lambda: documents([a.data], cfg.data, key='--data'), n)
     models = {w: open_model(w, a.device, a.dtype) for w in where}
@@ -445,7 +439,7 @@ def _track(a):
     from pretrain.model.cost import flops_per_token
     from pretrain.train.track.beside import send
     if not _is_run(a.run): raise ValueError(f'{a.run}: not a run directory (no config.toml in it)')
-    _idle_keys(a.overrides, ('track.',), 'keys of the section track act')
+    idle_keys(a.overrides, ('track.',), 'keys of the section track act')
     cfg = load_config(a.run, [*a.overrides, {'track.to': a.to} if a.to else {}])
     if not cfg.track.to: raise ValueError(f'{a.run}: its track.to is empty; --to tensorboard would work')
     flops = flops_per_token(cfg.model, Tokenizer.load(Path(a.run)/'tokenizer').vocab_size)
