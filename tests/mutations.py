@@ -228,6 +228,14 @@ MUTATIONS = [
     Mutation('an option without effect taken', 'cli', 'if getattr(a, n) is not None: raise', 'if False: raise', 'nbs/cli.ipynb#Eval'),
     Mutation('a reader that leaves ends the run', 'base/screen', 'except BrokenPipeError: let_go(out)', 'except BrokenPipeError: raise', 'nbs/base/screen.ipynb#Nobody there', 'BrokenPipeError'),
     Mutation('a character ends the run', 'train/console', '(tell if say is print else say) if', 'say if', 'nbs/train/console.ipynb#Console', 'UnicodeEncodeError'),
+    Mutation('a transfer that broke begins anew', 'data/remote', 'self.inner,_ = open_at(self.file.url, self.at)', 'self.inner,_ = open_at(self.file.url, 0)', 'nbs/data/remote.ipynb#A network on a bad day', 'RemoteError'),
+    Mutation('a body that is too short is taken', 'data/remote', 'self.ends is None or self.at>=self.ends: break', 'True: break', 'nbs/data/remote.ipynb#A network on a bad day'),
+    Mutation('an object that changed at its end is taken', 'data/remote', 'if differ(self.file.stamp, now): raise', 'if False: raise', 'nbs/data/remote.ipynb#A network on a bad day'),
+    Mutation('objects in the order of the store', 'data/remote', 'for url in sorted(files)]', 'for url in files]', 'nbs/data/remote.ipynb#Finding objects'),
+    Mutation('a store that says nothing is believed', 'data/remote', 'strong or date is not None and when_s-_seconds(date[1])>REST_S', 'True', 'nbs/data/remote.ipynb#What a store says of an object'),
+    Mutation('hidden objects are read', 'data/remote', "if not pattern: return not any(o.startswith('.') for o in parts)", 'if not pattern: return True', 'nbs/data/remote.ipynb#Finding objects'),
+    Mutation('a password is shown', 'base/url', 'USER.sub(_user, text)', 'text', 'nbs/base/url.ipynb#What nobody may see'),
+    Mutation('a hash is remembered though nothing tells', 'data/prepare', 'if tells: self.known', 'if True: self.known', 'tests/test_remote.py::test_a_hash_is_remembered_while_the_store_tells', full=True),
 ]
 
 def source(c): return c['source'] if isinstance(c['source'], str) else ''.join(c['source'])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..base.words import brief
 from .policy import BOM, CorpusError, HALF, HALF_BYTES, Skipped, decode_utf8, not_text, stop
+from .streams import open_raw
 
 # %% ../../nbs/data/readers.ipynb #cell37
 def read_txt(
@@ -227,12 +228,12 @@ def _long_docstrings(path): return [inspect.cleandoc(o) for o in docstrings(path
 
 # %% ../../nbs/data/readers.ipynb #cell99
 def content_hash(
-    source,              # A path, or `embedded`
+    source,              # A path, an object of a store, or `embedded`
     sources:bool=False,  # Which form of `embedded`
 )->str:                  # 64 hex digits
     "sha256 of a file's bytes, or of the embedded text"
     if source!=EMBEDDED:
-        with open(source, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
+        with open_raw(source) as f: return hashlib.file_digest(f, 'sha256').hexdigest()
     h = hashlib.sha256()
     for text in embedded_documents(sources): h.update(text.encode()+b'\0')
     return h.hexdigest()

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from ..base.words import n_of
 from .policy import CorpusError
+from .remote import RemoteFile, open_remote
 
 # %% ../../nbs/data/streams.ipynb #f2ccaf6a
 FORMATS = {'.gz': 'gzip', '.bz2': 'bzip2', '.xz': 'xz', '.lzma': 'lzma', '.zst': 'zstd', '.zstd': 'zstd'}
@@ -160,9 +161,10 @@ class Expanded(io.RawIOBase):
 
 # %% ../../nbs/data/streams.ipynb #a25cfc8b
 def open_raw(
-    source, # A path
+    source, # A path, or an object of a store
 )->BinaryIO:
     "A source as it lies"
+    if isinstance(source, RemoteFile): return open_remote(source)
     if not stat.S_ISREG(os.stat(source).st_mode): raise CorpusError(source, 'not a regular file', kind='no file')
     return open(source, 'rb')
 
