@@ -155,9 +155,9 @@ def _check(a):
 @_command(CONFIG, OVERRIDES, arg('--save', type=path_word, metavar='DIR', help='directory for a copy'))
 def _tokenizer(a):
     "Train the tokenizer of a config, or find it in the cache; --save keeps a copy"
-    from pretrain.data.prepare import get_tokenizer
+    from pretrain.data.parts import tokenizer_of
     c = _load(a)
-    tok = get_tokenizer(c.data, c.tokenizer, c.prepare)
+    tok = tokenizer_of(c.data, c.tokenizer, c.prepare)
     print(f'vocabulary {tok.vocab_size:,}, fingerprint {tok.fingerprint}')
     if a.save:
         tok.save(a.save)
@@ -167,10 +167,10 @@ def _tokenizer(a):
 @_command(CONFIG, OVERRIDES)
 def _prepare(a):
     "Turn the documents of a config into token shards, or find them in the cache"
-    from pretrain.data.prepare import get_tokenizer, prepare
+    from pretrain.data.parts import read_texts, tokenizer_of
     c = _load(a)
-    tok = get_tokenizer(c.data, c.tokenizer, c.prepare)
-    for split in ('train','valid'): print(f'{split:<6}', prepare(c.data, tok, c.prepare, split))
+    texts = read_texts(c.data, tokenizer_of(c.data, c.tokenizer, c.prepare), c.prepare)
+    for split in ('train','valid'): print(f'{split:<6}', getattr(texts, split))
 
 # %% ../nbs/cli.ipynb #c19edff9
 @_command(arg('config', nargs='?', type=path_word, help=CONFIG[1]['help']), OVERRIDES)
@@ -273,20 +273,21 @@ def _why_not(where):
 def _own_text(overrides, cfg, tok, key):
     "The tokens that a run was validated on, or those that were asked for instead, and what to say then"
     from pretrain.build import load_config
-    from pretrain.data.prepare import prepare
-    from pretrain.eval.text import run_tokens
+    from pretrain.data.mixture import joined
+    from pretrain.eval.text import run_tokens, valid_tokens
     asked = load_config(cfg, overrides)
     if not any(o.strip().startswith('data.') for o in overrides):
         return run_tokens(cfg.data, asked.prepare, tok, key), asked, ''
-    toks = prepare(asked.data, tok, asked.prepare, 'valid')
-    return toks, asked, '' if toks.fingerprint==key else "; not the run's own validation text"
+    toks = valid_tokens(asked.data, tok, asked.prepare)
+    same = (joined(toks) if isinstance(toks, dict) else toks).fingerprint==key
+    return toks, asked, '' if same else "; not the run's own validation text"
 
 def _eval_run(where, overrides, device):
     "A run's checkpoint on its own validation text, in its precision"
     import torch
     from pretrain.build import load_config, load_model
-    from pretrain.eval.bpb import bits_per_byte
-    from pretrain.eval.text import valid_text
+    from pretrain.eval.bpb import losses_of
+    from pretrain.eval.text import text_bpb, valid_text
     from pretrain.store.checkpoint import list_checkpoints
     run = _run_of(where)
     load_config(run/'config.toml', overrides)
@@ -296,9 +297,10 @@ def _eval_run(where, overrides, device):
     toks,cfg,other = _own_text(overrides, cfg, tok, saved['valid'])
     text,precision = valid_text(toks, tok, cfg.eval.bytes),saved['precision'].removeprefix('torch.')
     if cfg.train.threads: torch.set_num_threads(cfg.train.threads)
-    found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
+    found,each = text_bpb(losses_of(model), text, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
+    of_each = ''.join(f'\n{k.partition("/")[2]}: {bits:.4f} bits per byte' for k,bits in each.items())
     how = '' if precision=='float32' else f', in {precision}'
-    return f'step {step:,}: {found}{how}\nvalidation: {text} (text {text.name}){other}'
+    return f'step {step:,}: {found}{how}{of_each}\nvalidation: {text} (text {text.name}){other}'
 
 # %% ../nbs/cli.ipynb #641a2fb7
 def _window(models, wanted, default):

@@ -57,7 +57,7 @@ def default_name(
 @section
 class CorpusConfig:
     "Which text to learn from, and which to hold back"
-    train:paths_or(TextSource) = (EMBEDDED,) # Files, folders, patterns, `embedded`, or {path = "books", weight = 0.2}
+    train:paths_or(TextSource) = (EMBEDDED,) # Files, folders, patterns, URLs, `embedded`, {path="books", weight=0.2}
     valid:paths_or(TextSource) = () # The same for validation, without weights; empty takes a part of `train`
     valid_frac:Frac = 0.05 # Part of `train` set aside while `valid` is empty [fraction]
     split_min_docs:NatInt = 0 # From here on whole documents, below it ends; 0 goes by the shape of `train` [documents]
@@ -246,7 +246,7 @@ def matches(
 )->list:        # Paths, or objects of a store
     "Files behind one name, sorted by their path"
     path,here = os.path.expanduser(spec),Left()
-    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key)}, spec, key, left, here, formats)
+    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key, here.add)}, spec, key, left, here, formats)
     try: hits = dict(_behind(path, here)) if spec else {}
     except (OSError,ValueError) as e: raise CorpusError(key, _no_listing(path, e)) from None
     if not hits and not here and not (spec and os.path.isdir(path)):
@@ -418,7 +418,7 @@ def documents(
 CORPUS_FORMAT = 2 # Goes up when the same files give other documents than before
 def corpus_fingerprint(
     cfg:CorpusConfig,                # Which corpus
-    split:Literal['train','valid'],  # Which side of it
+    split:Literal['train','valid','all'], # Which side of it
     hash_of:Callable=content_hash,   # `(source, sources)` to hex; one that remembers saves reading
     files:Callable=find_files,       # `(specs, key, formats)` to sources; one that remembers saves listing
 )->str:                              # 64 hex digits
@@ -428,8 +428,8 @@ def corpus_fingerprint(
     parts |= dict(text_key=cfg.text_key, separator=cfg.separator, on_error=cfg.on_error)
     limits = dict(max_doc=MAX_DOC, max_expand=MAX_EXPAND)
     parts |= {k: getattr(cfg, k) for k,v in limits.items() if getattr(cfg, k)!=v}
-    if not cfg.valid: parts |= dict(frac=cfg.valid_frac, min_docs=cfg.split_min_docs)
-    if split=='train' or not cfg.valid: parts['train'] = contents(cfg.train, 'data.train')
+    if not cfg.valid and split!='all': parts |= dict(frac=cfg.valid_frac, min_docs=cfg.split_min_docs)
+    if split!='valid' or not cfg.valid: parts['train'] = contents(cfg.train, 'data.train')
     if cfg.valid: parts['valid'] = contents(cfg.valid, 'data.valid')
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -325,14 +325,19 @@ def prepare(
     data:CorpusConfig,              # Which corpus
     tok,                            # Tokenizer: `encode_array`, `bos`, `vocab_size`, `fingerprint`
     prep:PrepareConfig,             # Where and how
-    split:Literal['train','valid'], # Which side of the corpus
+    split:Literal['train','valid','all'], # Which side of the corpus
     say:Callable=print,             # Told what happens, a line at a time
     hashes:Hashes|None=None,        # Of the corpus as it is now; None looks anew
+    but:frozenset=frozenset(),      # Texts that are not to be trained on, as `split_documents` takes them
+    of:str='',                      # Which source of several, in words
 )->Tokens:
     "The tokens of one side of a corpus: opened if they exist, made if they don't"
     root,hashes = cache_dir(prep),hashes or hashes_of(prep)
+    named = split.replace('all', 'train')
+    what = f'{named} tokens{of}'
     def name():
-        return cache_key(PREPARED_FORMAT, tok.fingerprint, corpus_fingerprint(data, split, hashes, hashes.files))
+        content = corpus_fingerprint(data, split, hashes, hashes.files)
+        return cache_key(PREPARED_FORMAT, tok.fingerprint, content, *([sorted(but)] if but else []))
     key = name()
     hashes.save()
     folder,side = root/'tokens'/f'{split}-{key[:KEY_CHARS]}',split if data.valid else 'train'
@@ -340,30 +345,30 @@ def prepare(
     def load(folder): return open_as(folder, key, tok, prep)
     def described(toks): return describe_tokens(toks, folder)
     def make():
-        say(f'{split} tokens: encoding with {n_of(n_workers(prep), "worker")}')
+        say(f'{what}: encoding with {n_of(n_workers(prep), "worker")}')
         tag_cache(root)
         if why := in_words(edits(made_of(root, made) or hashes.account(side), hashes.account(side))):
-            say(f'{split} tokens: not as they were: {one_line(why)}')
+            say(f'{what}: not as they were: {one_line(why)}')
         t0,skipped = time.monotonic(),Skipped()
-        docs = split_documents(data, split, skipped, corpus_fingerprint(data, 'train', hashes, hashes.files))
+        docs = split_documents(data, split, skipped, corpus_fingerprint(data, 'train', hashes, hashes.files), but)
         listed = list_places(skipped, folder/LISTED)
         shards = make_shards(folder, docs, tok, prep, say)
         listed()
         hashes.again()
-        if name()!=key: raise CorpusError(f'data.{split}', 'a file changed while it was being prepared; start again')
+        if name()!=key: raise CorpusError(f'data.{named}', 'a file changed while it was being prepared; start again')
         write_index(folder, shards, tok.vocab_size, key, skipped)
         toks = Tokens.open(folder)
-        say(f'{split} tokens: {described(toks)}, {time.monotonic()-t0:.1f} s')
+        say(f'{what}: {described(toks)}, {time.monotonic()-t0:.1f} s')
         return toks
-    with cache_errors(root): toks = kept(folder, INDEX, load, make, f'{split} tokens', described, say)
+    with cache_errors(root): toks = kept(folder, INDEX, load, make, what, described, say)
     remember_made(root, made, hashes.account(side))
-    for o in _remarks(data, split, toks, hashes): say(f'{split} tokens: {one_line(o)}')
+    for o in _remarks(data, split, toks, hashes): say(f'{what}: {one_line(o)}')
     return toks
 
 def _remarks(data, split, toks, hashes):
     "What lies beside the files that are read, as they are now, and settings without effect"
-    own = split=='train' or data.valid
-    left = hashes.files(getattr(data, split), f'data.{split}', data.formats).left if own else ''
+    own,side = split!='valid' or data.valid,split.replace('all', 'train')
+    left = hashes.files(getattr(data, side), f'data.{side}', data.formats).left if own else ''
     return [*([left] if left else []), *toks.skipped.get('remarks', ())]
 
 # %% ../../nbs/data/prepare.ipynb #cell90
@@ -373,12 +378,16 @@ def get_tokenizer(
     prep:PrepareConfig,         # Where tokenizers are kept
     say:Callable=print,         # Told what happens, a line at a time
     hashes:Hashes|None=None,    # Of the corpus as it is now; None looks anew
+    content:Callable|None=None, # Gives the name of what is learned from, where that is no plain corpus
+    docs:Callable|None=None,    # And its documents; takes a `Skipped`
 )->Tokenizer:
     "The tokenizer of a run: loaded if it exists, learned if it doesn't"
     if tok_cfg.path: return _given(tok_cfg.path, say)
     root,hashes = cache_dir(prep),hashes or hashes_of(prep)
     learned = [TOKENIZER_FORMAT, tok_cfg.vocab_size, tok_cfg.pattern, tok_cfg.max_chars, tok_cfg.doc_cap]
-    def name(): return cache_key(learned, corpus_fingerprint(data, 'train', hashes, hashes.files))
+    content = content or (lambda: corpus_fingerprint(data, 'train', hashes, hashes.files))
+    docs = docs or (lambda skipped: split_documents(data, 'train', skipped, content()))
+    def name(): return cache_key(learned, content())
     key = name()
     hashes.save()
     folder = root/'tokenizers'/key[:KEY_CHARS]
@@ -386,8 +395,7 @@ def get_tokenizer(
         say(f'tokenizer: learning {tok_cfg.vocab_size:,} tokens from the training documents')
         tag_cache(root)
         t0,skipped = time.monotonic(),Skipped()
-        content = corpus_fingerprint(data, 'train', hashes, hashes.files)
-        tok = train_tokenizer(split_documents(data, 'train', skipped, content), tok_cfg)
+        tok = train_tokenizer(docs(skipped), tok_cfg)
         hashes.again()
         if name()!=key: raise CorpusError('data.train', 'a file changed while it was being read; start again')
         try: tok.save(folder)
