@@ -65,7 +65,7 @@ class CorpusConfig:
     text_key:str = 'text' # Key or column of the text in `.jsonl`, `.csv`, `.parquet` and the like
     separator:ProseStr = '' # Splits a `.txt` or `.md` into documents; empty makes one file one document
     on_error:Literal['stop','skip','replace'] = 'stop' # A broken document: stop, leave out, or U+FFFD for its bad bytes
-    max_doc:PosInt = MAX_DOC # A larger line, row or packed document is a broken one; a plain `.txt` may be larger [bytes]
+    max_doc:PosInt = MAX_DOC # A larger line, row or packed file is a broken document; a plain `.txt` is not [bytes]
     max_expand:PosInt = MAX_EXPAND # A compressed file that grows more is broken, from 64 MB on [times]
     sources:bool = False # Let `embedded` be the sources of the standard library instead of their docstrings
 
@@ -246,7 +246,8 @@ def matches(
 )->list:        # Paths, or objects of a store
     "Files behind one name, sorted by their path"
     path,here = os.path.expanduser(spec),Left()
-    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key, here.add)}, spec, key, left, here, formats)
+    if is_url(spec):
+        return _readable({o: 'file' for o in find_remote(spec, key, here.add)}, spec, key, left, here, formats)
     try: hits = dict(_behind(path, here)) if spec else {}
     except (OSError,ValueError) as e: raise CorpusError(key, _no_listing(path, e)) from None
     if not hits and not here and not (spec and os.path.isdir(path)):

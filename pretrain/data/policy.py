@@ -190,7 +190,8 @@ def decode_utf8(
         at,byte = data.count(b'\n', 0, e.start),f'byte 0x{data[e.start]:02x} at offset {offset+e.start:,}'
         wrong = len(data)-len(data.decode(errors='ignore').encode())
         mended = data.decode(errors='replace')
-        raise CorpusError(where, f'{byte} is not UTF-8; {MEND}', line+at, len(data), mended, wrong, 'not UTF-8') from None
+        said = f'{byte} is not UTF-8; {MEND}'
+        raise CorpusError(where, said, line+at, len(data), mended, wrong, 'not UTF-8') from None
 
 # %% ../../nbs/data/policy.ipynb #half-def
 HALF = re.compile('[\ud800-\udfff]') # Half a character: JSON can write it, UTF-8 cannot

@@ -106,7 +106,8 @@ def _table(reader):
     return read
 
 READERS = dict.fromkeys(('.txt','.md'), _txt)
-READERS |= dict.fromkeys(('.jsonl','.ndjson'), lambda f, where, how, bad: read_jsonl(f, where, how.text_key, bad, how.max_doc))
+READERS['.jsonl'] = lambda f, where, how, bad: read_jsonl(f, where, how.text_key, bad, how.max_doc)
+READERS['.ndjson'] = READERS['.jsonl']
 READERS['.json'] = lambda f, where, how, bad: read_json(f, where, how.text_key, bad, how.max_doc)
 READERS['.csv'] = lambda f, where, how, bad: read_csv(f, where, how.text_key, bad, how.max_doc)
 READERS['.tsv'] = lambda f, where, how, bad: read_csv(f, where, how.text_key, bad, how.max_doc, '\t')

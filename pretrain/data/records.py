@@ -332,7 +332,7 @@ def read_csv(
         try:
             if not isinstance(row, list): raise _broken(row, where, i, size, most)
             if len(row)!=len(names):
-                said = f'{len(row)} fields, where the first line has {len(names)}; put quotes around a field with commas'
+                said = f'{len(row)} fields, where the first line has {len(names)}; quote a field with commas'
                 raise CorpusError(where, said, i, size, kind='another number of fields')
             text = from_text(row[at], where, i, key)
         except NoText as e: text = bad(CorpusError(where, str(e), i, size, e.mended, e.wrong, e.kind))
@@ -353,5 +353,5 @@ def _column(names, where, i, key, sep):
     if names.count(key)>1: raise CorpusError(where, f'{names.count(key)} columns {brief(key)}', i, kind='key twice')
     near = f'did you mean {brief(near[0])}? ' if (near := like(key, names)) else ''
     other = '; columns are separated by '+brief(sep) if len(names)==1 and re.search('[;\t|]', names[0]) else ''
-    said = f'no column {brief(key)} among {brief(names)}; {near}the first line names the columns, and data.text_key which'
+    said = f'no column {brief(key)} among {brief(names)}; {near}the first line names them, data.text_key says which'
     raise CorpusError(where, said+other, i, kind='no column')
