@@ -219,6 +219,7 @@ def todays(
 
 # %% ../nbs/build.ipynb #begun-def
 FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000} # Defaults of earlier versions
+FORMER['data.formats'] = ('.txt','.jsonl') # All that they read
 
 # %% ../nbs/build.ipynb #8dcc348c
 class Run(Loop):
