@@ -68,7 +68,7 @@ def parsed(
     "What a JSON text holds, or `NoText`"
     try:
         o = json.loads(src)
-        if src.count(quoted := json.dumps(key))>1 and isinstance(o, dict): check_once(src, key)
+        if src.count(json.dumps(key))>1 and isinstance(o, dict): check_once(src, key)
         return o
     except json.JSONDecodeError as e:
         raise NoText(f'not JSON (column {e.colno}: {e.msg}); one object a line would work', 'not JSON') from None
