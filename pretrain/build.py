@@ -218,7 +218,7 @@ def todays(
     return to_dict(assemble(Config, [Source(str(path), config)]))
 
 # %% ../nbs/build.ipynb #begun-def
-FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000} # Defaults of earlier versions
+FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000, 'data.formats': ('.txt','.jsonl')} # Once so
 
 # %% ../nbs/build.ipynb #8dcc348c
 class Run(Loop):

@@ -201,9 +201,11 @@ def as_begun(
     former:dict,   # Keys to defaults of earlier versions
 )->dict:           # Keys to values; empty for a new run
     "What a run keeps of its own config, though today's says otherwise"
-    try: was,now,default = (dict(flat(to_dict(o))) for o in (load(path), cfg, type(cfg)()))
+    try:
+        was,now,default = (dict(flat(to_dict(o))) for o in (load(path), cfg, type(cfg)()))
+        named = dict(flat(tomllib.loads(Path(path).read_text(encoding='utf-8'))))   # by the version that wrote it
     except (OSError,ValueError): return {}
-    keep = {k: v for k,v in former.items() if was[k]==v and now[k]==default[k]!=v}
+    keep = {k: v for k,v in former.items() if (was[k]==v or k not in named) and now[k]==default[k]!=v}
     given,own = now['tokenizer.path'],Path(path).with_name('tokenizer')
     moved = given and given==was['tokenizer.path'] and own.is_dir() and not Path(given).is_dir()
     return keep | ({'tokenizer.path': str(own)} if moved else {})
