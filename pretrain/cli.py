@@ -118,7 +118,7 @@ OVERRIDES = arg('overrides', nargs='*', default=[], metavar='key=value',
 
 def _two_meanings(name):
     "A line where a shipped config and something here have the same name, or ''"
-    from pretrain.build import config_dir, find_config
+    from pretrain.store.shipped import config_dir, find_config
     here = next((f for f in (name, f'{name}.toml') if os.path.exists(f)), '')
     shipped = config_dir()/f'{name}.toml'
     if not here or os.sep in name or not shipped.exists(): return ''

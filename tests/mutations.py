@@ -122,8 +122,11 @@ MUTATIONS = [
     Mutation('a selection saved as row numbers is read whole', 'data/tables', 'if index: raise CorpusError', 'if index: CorpusError', 'nbs/data/tables.ipynb#Saved datasets', full=True),
     Mutation('the names of splits are trained on', 'data/given', 'if isinstance(docs, Mapping): return', 'if False: return', 'nbs/data/given.ipynb#Items'),
     Mutation('what is saved again is another file', 'data/given', 'if path.is_file() and filecmp', 'if False and filecmp', 'nbs/data/given.ipynb#One file', full=True),
-    Mutation('UTF-16 is trained as text', 'data/readers', 'if what := not_text(data): raise', 'if (what := not_text(data)) and False: raise', 'nbs/data/readers.ipynb#Text files'),
-    Mutation('replaced bytes are not counted', 'data/readers', 'self.mended += e.wrong', 'self.mended += 0', 'nbs/data/readers.ipynb#Mistakes, on one line'),
+    Mutation('a file with another name is one that is gone', 'data/edits', 'if again is None: continue', 'continue', 'nbs/data/edits.ipynb#In words'),
+    Mutation('why a text is another one is not said', 'train/identity', "why = f': {why}' if why else ''", "why = ''", 'nbs/train/identity.ipynb#Comparing', full=True),
+    Mutation('files of before are forgotten when a corpus is asked anew', 'data/prepare', 'if not named: return self.past.get(side, [])', 'if not named: return []', 'nbs/data/prepare.ipynb#A name for the result', full=True),
+    Mutation('UTF-16 is trained as text', 'data/policy', 'if what := not_text(data): raise', 'if (what := not_text(data)) and False: raise', 'nbs/data/policy.ipynb#What is no text'),
+    Mutation('replaced bytes are not counted', 'data/policy', 'self.mended += e.wrong', 'self.mended += 0', 'nbs/data/policy.ipynb#Stop, skip, replace'),
     Mutation('a file is what its size, time and inode say', 'data/prepare', 's.st_mtime_ns, s.st_ctime_ns, s.st_ino', 's.st_mtime_ns, s.st_ino', 'nbs/data/prepare.ipynb#A name for the result'),
     Mutation('the hash of a file of this moment is remembered', 'data/prepare', 'if source==EMBEDDED or will_tell(stats, when_s):', 'if True:', 'nbs/data/prepare.ipynb#A name for the result', full=True),
     Mutation('a corpus is listed at each question', 'data/prepare', 'if asked not in self.lists:', 'if True:', 'nbs/data/prepare.ipynb#The tokenizer, kept the same way', full=True),
@@ -225,6 +228,14 @@ MUTATIONS = [
     Mutation('an option without effect taken', 'cli', 'if getattr(a, n) is not None: raise', 'if False: raise', 'nbs/cli.ipynb#Eval'),
     Mutation('a reader that leaves ends the run', 'base/screen', 'except BrokenPipeError: let_go(out)', 'except BrokenPipeError: raise', 'nbs/base/screen.ipynb#Nobody there', 'BrokenPipeError'),
     Mutation('a character ends the run', 'train/console', '(tell if say is print else say) if', 'say if', 'nbs/train/console.ipynb#Console', 'UnicodeEncodeError'),
+    Mutation('a transfer that broke begins anew', 'data/remote', 'self.inner,_ = open_at(self.file.url, self.at)', 'self.inner,_ = open_at(self.file.url, 0)', 'nbs/data/remote.ipynb#A network on a bad day', 'RemoteError'),
+    Mutation('a body that is too short is taken', 'data/remote', 'self.ends is None or self.at>=self.ends: break', 'True: break', 'nbs/data/remote.ipynb#A network on a bad day'),
+    Mutation('an object that changed at its end is taken', 'data/remote', 'if differ(self.file.stamp, now): raise', 'if False: raise', 'nbs/data/remote.ipynb#A network on a bad day'),
+    Mutation('objects in the order of the store', 'data/remote', 'for url in sorted(files)]', 'for url in files]', 'nbs/data/remote.ipynb#Finding objects'),
+    Mutation('a store that says nothing is believed', 'data/remote', 'strong or date is not None and when_s-_seconds(date[1])>REST_S', 'True', 'nbs/data/remote.ipynb#What a store says of an object'),
+    Mutation('hidden objects are read', 'data/remote', "if not pattern: return not any(o.startswith('.') for o in parts)", 'if not pattern: return True', 'nbs/data/remote.ipynb#Finding objects'),
+    Mutation('a password is shown', 'base/url', 'USER.sub(_user, text)', 'text', 'nbs/base/url.ipynb#What nobody may see'),
+    Mutation('a hash is remembered though nothing tells', 'data/prepare', 'if tells: self.known', 'if True: self.known', 'tests/test_remote.py::test_a_hash_is_remembered_while_the_store_tells', full=True),
 ]
 
 def source(c): return c['source'] if isinstance(c['source'], str) else ''.join(c['source'])

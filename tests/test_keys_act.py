@@ -9,7 +9,7 @@ from pretrain.base.config import leaves, to_dict
 from pretrain.build import Config, Run, load_config
 from pretrain.data.corpus import corpus_fingerprint
 from pretrain.data.prepare import get_tokenizer, prepare
-from pretrain.data.readers import CorpusError, Skipped
+from pretrain.data.policy import CorpusError, Skipped
 from pretrain.data.split import split_documents
 from pretrain.model.blocks import Block
 from pretrain.store.checkpoint import newest_checkpoint

@@ -7,6 +7,7 @@ __all__ = ['path_word', 'prose_word', 'arg', 'Command', 'command_line', 'parse']
 
 # %% ../../nbs/base/args.ipynb #352e8602
 import argparse
+from .url import masked
 from .words import like
 
 # %% ../../nbs/base/args.ipynb #1f04424a
@@ -46,7 +47,7 @@ class Command(argparse.ArgumentParser):
     "One command: its arguments in any order, a mistake in one line"
     def error(self, message):
         if 'expected one argument' in message: message += '; a value that begins with - is written --name=-value'
-        raise ValueError(f'{message}; `{self.prog} --help` explains')
+        raise ValueError(f'{masked(message)}; `{self.prog} --help` explains')
 
     def read(self,
         words:list, # Arguments

@@ -20,9 +20,10 @@ from fastcore.basics import patch
 from ..base.config import Frac, NatInt, PathTuple, PosFloat, ProseStr, paths_or, section
 from ..base.url import is_url
 from ..base.words import brief, n_of, one_line
+from .policy import CorpusError, Skipped, stop
 from .remote import RemoteFile, find_remote
-from .readers import CorpusError, EMBEDDED, READERS, Skipped, content_hash, embedded_documents
-from .readers import read_file, stop, unreadable
+from .readers import EMBEDDED, READERS, content_hash, embedded_documents
+from .readers import read_file, unreadable
 from ..store.files import MARK, TAG_FILE, is_cache, is_run
 
 # %% ../../nbs/data/corpus.ipynb #source-def

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..base.words import brief, like, n_of, one_line
-from .readers import CorpusError, HALF, HALF_BYTES, Skipped, not_text, stop
+from .policy import CorpusError, HALF, HALF_BYTES, Skipped, not_text, stop
 from ..store.files import TMP, make_dir, sync_dir
 
 # %% ../../nbs/data/given.ipynb #gv-item

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['WEB', 'TAGS', 'DATES', 'REST_S', 'INSTALL', 'PACKAGES', 'OTHERS', 'SILENCE_S', 'BUSY', 'LASTING', 'LASTING_NAMES',
            'QUERY', 'WAITS_S', 'MAGIC', 'S3_KEYS', 'GS_KEYS', 'KEYS', 'NO_FOLDERS', 'NEAR_UP', 'AHEAD_BYTES',
-           'PATIENCE_S', 'BUFFER_BYTES', 'protocol', 'RemoteFile', 'stamp_of', 'connect', 'status', 'lasting', 'said',
-           'asked', 'fits', 'below', 'matching', 'literal', 'nearest_object', 'find_remote', 'open_at', 'RemoteError',
-           'RemoteStream', 'open_remote']
+           'PATIENCE_S', 'BUFFER_BYTES', 'protocol', 'RemoteFile', 'stamp_of', 'differ', 'connect', 'status', 'lasting',
+           'said', 'asked', 'fits', 'below', 'matching', 'literal', 'nearest_object', 'find_remote', 'open_at',
+           'RemoteError', 'RemoteStream', 'open_remote']
 
 # %% ../../nbs/data/remote.ipynb #rem-imports
 import fnmatch, io, re, time
@@ -22,7 +22,7 @@ from fastcore.basics import patch
 
 from ..base.url import is_url, with_variables
 from ..base.words import like, n_of, one_line
-from .readers import CorpusError
+from .policy import CorpusError
 
 # %% ../../nbs/data/remote.ipynb #rem-file
 WEB = 'http','https' # Servers that know single files and no folders
@@ -63,7 +63,8 @@ def stamp_of(
     def first(names): return next(((k, info[k]) for k in names if info.get(k)), None)
     tag,date = first(TAGS),first(DATES)
     strong = tag is not None and not str(tag[1]).startswith('W/')
-    said = [f'{k} {v}' for k,v in filter(None, [tag] if strong else [tag,date])]
+    said = [f'{k} {v}'.replace('"', '') for k,v in filter(None, [tag])]
+    if date and not strong: said.append(f'{date[0]} {_seconds(date[1]):.0f}')
     size = 'size unknown' if info.get('size') is None else n_of(info['size'], 'byte')
     return one_line(', '.join([size, *said])), strong or date is not None and when_s-_seconds(date[1])>REST_S
 
@@ -73,6 +74,15 @@ def _seconds(date):
         if isinstance(date, str): date = parsedate_to_datetime(date) if ',' in date else datetime.fromisoformat(date)
         return date.timestamp() if isinstance(date, datetime) else float(date)
     except (TypeError,ValueError,OverflowError): return float('inf')
+
+def differ(
+    stamp:str, # Of an object
+    other:str, # Perhaps of the same
+)->bool:
+    "Are they of different contents? Where a store uses other words in a list than of one object, sizes tell"
+    a,b = stamp.split(', '),other.split(', ')
+    same_words = [o.split(' ')[0] for o in a[1:]]==[o.split(' ')[0] for o in b[1:]]
+    return a!=b if same_words else a[0]!=b[0]
 
 # %% ../../nbs/data/remote.ipynb #rem-connect
 INSTALL = "pip install 'pretrain[remote]'"
@@ -223,7 +233,8 @@ def nearest_object(
     spec:str, # An address that matches nothing
 )->str:       # What exists near it, in words
     "Follow an address as far as it exists, and guess the rest"
-    url = literal(spec)[0]
+    base,parts = literal(spec)
+    url = '/'.join([base, *parts[:1]])
     for _ in range(NEAR_UP):
         url,slash,name = url.rpartition('/')
         if url.endswith(':/') or not slash: break
@@ -382,7 +393,7 @@ def _now(self:RemoteStream):
 
 @patch
 def _compare(self:RemoteStream, now):
-    if now!=self.file.stamp: raise self._changed(f'was {self.file.stamp}, is {now}')
+    if differ(self.file.stamp, now): raise self._changed(f'was {self.file.stamp}, is {now}')
 
 @patch
 def _changed(self:RemoteStream, how):

@@ -20,7 +20,8 @@ from fastcore.basics import patch
 
 from ..base.config import NatInt, PosInt
 from ..base.words import n_of, one_line
-from .readers import Skipped, content_hash
+from .policy import Skipped
+from .readers import content_hash
 from ..store.files import EXACT, read_as, size_of, sync_dir, write_whole
 
 # %% ../../nbs/data/shards.ipynb #cell8

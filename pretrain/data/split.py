@@ -20,8 +20,9 @@ from typing import Literal
 import numpy as np
 from ..base.words import n_of
 from .corpus import CorpusConfig, OF_ITS_OWN, documents, find_files, read, real_name
+from .policy import CorpusError, Skipped, stop
 from .remote import RemoteFile
-from .readers import CorpusError, EMBEDDED, Skipped, stop, unreadable
+from .readers import EMBEDDED, unreadable
 
 # %% ../../nbs/data/split.ipynb #cell76
 SIDE_HASH_BYTES = 8 # 64 bits: plenty to split documents evenly

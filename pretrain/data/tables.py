@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..base.words import brief, like, n_of
-from .readers import CorpusError, not_text, stop
+from .policy import CorpusError, not_text, stop
 
 # %% ../../nbs/data/tables.ipynb #tb-find
 def find_field(

@@ -51,9 +51,10 @@ def _shape(c):
         if c[k]!=DEFAULTS[k]: raise ValueError(f'{k} = {brief(c[k])}; our model has {brief(DEFAULTS[k])}')
     ratio,rest = divmod(c['intermediate_size'], c['hidden_size'])
     if rest: raise ValueError(f'intermediate_size = {c["intermediate_size"]}; a multiple of hidden_size works')
+    H,K = c['num_attention_heads'],c['num_key_value_heads']
     return ModelConfig(
-        seq_len=c['max_position_embeddings'], n_layer=c['num_hidden_layers'], n_head=c['num_attention_heads'],
-        n_kv_head=c['num_key_value_heads'] or 0, width=c['hidden_size'], mlp_ratio=ratio, rope_base=_rope_base(c),
+        seq_len=c['max_position_embeddings'], n_layer=c['num_hidden_layers'], n_head=H,
+        n_kv_head=0 if K in (None, H) else K, width=c['hidden_size'], mlp_ratio=ratio, rope_base=_rope_base(c),
         softcap=float(c['final_logit_softcapping'] or 0.), norm_eps=c['rms_norm_eps'])
 
 def shape_of(
@@ -203,10 +204,10 @@ def init_problems(
     "Where a config contradicts the weights it begins with"
     for k in TAKEN:
         if (have := getattr(cfg.model, k))!=(need := keys[f'model.{k}']):
-            yield f'model.{k}', f'{have!r}, but the model of train.init has {need!r}; leave it out, or set it so'
+            yield f'model.{k}', f'{have!r}: the model of train.init has {need!r}; leave it out, or set it so'
     path = keys['tokenizer.path']
     if cfg.tokenizer.path!=path and Tokenizer.load(cfg.tokenizer.path or path)!=Tokenizer.load(path):
-        yield 'tokenizer.path', 'another tokenizer than that of train.init, whose ids the weights know; leave it out'
+        yield 'tokenizer.path', f'{cfg.tokenizer.path!r}: another tokenizer than that of train.init; leave it out'
 
 # %% ../../nbs/export/bring.ipynb #br-begin-def
 @dataclass(frozen=True)

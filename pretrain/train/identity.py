@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIXED', 'SAME', 'CONTENT', 'FREE', 'APART', 'ELSEWHERE', 'WHERE', 'OWN', 'DIGITS', 'flat', 'says', 'can_allow',
-           'acts', 'RunDiff', 'refuse_key', 'refuse_content', 'compare_runs', 'as_begun']
+           'acts', 'RunDiff', 'refuse_key', 'refuse_content', 'why_other', 'renamed', 'compare_runs', 'as_begun']
 
 # %% ../../nbs/train/identity.ipynb #5c929771
 import shlex, tomllib
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from ..base.config import to_dict
+from ..data.edits import edits, in_words
 
 # %% ../../nbs/train/identity.ipynb #a23084df
 def flat(
@@ -103,18 +104,53 @@ def refuse_content(
     old:str,     # Before
     new:str,     # Now
     out:str='RUN', # Its directory
+    why:str='',  # What made another of it, in words
 )->str:
     "Why another text, tokenizer or precision is another run"
+    why = f': {why}' if why else ''
     if name=='tokenizer':
         own = shlex.quote(f'tokenizer.path={out}/tokenizer')
-        return (f'tokenizer was {old[:DIGITS]}, is now {new[:DIGITS]}: the text that it is learned from, or how, '
-                f'has changed; {own} keeps that of the run, or {OWN}')
+        why = why or ': the text that it is learned from, or how, has changed'
+        return f'tokenizer was {old[:DIGITS]}, is now {new[:DIGITS]}{why}; {own} keeps that of the run, or {OWN}'
+    if name=='init':
+        had = f'weights {old[:DIGITS]}' if old else 'weights drawn at random'
+        return f'was begun with {had}, train.init has {new[:DIGITS]}; set train.init back, or {OWN}'
     leave = f', or accept the difference with train.allow={name}' if name in CONTENT else ''
-    return f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}; the run would not be the same: restore it, {OWN}{leave}'
+    return (f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}{why}; the run would not be the same: restore it, '
+            f'{OWN}{leave}')
+
+# %% ../../nbs/train/identity.ipynb #why-def
+def why_other(
+    name:str,  # What is compared by fingerprint
+    was:dict,  # `account`, if there is one, and `config` of the run that stopped
+    now:dict,  # The same of the one that wants to go on
+)->str:        # '' if nothing is known
+    "What made another text of it: files, then settings"
+    if name not in ('tokenizer', 'train', 'valid'): return ''
+    accounts = was.get('account', {}),now.get('account', {})
+    own = name=='valid' and any(o.get('valid') for o in accounts)
+    sides = ('train', 'valid')[own:] if all(accounts) else ()   # what is in validation is not trained on
+    told = [e for side in sides for e in edits(*(o.get(side, []) for o in accounts))]
+    before,after = dict(flat(was['config'])),dict(flat(now['config']))
+    begins = ('data.', 'tokenizer.')[:1+(name=='tokenizer')]
+    keys = [k for k in after if k.startswith(begins) and k in before and before[k]!=after[k]]
+    words = [in_words(told), *(f'{k} = {before[k]!r} before, {after[k]!r} now' for k in keys)]
+    return ', '.join(filter(None, words))
+
+# %% ../../nbs/train/identity.ipynb #renamed-def
+def renamed(
+    was:dict,     # `account`, if there is one, of the run that stopped
+    now:dict,     # The same of the one that wants to go on
+    changed:dict, # What else changed, by name
+)->list[str]:     # Lines
+    "What happened to files whose text is the same as before"
+    accounts = was.get('account', {}),now.get('account', {})
+    told = {k: edits(accounts[0][k], v) for k,v in accounts[1].items() if k not in changed and accounts[0].get(k)}
+    return [f'changed: data.{k}: {in_words(o)}; the text is the same' for k,o in told.items() if o]
 
 # %% ../../nbs/train/identity.ipynb #c5f29b4b
 def compare_runs(
-    was:dict,       # `config`, `identity` and `place` of the run that stopped
+    was:dict,       # `config`, `identity`, `place`, perhaps `account`, of the run that stopped
     now:dict,       # The same of the one that wants to go on; configs have the same keys
     allow:tuple=(), # `train.allow`
 )->RunDiff:
@@ -126,10 +162,12 @@ def compare_runs(
         res.refused = refuse_key(k, before.get(k), after[k], allow)
         if res.refused: return res
     for name,new in now['identity'].items():
-        old = was['identity'][name]
+        old = was['identity'].get(name, '')   # of weights to begin with an earlier version says nothing
         if old==new: continue
-        if name not in allow or not can_allow(name): return RunDiff(refuse_content(name, old, new, out))
-        res.change(name, old, new, f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}')
+        why = why_other(name, was, now)
+        if name not in allow or not can_allow(name): return RunDiff(refuse_content(name, old, new, out, why))
+        res.change(name, old, new, f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}'+(f': {why}' if why else ''))
+    res.news += renamed(was, now, res.changed)
     apart = ELSEWHERE[bool({'train','valid'} & set(res.changed)):]   # what made another text of it is worth knowing
     for k in keys:
         old,new = before.get(k),after[k]

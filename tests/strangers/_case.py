@@ -136,7 +136,7 @@ class Lab:
     def documents(self, split, **keys):
         from pretrain.build import load_config
         from pretrain.data.split import split_documents
-        from pretrain.data.readers import Skipped
+        from pretrain.data.policy import Skipped
         return [*split_documents(load_config('tiny.toml', **keys).data, split, Skipped())]
 
     def log(self, out='run'): return [json.loads(l) for l in (self.dir/out/'metrics.jsonl').read_text().splitlines()]
