@@ -5,20 +5,22 @@
 # %% auto #0
 __all__ = ['DEFAULTS', 'FIXED', 'ROPE_BASE', 'JSON_MAX', 'TAKEN', 'PRINT_CHARS', 'NAMED', 'shape_of', 'read_json', 'read_tensors',
            'our_weights', 'Origin', 'print_of', 'open_origin', 'keep_tokenizer', 'init_keys', 'init_problems',
-           'Beginning', 'begun_with', 'beginning']
+           'own_keys', 'with_origin', 'Beginning', 'begun_with', 'beginning']
 
 # %% ../../nbs/export/bring.ipynb #br-imports
 import hashlib, json, os, shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
 
 import safetensors.torch, torch
 from safetensors import SafetensorError
 
+from ..base.config import ConfigError, leaves, read_config
 from ..base.words import brief, one_line
-from ..data.prepare import KEY_CHARS, KINDS, tag_cache
+from ..data.prepare import KEY_CHARS, KINDS, cache_dir, tag_cache
 from ..data.tokenizer import JSON_FILE, Tokenizer
 from .folder import WEIGHTS, WEIGHTS_INDEX
 from .nanochat import MODEL_TYPE, names
@@ -208,6 +210,27 @@ def init_problems(
     path = keys['tokenizer.path']
     if cfg.tokenizer.path!=path and Tokenizer.load(cfg.tokenizer.path or path)!=Tokenizer.load(path):
         yield 'tokenizer.path', f'{cfg.tokenizer.path!r}: another tokenizer than that of train.init; leave it out'
+
+# %% ../../nbs/export/bring.ipynb #br-with-def
+def own_keys(
+    cls,   # Class of the config
+    out,   # Run directory
+)->dict:   # Dotted keys to values; empty for a new run
+    "What the config of a run says itself"
+    try: cfg = read_config(cls, Path(out)/'config.toml')
+    except (OSError, ValueError): return {}
+    return {(k := '.'.join(path)): attrgetter(k)(cfg) for path,_ in leaves(cls)}
+
+def with_origin(
+    cfg,            # With `train.init`, and else as it is without it
+    read:Callable,  # Reads it again; takes keys that hold where nothing else says otherwise
+):                  # The config; ConfigError where it contradicts the weights
+    "The config of a run that begins with weights"
+    keys = init_keys(cfg.train.init, own_keys(type(cfg), cfg.out), cache_dir(cfg.prepare))
+    cfg = read(keys)
+    if not cfg.tokenizer.path: cfg = replace(cfg, tokenizer=replace(cfg.tokenizer, path=keys['tokenizer.path']))
+    if bad := [f'{k} = {why}' for k,why in init_problems(cfg, keys)]: raise ConfigError(bad)
+    return cfg
 
 # %% ../../nbs/export/bring.ipynb #br-begin-def
 @dataclass(frozen=True)
