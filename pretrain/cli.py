@@ -398,13 +398,16 @@ def _core(a):
 @_command(
     arg('run', type=path_word, metavar='RUN', help=RUN),
     arg('--to', type=path_word, metavar='DIR', required=True, help='a new folder'),
-    arg('--format', default='hf', help='what others it is for: hf (transformers); hf where left out'),
-    arg('--dtype', default='float32', help='of the weights: float32 or bfloat16; float32 where left out'),
+    arg('--format', default='hf',
+         help='what it is for: hf (transformers), apertus (vLLM), gguf (llama.cpp); hf where left out'),
+    arg('--dtype', help='of the weights: float32 or bfloat16; for gguf f32, f16, bf16 or q8_0; in full where left out'),
+    arg('--uncapped', action='store_true',
+         help='leave out a soft cap that the other form has not, and say what that changes'),
     arg('--unchecked', action='store_true', help='do not compare ids and logits, which needs the other library'))
 def _export(a):
     "Write the model of a run as a folder that other libraries read"
     from pretrain.doors import export_run
-    export_run(a.run, a.to, a.format, a.dtype, not a.unchecked)
+    export_run(a.run, a.to, a.format, a.dtype, not a.unchecked, a.uncapped)
 
 # %% ../nbs/cli.ipynb #6eaf6c51
 @_command(arg('run', nargs='+', type=path_word, metavar='RUN', help='run directories'),

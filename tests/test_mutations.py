@@ -6,19 +6,23 @@ from dataclasses import replace
 import pytest
 import mutations as M
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def tried(request):
-    "All selected mutations, as many at a time as there are cores"
+    "What comes of a mutation: all are tried, as many at a time as there are cores, unless workers do that"
+    if hasattr(request.config, 'workerinput'):
+        yield M.try_mutation
+        return
     names = {i.callspec.params['m'].name for i in request.session.items
              if 'm' in getattr(getattr(i, 'callspec', None), 'params', {})}
     with ThreadPoolExecutor(os.cpu_count()) as ex:
-        yield {m.name: ex.submit(M.try_mutation, m) for m in M.MUTATIONS if m.name in names}
+        seen = {m.name: ex.submit(M.try_mutation, m) for m in M.MUTATIONS if m.name in names}
+        yield lambda m: seen[m.name].result()
 
 QUICK = [m for m in M.MUTATIONS if not m.full]
 
 @pytest.mark.parametrize('m', QUICK, ids=lambda m: m.name)
 def test_mutation_is_caught(m, tried):
-    ok,seen = tried[m.name].result()
+    ok,seen = tried(m)
     print(f'{m.name} -> {seen}')
     assert ok, f'{m.name} should fail in {m.shown_by}; {seen}'
 

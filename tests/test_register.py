@@ -82,6 +82,13 @@ def test_false_claim_is_noticed(claims, why, tmp_path):
     assert (rc==0)==(why==''), out
     assert why in out
 
+@pytest.mark.parametrize('claims,why', [([T+'test_good', T+'test_both'], ''), ([T+'test_half'], 'skipped')],
+                         ids=['true', 'half skipped'])
+def test_workers_tell_each_other(claims, why, tmp_path):
+    rc,out = session(tmp_path, claim(*claims), '-n', '2', '--dist', 'loadgroup')
+    assert (rc==0)==(why==''), out
+    assert why in out
+
 def test_part_of_the_suite_is_not_judged(tmp_path):
     rc,out = session(tmp_path, claim(T+'test_skipped'), '-k', 'good or outcomes')
     assert rc==0 and '1 passed' in out and '1 skipped' in out, out

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip('s3fs')
 server = pytest.importorskip('moto.server')
 import fsspec
-from helpers import SMALL, env, pretrain
-from pretrain.data import remote
+from helpers import SMALL, env, pretrain, write_texts
+from pretrain.data import remote, stores
 from pretrain.data.corpus import CorpusConfig, find_files
 from pretrain.data.policy import CorpusError
 from pretrain.data.prepare import PrepareConfig, hashes_of, prepare
@@ -95,7 +95,7 @@ def web():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(remote, 'WAITS_S', (.01,)*3)
+    monkeypatch.setattr(stores, 'WAITS_S', (.01,)*3)
     monkeypatch.setattr(remote, 'PATIENCE_S', (.01,)*3)
     Web.hits.clear()
 
@@ -273,7 +273,7 @@ def test_a_hub_of_data_sets(monkeypatch):
         def _strip_protocol(cls, path): return MemoryFileSystem._strip_protocol(path.removeprefix('hf://'))
         def info(self, path, **kw): return super().info(path, **kw) | dict(blob_id='9a03')
         def find(self, path, detail=True, **kw): return {o: self.info(o) for o in super().find(path)}
-    monkeypatch.setattr(remote, '_store', lambda at: Hub)
+    monkeypatch.setattr(stores, '_store', lambda at: Hub)
     for k in 'ba': Hub().pipe_file(f'datasets/owner/name@main/data/{k}.parquet', k.encode())
     found = find_remote('hf://datasets/owner/name@main/**/*.parquet')
     assert [o.url for o in found]==[f'hf://datasets/owner/name@main/data/{k}.parquet' for k in 'ab']
@@ -319,15 +319,18 @@ def test_memory_is_bounded(s3):
     assert int(n)==size and float(mb)<50, (p.stdout, p.stderr[-2000:])
 
 def test_two_ranks_train_on_a_bucket(corpus, s3, tmp_path):
-    "From the command line; the run keeps no secret, and a second start goes on"
-    keys = [*SMALL, 'data.train=s3://bucket/forms/a.jsonl', 'data.valid=s3://${BUCKET}/forms/b.jsonl.zst',
-            'eval.every=0', 'sample.every=0', 'out=run']
-    for steps in (2,3):
+    "From the command line; the run keeps no secret, and a second start, by one process, goes on"
+    write_texts(tmp_path/'text', 20)
+    for i,o in enumerate(sorted((tmp_path/'text').iterdir())):
+        s3.pipe_file(f'bucket/{"valid" if i==0 else "text"}/{o.name}', o.read_bytes())
+    keys = [*SMALL, 'data.train=s3://bucket/text/*.txt', 'data.valid=s3://${BUCKET}/valid', 'eval.every=0',
+            'sample.every=0', 'out=run']
+    for steps,n in ((4,2),(5,1)):
         with pytest.MonkeyPatch.context() as m:
             m.setenv('BUCKET', 'bucket')
-            p = pretrain('train', 'quickstart', *keys, f'train.steps={steps}', cwd=tmp_path, n_proc=2)
+            p = pretrain('train', 'quickstart', *keys, f'train.steps={steps}', cwd=tmp_path, n_proc=n)
         assert p.returncode==0, p.stderr[-3000:]
     kept = b''.join(o.read_bytes() for o in [*tmp_path.rglob('*.json*'), *tmp_path.rglob('*.toml')])
     assert SECRET not in p.stdout+p.stderr and SECRET.encode() not in kept
-    assert b's3://${BUCKET}/forms/b.jsonl.zst' in (tmp_path/'run/config.toml').read_bytes()
+    assert b's3://${BUCKET}/valid' in (tmp_path/'run/config.toml').read_bytes()
     assert 'reused' in p.stdout+p.stderr

@@ -54,7 +54,7 @@ def default_name(
 @section
 class CorpusConfig:
     "Which text to learn from, and which to hold back"
-    train:paths_or(TextSource) = (EMBEDDED,) # Files, folders, patterns, `embedded`, or {path = "books", weight = 0.2}
+    train:paths_or(TextSource) = (EMBEDDED,) # Files, folders, patterns, URLs, `embedded`, {path="books", weight=0.2}
     valid:paths_or(TextSource) = () # The same for validation, without weights; empty takes a part of `train`
     valid_frac:Frac = 0.05 # Part of `train` set aside while `valid` is empty [fraction]
     split_min_docs:NatInt = 0 # From here on whole documents, below it ends; 0 goes by the shape of `train` [documents]
@@ -226,7 +226,7 @@ def matches(
 )->list:        # Paths, or objects of a store
     "Files behind one name, sorted by their path"
     path,here = os.path.expanduser(spec),Left()
-    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key)}, spec, key, left, here)
+    if is_url(spec): return _readable({o: 'file' for o in find_remote(spec, key, here.add)}, spec, key, left, here)
     try: hits = dict(_behind(path, here)) if spec else {}
     except (OSError,ValueError) as e: raise CorpusError(key, _no_listing(path, e)) from None
     if not hits and not here and not (spec and os.path.isdir(path)):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SIDE_HASH_BYTES', 'BOM_CHAR', 'SIZE_MAX', 'WHOLE_FROM', 'END_CHARS', 'PART_OF_IT', 'ORDINARY', 'AHEAD', 'VALID_TEXT',
-           'MORE_TEXT', 'hash_frac', 'tail_cut', 'normal', 'text_id', 'end_cut', 'Measured', 'measure', 'Shape',
-           'shape', 'n_documents', 'split_rule', 'cutter', 'side', 'valid_documents', 'split_documents', 'Counted',
-           'count_side', 'describe_split']
+           'KEPT_CHARS', 'MORE_TEXT', 'hash_frac', 'tail_cut', 'normal', 'text_id', 'end_cut', 'Measured', 'measure',
+           'Shape', 'shape', 'n_documents', 'split_rule', 'cutter', 'side', 'Aside', 'valid_documents',
+           'split_documents', 'Counted', 'count_side', 'describe_split']
 
 # %% ../../nbs/data/split.ipynb #split-imports
 import hashlib, os
@@ -51,7 +51,8 @@ def normal(
     text:str, # A document
 )->str:       # What copies of it have in common
     "A text without byte order mark and outer white space, with the line ends of Unix"
-    return text.replace('\r\n', '\n').replace('\r', '\n').lstrip(BOM_CHAR).strip()
+    if '\r' in text: text = text.replace('\r\n', '\n').replace('\r', '\n')
+    return text.lstrip(BOM_CHAR).strip()
 
 def text_id(
     normal:str, # What `normal` leaves of a document
@@ -222,6 +223,29 @@ def side(
         skipped.cut += 0<at<len(text)
         if part: yield part
 
+# %% ../../nbs/data/split.ipynb #aside-def
+KEPT_CHARS = 2**26 # Validation text that is kept in memory for whoever asks next [characters]
+class Aside:
+    "A `cut` that keeps the documents which are for validation as a whole"
+    last = {}   # of the corpus that was read last: its name and rule to its validation documents
+    def __init__(self,
+        cut:Callable, # Document to where its validation part begins
+    ): self.cut,self.docs,self.chars = cut,[],0
+
+    def __call__(self, text):
+        at = self.cut(text)
+        if not at and self.chars<=KEPT_CHARS:
+            self.docs.append(text)
+            self.chars += len(text)
+        return at
+
+    def keep(self,
+        key:tuple,       # Name of the corpus and its rule
+        skipped:Skipped, # Of all that was read
+    ):
+        "For the next one, if it is all"
+        Aside.last = {} if skipped or skipped.cut or self.chars>KEPT_CHARS else {key: self.docs}
+
 # %% ../../nbs/data/split.ipynb #6c669489
 def valid_documents(
     cfg:CorpusConfig,   # Which corpus
@@ -233,6 +257,7 @@ def valid_documents(
     if rule=='files':
         _check_apart(cfg)
         docs = documents(cfg.valid, cfg, skipped, 'data.valid')
+    elif name and (kept := Aside.last.pop((name, rule), None)) is not None: docs = kept
     else: docs = side(documents(cfg.train, cfg, skipped), cutter(cfg, rule, name), 'valid', skipped)
     n,chars = 0,0
     for text in docs:
@@ -274,6 +299,7 @@ def _train_documents(cfg, rule, skipped, name):
     digest = _digest if cfg.split_min_docs else lambda text: text_id(normal(text))
     apart = rule=='hash' or rule=='shape' and cut.__self__.long==float('inf')   # whole documents, by their hashes
     held = set() if apart else set(map(digest, valid_documents(cfg, rule, Skipped(), name)))
+    if keep := apart and name and cut is not len: cut = Aside(cut)
     docs,n = side(documents(cfg.train, cfg, skipped), cut, 'train', skipped),0
     for text in docs:
         if held and digest(text) in held:
@@ -281,6 +307,7 @@ def _train_documents(cfg, rule, skipped, name):
             continue
         n += 1
         yield text
+    if keep: cut.keep((name, rule), skipped)
     if not n: raise CorpusError('data.train', f'nothing is left to train on ({skipped}); {MORE_TEXT}')
 
 MORE_TEXT = 'add files, or lower data.valid_frac'
