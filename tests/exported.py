@@ -1,5 +1,5 @@
-"""What was exported against what it was exported from: `python tests/exported.py [FOLDER]` compares ids on 10,000 texts
-that nobody wrote, and on the files of a folder, and 200 greedy tokens on 20 prompts; tests/test_export.py does a part."""
+"""What was exported against what it was exported from: `python tests/exported.py [FOLDER]` compares ids on 10,000
+texts that nobody wrote and on the files of a folder, and 200 greedy tokens on 20 prompts; test_export.py does a part."""
 import json, random, sys, tempfile, time
 from pathlib import Path
 import torch
@@ -7,8 +7,8 @@ import torch
 POOL = ['a', 'The ', 'ing', "'s", "'LL", ' ', '  ', '\n', '\r\n', '\t', '\x00', '\x85', '\u2028', '\u00a0', '12', '345',
         '½', 'é', 'e\u0301', '中文', 'ไทย\u0e35', '🙂', '👩\u200d👧', 'def f(x):\n    return x', '##', 'ſ', 'ß',
         '<|bos|>', '<|user_start|>', '\ufeff', '\u200b', 'İ', '٣٤', '¹²', '<|', '|>']
-PROMPTS = ['The ', 'A list is ', '', ' and', '12', 'def f(', 'more than', 'less', '\n', 'é', '中', '🙂', "It's", 'if x:\n',
-           'return ', '   ', 'Python', 'import ', 'the the the', '<|bos|>']
+PROMPTS = ['The ', 'A list is ', '', ' and', '12', 'def f(', 'more than', 'less', '\n', 'é', '中', '🙂', "It's",
+           'if x:\n', 'return ', '   ', 'Python', 'import ', 'the the the', '<|bos|>']
 
 def odd_char(rng):
     c = rng.randrange(rng.choice([0x80, 0x3000, 0x10000, 0x110000]))
@@ -68,8 +68,9 @@ def report(folder=None):
         to.mkdir()
         for k,data in tokenizer_files(tok, 256).items(): (to/k).write_text(json.dumps(data), encoding='utf-8')
         auto = AutoTokenizer.from_pretrained(str(to))
-        for what,some in texts.items(): print(f'tokenizer {name}: {what}: {len(some)} texts, '
-                                              f'{sum(map(len, some)):,} characters, {len(unlike(tok, auto, some))} differ')
+        for what,some in texts.items():
+            n,bad = sum(map(len, some)),unlike(tok, auto, some)
+            print(f'tokenizer {name}: {what}: {len(some)} texts, {n:,} characters, {len(bad)} differ')
     make_run(tmp/'run', **{'prepare.cache': str(tmp/'cache')})
     export_run(tmp/'run', tmp/'out')
     model,tok,_,_ = load_model(tmp/'run', 'cpu')

@@ -1,10 +1,9 @@
 """Out and in by every door: function, command line, torchrun. In tests/, since these are processes, and since
 transformers is imported once for all of them. `python tests/exported.py FOLDER` compares more."""
-import json
 import pytest
 pytest.importorskip('transformers')
 from exported import PROMPTS, greedy, make_run, odd_texts, unlike
-from helpers import SMALL, pretrain, write_texts
+from helpers import pretrain, write_texts
 from pretrain import load_model
 from pretrain.export.hf import read_hf
 from pretrain.store.log import read_metrics
