@@ -1,5 +1,5 @@
 """What was exported against what it was exported from: `python tests/exported.py [FOLDER]` compares ids on 10,000
-texts that nobody wrote and on the files of a folder, and 200 greedy tokens on 20 prompts; test_export.py does a part."""
+texts that nobody wrote and on the files of a folder, and 200 greedy tokens on 20 prompts; test_export.py a part."""
 import json, random, sys, tempfile, time
 from pathlib import Path
 import torch

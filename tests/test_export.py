@@ -30,10 +30,18 @@ def test_same_greedy_tokens(both):
     assert all(greedy(model, other, [tok.bos, *tok.encode(p)], 200) for p in PROMPTS[:2])
     assert len({*model.generate([tok.bos], 200, temperature=0)})>10, 'a model that repeats one word proves nothing'
 
-def test_same_bits_per_byte(here):
-    p = pretrain('eval', 'run', 'out', '--data', 'text/if.txt', cwd=here)
-    assert p.returncode==0, p.stderr
-    ours,theirs = (l.split()[1:] for l in p.stdout.splitlines() if l.startswith(('run ', 'out ')))
+@pytest.fixture
+def cli(here, monkeypatch, capsys):
+    "The command line, in this process: exit code, what it printed, what it said"
+    from pretrain.cli import main
+    monkeypatch.chdir(here)
+    def call(*args): return main(list(args)),*capsys.readouterr()
+    return call
+
+def test_same_bits_per_byte(cli):
+    code,out,err = cli('eval', 'run', 'out', '--data', 'text/if.txt')
+    assert code==0, err
+    ours,theirs = (l.split()[1:] for l in out.splitlines() if l.startswith(('run ', 'out ')))
     assert ours==theirs
 
 TEXT = ['data.train=text', 'prepare.cache=cache', 'train.steps=2', 'train.device=cpu', 'preflight.at_start=false',
@@ -41,19 +49,20 @@ TEXT = ['data.train=text', 'prepare.cache=cache', 'train.steps=2', 'train.device
 
 def val(run): return [r['val_bpb'] for r in read_metrics(run/'metrics.jsonl') if 'val_bpb' in r]
 
-def test_import_goes_on_with_the_same_loss(here):
-    p = pretrain('import', 'out', '--out', 'back', *TEXT, cwd=here)
-    assert p.returncode==0, p.stderr
-    p = pretrain('train', 'back', cwd=here)
-    assert p.returncode==0, p.stderr
+def test_import_goes_on_with_the_same_loss(here, cli):
+    code,out,err = cli('import', 'out', '--out', 'back', *TEXT)
+    assert code==0 and 'imported: out as step 0 of back' in out, err
+    code,_,err = cli('train', 'back')
+    assert code==0, err
     assert val(here/'back')[0]==val(here/'run')[-1]
     assert load_model(here/'back', 'cpu')[1]==load_model(here/'run', 'cpu')[1]
 
-def test_two_ranks_begin_with_the_same_weights(here):
+def test_two_ranks_begin_with_the_same_weights(here, cli):
     (here/'on.toml').write_text('[train]\ninit = "run"\n')
-    for name,n in (('one', 1), ('two', 2)):
-        p = pretrain('train', 'on.toml', f'out={name}', *TEXT, cwd=here, n_proc=n)
-        assert p.returncode==0, p.stderr
+    code,_,err = cli('train', 'on.toml', 'out=one', *TEXT)
+    assert code==0, err
+    p = pretrain('train', 'on.toml', 'out=two', *TEXT, cwd=here, n_proc=2)
+    assert p.returncode==0, p.stderr
     assert val(here/'one')[0]==val(here/'run')[-1]
     assert val(here/'two')==pytest.approx(val(here/'one'), rel=1e-6)
 
@@ -64,7 +73,7 @@ def test_two_ranks_begin_with_the_same_weights(here):
     (['export', 'run', '--to', 'run/new'], 'inside the run run'),
     (['import', 'text', '--out', 'new', 'data.train=text'], 'neither a run nor a folder with config.json'),
     (['import', 'out', '--out', 'new'], 'data.train=PATH is needed')])
-def test_refused_in_a_line(here, args, says):
-    p = pretrain(*args, cwd=here)
-    assert p.returncode==2 and says in p.stderr and p.stderr.count('\n')==1
+def test_refused_in_a_line(here, cli, args, says):
+    code,_,err = cli(*args)
+    assert code==2 and says in err and err.count('\n')==1
     assert not (here/'new').exists()

@@ -208,6 +208,7 @@ def init_problems(
         if (have := getattr(cfg.model, k))!=(need := keys[f'model.{k}']):
             yield f'model.{k}', f'{have!r}: the model of train.init has {need!r}; leave it out, or set it so'
     path = keys['tokenizer.path']
+    if not (Path(path)/JSON_FILE).is_file(): return   # of a run that goes on, in a cache that is gone
     if cfg.tokenizer.path!=path and Tokenizer.load(cfg.tokenizer.path or path)!=Tokenizer.load(path):
         yield 'tokenizer.path', f'{cfg.tokenizer.path!r}: another tokenizer than that of train.init; leave it out'
 
