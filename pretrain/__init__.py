@@ -16,6 +16,7 @@ _HOME = dict(   # name to the module that it comes from
     load_config='build',               # a config from a file, or from the name of a shipped one, and changes to it
     load_model='build',                # model, tokenizer, config and step of a run directory
     # text to batches
+    look='eval.look',                  # what a corpus is, what is in it twice or broken, what it costs in tokens
     CorpusConfig='data.corpus',        # which files, how split
     Tokenizer='data.tokenizer',        # text to ids and back, exactly
     TokenizerConfig='data.tokenizer',  # its size and how it cuts

@@ -19,12 +19,13 @@ from .base.dist import by_main, first, is_main, local_rank, rank, together, worl
 from .base.toml import Source, unit_news
 from .base.value import at_home
 from .data.readers import EMBEDDED
-from .data.split import CorpusConfig, describe_split
+from .data.corpus import CorpusConfig
 from .data.loader import Loader, LoaderConfig
-from .data.prepare import PrepareConfig, get_tokenizer, hashes_of, prepare
+from .data.parts import read_texts, tokenizer_of
+from .data.prepare import PrepareConfig, hashes_of
 from .data.bpe import SPLIT_LETTERS, TokenizerConfig
 from .data.tokenizer import Tokenizer
-from .eval.bpb import EvalConfig, bpb_of
+from .eval.bpb import EvalConfig
 from .eval.core.evaluate import CoreConfig, evaluate_core
 from .eval.core.keep import core_dir
 from .eval.core.tasks import read_bundle
@@ -33,7 +34,8 @@ from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
 from .eval.report import plot_run, read_run, save_plot
 from .export.bring import beginning, with_origin
-from .eval.text import ValidText, keep_yardsticks, other_text, valid_text
+from .eval.sources import run_sources
+from .eval.text import ValidText, keep_yardsticks, other_text, text_bpb, valid_text
 from .model.cost import flops_per_token
 from .model.blocks import ModelConfig
 from .model.gpt import GPT
@@ -158,14 +160,13 @@ def read_data(
         raise ValueError(f'loader.batch_rows: {rows} rows do not divide over {world()} processes; '
                          f'a multiple of {world()} works')
     hashes = hashes_of(cfg.prepare)
-    tok = first(lambda: get_tokenizer(cfg.data, cfg.tokenizer, cfg.prepare, say, hashes))
+    tok = first(lambda: tokenizer_of(cfg.data, cfg.tokenizer, cfg.prepare, say, hashes))
     prep = replace(cfg.prepare, verify=cfg.prepare.verify and local_rank()==0)
-    train,valid = (first(lambda: prepare(cfg.data, tok, prep, split, say, hashes)) for split in ('train','valid'))
-    say(f'split: {describe_split(cfg.data, train, valid)}')
-    loader = Loader(train, cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
-    text = valid_text(valid, tok, cfg.eval.bytes)
-    for line in (*unit_news(), f'validation: {text}'): say(line)
-    return Data(tok, train, valid, text, loader, {o: hashes.account(o) for o in ('train','valid')})
+    texts = first(lambda: read_texts(cfg.data, tok, prep, say, hashes))
+    loader = texts.loader(cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
+    text = valid_text(texts.valids or texts.valid, tok, cfg.eval.bytes)
+    for line in (*texts.lines(loader), *unit_news(), f'validation: {text}'): say(line)
+    return Data(tok, texts.train, texts.valid, text, loader, {o: hashes.account(o) for o in ('train','valid')})
 
 # %% ../nbs/build.ipynb #65ab6ffd
 def make_model(
@@ -188,8 +189,8 @@ def identity_of(
     "What tells one run from another"
     prints = dict(tokenizer=data.tok.fingerprint, train=data.train.fingerprint, valid=data.valid.fingerprint)
     if init: prints['init'] = init
-    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)), place=machine.place(),
-                account=data.account)
+    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)) | data.loader.identity,
+                place=machine.place(), account=data.account)
 
 def todays(
     path,         # Of the checkpoint
@@ -199,7 +200,7 @@ def todays(
     return to_dict(assemble(Config, [Source(str(path), config)]))
 
 # %% ../nbs/build.ipynb #begun-def
-FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000} # Defaults of earlier versions
+FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000, 'data.formats': ('.txt','.jsonl')} # Once so
 
 # %% ../nbs/build.ipynb #8dcc348c
 class Run(Loop):
@@ -284,8 +285,8 @@ def validate(self:Run)->dict: # `val_bpb`, `val_loss`, and what the other evalua
     "Bits per byte on the validation text, which is named, and the other evaluations"
     c,device,text = self.cfg,self.machine.device,self.data.text
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
-    v = bpb_of(loss, text.tokens, self.tok.n_bytes, c.model.seq_len, c.eval.rows, rank=rank(), world=world())
-    res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | self.measure_core()
+    v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, rank=rank(), world=world())
+    res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | each | self.measure_core()
     for name,fn in self.evals.items(): res |= named(name, fn(self), res)
     return res
 
@@ -402,10 +403,9 @@ def report(self:Run):
 def finish(self:Run):
     "Plot, report, and where the time went"
     if not is_main(): return
-    say,best = self.console.say,self.state.best
-    plot,page = (save(log) for log in [read_run(self.out)] for save in (save_plot, save_report))   # read once
-    say(f'data: {self.state.account(self.loader.n_text)}')
-    say(f'time: {self.clock}')
+    say,best,log = self.console.say,self.state.best,read_run(self.out)
+    plot,page = save_plot(log),save_report(log)
+    for o in (f'data: {self.state.account(self.loader.n_text)}', *run_sources(log), f'time: {self.clock}'): say(str(o))
     say(f'done: best {best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}; '
         f'plot {shown(plot)}, report {shown(page)}, everything else in {shown(self.out)}')
 

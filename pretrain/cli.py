@@ -16,6 +16,7 @@ from pathlib import Path
 from . import __version__
 from .base.args import arg, command_line, parse, path_word, prose_word
 from .base.screen import flush_out, offer, open_streams, reader_left, tell
+from .looking import ARGS, idle_keys
 
 # %% ../nbs/cli.ipynb #933292e0
 COMMANDS = []  # (function, its arguments), in the order that the help lists them
@@ -147,9 +148,9 @@ def _check(a):
 @_command(CONFIG, OVERRIDES, arg('--save', type=path_word, metavar='DIR', help='directory for a copy'))
 def _tokenizer(a):
     "Train the tokenizer of a config, or find it in the cache; --save keeps a copy"
-    from pretrain.data.prepare import get_tokenizer
+    from pretrain.data.parts import tokenizer_of
     c = _load(a)
-    tok = get_tokenizer(c.data, c.tokenizer, c.prepare)
+    tok = tokenizer_of(c.data, c.tokenizer, c.prepare)
     print(f'vocabulary {tok.vocab_size:,}, fingerprint {tok.fingerprint}')
     if a.save:
         tok.save(a.save)
@@ -159,10 +160,10 @@ def _tokenizer(a):
 @_command(CONFIG, OVERRIDES)
 def _prepare(a):
     "Turn the documents of a config into token shards, or find them in the cache"
-    from pretrain.data.prepare import get_tokenizer, prepare
+    from pretrain.data.parts import read_texts, tokenizer_of
     c = _load(a)
-    tok = get_tokenizer(c.data, c.tokenizer, c.prepare)
-    for split in ('train','valid'): print(f'{split:<6}', prepare(c.data, tok, c.prepare, split))
+    texts = read_texts(c.data, tokenizer_of(c.data, c.tokenizer, c.prepare), c.prepare)
+    for split in ('train','valid'): print(f'{split:<6}', getattr(texts, split))
 
 # %% ../nbs/cli.ipynb #c19edff9
 @_command(arg('config', nargs='?', type=path_word, help=CONFIG[1]['help']), OVERRIDES)
@@ -244,12 +245,6 @@ def _idle(a, names, why):
 RUN_KEYS = 'data.','prepare.','eval.bytes','eval.tokens','eval.rows'                       # act on the validation text
 TEXT_KEYS = 'data.text_key','data.separator','data.on_error','data.sources'  # act on that of --data
 
-def _idle_keys(overrides, keys, why):
-    "Refuse overrides that would not act"
-    for o in overrides:
-        key = o.partition('=')[0].strip()
-        if not key.startswith(keys): raise ValueError(f'{key}: without effect here; {why}')
-
 # %% ../nbs/cli.ipynb #9632c6c0
 BYTES = 1_000_000  # that `eval --data` reads where nothing is said: minutes for a small model on a CPU [bytes]
 
@@ -265,32 +260,34 @@ def _why_not(where):
 def _own_text(overrides, cfg, tok, key):
     "The tokens that a run was validated on, or those that were asked for instead, and what to say then"
     from pretrain.build import load_config
-    from pretrain.data.prepare import prepare
-    from pretrain.eval.text import run_tokens
+    from pretrain.data.mixture import joined
+    from pretrain.eval.text import run_tokens, valid_tokens
     asked = load_config(cfg, overrides)
     if not any(o.strip().startswith('data.') for o in overrides):
         return run_tokens(cfg.data, asked.prepare, tok, key), asked, ''
-    toks = prepare(asked.data, tok, asked.prepare, 'valid')
-    return toks, asked, '' if toks.fingerprint==key else "; not the run's own validation text"
+    toks = valid_tokens(asked.data, tok, asked.prepare)
+    same = (joined(toks) if isinstance(toks, dict) else toks).fingerprint==key
+    return toks, asked, '' if same else "; not the run's own validation text"
 
 def _eval_run(where, overrides, device):
     "A run's checkpoint on its own validation text, in its precision"
     import torch
     from pretrain.build import load_config, load_model
-    from pretrain.eval.bpb import bits_per_byte
-    from pretrain.eval.text import valid_text
+    from pretrain.eval.bpb import losses_of
+    from pretrain.eval.text import text_bpb, valid_text
     from pretrain.store.checkpoint import list_checkpoints
     run = _run_of(where)
     load_config(run/'config.toml', overrides)
-    _idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
+    idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
     model,tok,cfg,step = load_model(where, device)
     saved = json.loads((dict(list_checkpoints(run/'checkpoints'))[step]/'state.json').read_bytes())['identity']
     toks,cfg,other = _own_text(overrides, cfg, tok, saved['valid'])
     text,precision = valid_text(toks, tok, cfg.eval.bytes),saved['precision'].removeprefix('torch.')
     if cfg.train.threads: torch.set_num_threads(cfg.train.threads)
-    found = bits_per_byte(model, text.tokens, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
+    found,each = text_bpb(losses_of(model), text, tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
+    of_each = ''.join(f'\n{k.partition("/")[2]}: {bits:.4f} bits per byte' for k,bits in each.items())
     how = '' if precision=='float32' else f', in {precision}'
-    return f'step {step:,}: {found}{how}\nvalidation: {text} (text {text.name}){other}'
+    return f'step {step:,}: {found}{how}{of_each}\nvalidation: {text} (text {text.name}){other}'
 
 # %% ../nbs/cli.ipynb #641a2fb7
 def _window(models, wanted, default):
@@ -309,7 +306,7 @@ def _eval_table(where, overrides, a):
     n,window = BYTES if a.bytes is None else a.bytes,a.window or 0
     if n<0 or window<0: raise ValueError(f'--bytes {n}, --window {window}: 0, or a number above it, would work')
     cfg = load_config(None, overrides)
-    _idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
+    idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
     if all(map(_is_run, where)): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
     texts = sample_texts(lambda: documents([a.data], cfg.data, key='--data'), n)
     models = {w: open_model(w, a.device, a.dtype) for w in where}
@@ -320,8 +317,7 @@ def _eval_table(where, overrides, a):
     return bpb_table(found, ''.join(texts).encode())
 
 # %% ../nbs/cli.ipynb #3d2bc459
-@_command(
-    DEVICE, DTYPE,
+@_command(DEVICE, DTYPE,
     arg('where', nargs='+', type=path_word, metavar='WHERE',
          help=RUN+'; with --data any number of runs and Hugging Face models (a directory, or a .gguf file); '
               'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
@@ -338,6 +334,13 @@ def _eval(a):
     if (why := _why_not(where)) and not (where and a.data): raise ValueError(why)
     if not a.data: _idle(a, ['bytes', 'window', 'dtype'], 'it belongs to --data PATH')
     print(_eval_table(where, overrides, a) if a.data else _eval_run(where[0], overrides, a.device))
+
+# %% ../nbs/cli.ipynb #look0002
+@_command(*ARGS)
+def _look(a):
+    "What a corpus is, what is in it twice, what is broken and where, what it costs in tokens; Ctrl-C shows it so far"
+    from pretrain.looking import look_command
+    return look_command(a)
 
 # %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
@@ -359,14 +362,8 @@ def _core_other(a):
     return evaluate_core(model, tok, a.bundle, a.max_per_task or 0, model.seq_len, progress=Progress,
                          resume_dir=a.out)
 
-def _core_compared(a):
-    "Two directories of results"
-    from pretrain.eval.core.keep import compare_core
-    return compare_core(*a.compare)
-
 # %% ../nbs/cli.ipynb #11ee9ac3
-@_command(
-    DEVICE, DTYPE,
+@_command(DEVICE, DTYPE,
     arg('where', nargs='?', type=path_word, metavar='WHERE', help=RUN+'; or a Hugging Face model'),
     arg('--compare', nargs=2, type=path_word, metavar='DIR',
          help='two directories of results, such as RUN/core/step_00000400: is the second better than the first?'),
@@ -378,7 +375,8 @@ def _core(a):
     what was measured before is taken up"""
     if a.compare:
         _idle(a, ['where', 'out', 'bundle', 'max_per_task', 'dtype'], '--compare reads two directories of results')
-        print(_core_compared(a))
+        from pretrain.eval.core.keep import compare_core
+        print(compare_core(*a.compare))
     elif not a.where:
         raise ValueError('core: no model; '
                          'a run directory, that of a Hugging Face model, or --compare DIR DIR would work')
@@ -442,7 +440,7 @@ def _track(a):
     from pretrain.model.cost import flops_per_token
     from pretrain.train.track.beside import send
     if not _is_run(a.run): raise ValueError(f'{a.run}: not a run directory (no config.toml in it)')
-    _idle_keys(a.overrides, ('track.',), 'keys of the section track act')
+    idle_keys(a.overrides, ('track.',), 'keys of the section track act')
     cfg = load_config(a.run, [*a.overrides, {'track.to': a.to} if a.to else {}])
     if not cfg.track.to: raise ValueError(f'{a.run}: its track.to is empty; --to tensorboard would work')
     flops = flops_per_token(cfg.model, Tokenizer.load(Path(a.run)/'tokenizer').vocab_size)

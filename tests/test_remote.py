@@ -10,7 +10,7 @@ server = pytest.importorskip('moto.server')
 import fsspec
 from helpers import SMALL, env, pretrain, write_texts
 from pretrain.data import remote, stores
-from pretrain.data.corpus import CorpusConfig, find_files
+from pretrain.data.corpus import CorpusConfig, documents, find_files
 from pretrain.data.policy import CorpusError
 from pretrain.data.prepare import PrepareConfig, hashes_of, prepare
 from pretrain.data.remote import RemoteError, find_remote, open_remote
@@ -30,7 +30,7 @@ class Bytes:
 DATA = hashlib.shake_128(b'data').digest(2_000_000)
 class Web(BaseHTTPRequestHandler):
     "The first part of a path says how it behaves"
-    protocol_version,hits = 'HTTP/1.1',[]
+    protocol_version,hits,files = 'HTTP/1.1',[],{}
     def log_message(self, *a): pass
     def handle(self):
         try: super().handle()
@@ -59,6 +59,12 @@ class Web(BaseHTTPRequestHandler):
     def forbidden(self, at): self.answer(403)
     def gone(self, at): self.answer(404)
     def broken(self, at): self.answer(500)
+    def file(self, at):
+        "One of `files`, with ranges"
+        data = self.files[self.path.split('/')[2].partition('?')[0]]
+        part = dict(Content_Range=f'bytes {at}-{len(data)-1}/{len(data)}') if at else {}
+        self.answer(206 if at else 200, data[at:], ETag='"f"', **part)
+    def whole(self, at): self.answer(200, self.files[self.path.split('/')[2].partition('?')[0]], ETag='"f"')
     def secret(self, at): self.answer(200, DATA) if SECRET in self.path else self.answer(403)
     def packed(self, at): self.answer(200, gzip.compress(DATA), Content_Encoding='gzip')
     def elsewhere(self, at): self.answer(206, DATA, Content_Range=f'bytes 0-{len(DATA)-1}/{len(DATA)}', ETag='"e"')
@@ -115,7 +121,7 @@ def test_web_never_unpacks(web): assert gzip.decompress(get(f'{web}/packed/x.gz'
 
 @pytest.mark.parametrize('how,said', [
     ('gone', '404 Not Found'), ('forbidden', '403 Forbidden; a line in ~/.netrc'), ('refused', '403 Forbidden'),
-    ('broken', '500 Internal Server Error; asked 4 times'), ('short', 'broke off at byte 1,000'),
+    ('broken', '500 Internal Server Error; asking again did not help'), ('short', 'broke off at byte 1,000'),
     ('torn', 'broke off at byte'), ('changing', 'changed while it was being read: was 2,000,000 bytes, ETag e, is'),
     ('gone/*', 'a web server has no folders or patterns')])
 def test_web_says_what_is_wrong(web, how, said):
@@ -203,11 +209,30 @@ def test_the_same_tokens_from_everywhere(corpus, tmp_path, form):
     made = [tokens(config(corpus, f'{at}/forms/{form}'), tmp_path/str(i)) for i,at in enumerate(places(corpus))]
     assert made[0]==made[1]==made[2] and len(made[0][1])>1
 
+@pytest.mark.parametrize('how', ['file','whole'])
+def test_the_same_tokens_from_a_web_server(corpus, web, tmp_path, how):
+    "With ranges, and without: tables, which are read from their end, too"
+    Web.files = {o.name: o.read_bytes() for o in (corpus/'forms').iterdir()}
+    there = [f'{web}/{how}/{o}?x=1' for o in FORMS]
+    assert tokens(config(corpus, *there), tmp_path/'a')==tokens(config(corpus, f'{corpus}/forms'), tmp_path/'b')
+
 def test_a_corpus_that_moves_into_a_bucket_keeps_its_tokens(corpus, tmp_path):
     said = []
     local = tokens(config(corpus, f'{corpus}/forms'), tmp_path, said.append)
     said.clear()
     assert tokens(config(corpus, 's3://bucket/forms'), tmp_path, said.append)==local and 'reused' in said[0]
+
+def test_an_object_that_was_edited_is_named(corpus, tmp_path, s3):
+    said = []
+    for k in 'ab': s3.pipe_file(f'bucket/edited/{k}.txt', f'{k} text\n'.encode()*9)
+    first = tokens(config(corpus, 's3://bucket/edited'), tmp_path, said.append)
+    s3.pipe_file('bucket/edited/b.txt', b'B text\n'*9)
+    assert tokens(config(corpus, 's3://bucket/edited'), tmp_path, said.append)[0]!=first[0]
+    assert any('s3://bucket/edited/b.txt was changed' in o for o in said), said
+
+def test_a_transfer_that_fails_is_never_skipped(web):
+    cfg = CorpusConfig(train=f'{web}/short/x.txt', on_error='skip')
+    with pytest.raises(RemoteError, match='broke off at byte 1,000'): list(documents(cfg.train, cfg))
 
 def test_a_hash_is_remembered_while_the_store_tells(corpus, tmp_path, s3):
     prep = PrepareConfig(cache=str(tmp_path))
@@ -296,10 +321,10 @@ def test_a_fork_reads_on(s3):
         finally: os._exit(2)
     assert os.waitpid(pid, 0)[1]==0 and open_remote(file).read()==DATA[:1000]
 
-GROWTH = '''
-import resource, sys
+GROWTH = r'''
+import re, sys
 from pretrain.data.remote import find_remote, open_remote
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+def peak(): return int(re.search(r'VmHWM:\s+(\d+)', open('/proc/self/status').read())[1])/1024
 (small,),(big,) = find_remote(sys.argv[1]),find_remote(sys.argv[2])
 with open_remote(small) as f: f.read()
 before,n = peak(),0
@@ -307,30 +332,29 @@ with open_remote(big) as f:
     while data := f.read(2**16): n += len(data)
 print(n, peak()-before)
 '''
+@pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='asks Linux')
 def test_memory_is_bounded(s3):
-    "Of an object of 80 MB a few blocks are in memory at a time"
-    size = 80*10**6
+    "Of an object of 60 MB a few blocks are in memory at a time"
+    size = 60*10**6
     s3.pipe_file('bucket/small.bin', b'x')
     s3.pipe_file('bucket/huge.bin', bytes(size))
     p = subprocess.run([sys.executable, '-c', GROWTH, 's3://bucket/small.bin', 's3://bucket/huge.bin'], env=env(),
                        capture_output=True, text=True, timeout=100)
     s3.rm('bucket/huge.bin')
     n,mb = p.stdout.split()
-    assert int(n)==size and float(mb)<50, (p.stdout, p.stderr[-2000:])
+    assert int(n)==size and float(mb)<40, (p.stdout, p.stderr[-2000:])
 
-def test_two_ranks_train_on_a_bucket(corpus, s3, tmp_path):
-    "From the command line; the run keeps no secret, and a second start, by one process, goes on"
+def test_two_ranks_train_on_a_bucket(s3, tmp_path, monkeypatch):
+    "From the command line; the run keeps no secret"
     write_texts(tmp_path/'text', 20)
     for i,o in enumerate(sorted((tmp_path/'text').iterdir())):
         s3.pipe_file(f'bucket/{"valid" if i==0 else "text"}/{o.name}', o.read_bytes())
     keys = [*SMALL, 'data.train=s3://bucket/text/*.txt', 'data.valid=s3://${BUCKET}/valid', 'eval.every=0',
             'sample.every=0', 'out=run']
-    for steps,n in ((4,2),(5,1)):
-        with pytest.MonkeyPatch.context() as m:
-            m.setenv('BUCKET', 'bucket')
-            p = pretrain('train', 'quickstart', *keys, f'train.steps={steps}', cwd=tmp_path, n_proc=n)
-        assert p.returncode==0, p.stderr[-3000:]
+    monkeypatch.setenv('BUCKET', 'bucket')
+    p = pretrain('train', 'quickstart', *keys, 'train.steps=4', cwd=tmp_path, n_proc=2)
+    assert p.returncode==0, p.stderr[-3000:]
     kept = b''.join(o.read_bytes() for o in [*tmp_path.rglob('*.json*'), *tmp_path.rglob('*.toml')])
     assert SECRET not in p.stdout+p.stderr and SECRET.encode() not in kept
     assert b's3://${BUCKET}/valid' in (tmp_path/'run/config.toml').read_bytes()
-    assert 'reused' in p.stdout+p.stderr
+    assert len((tmp_path/'run/metrics.jsonl').read_text().splitlines())>=4

@@ -225,7 +225,8 @@ def from_shell(
     except ValueError:
         if len(s)>1 and s[0]+s[-1] in ('[]', '{}', '""', "''"): raise ValueError(_half(s) or HALF_TOML) from None
         return _as_typed(leaf, raw) if free else s
-    return _as_typed(leaf, raw) if free and not leaf.ok(v) else v
+    tables = leaf and leaf.table and isinstance(v, (list, dict)) and any(isinstance(o, dict) for o in [v, *v])
+    return _as_typed(leaf, raw) if free and not tables and not leaf.ok(v) else v
 
 def _as_typed(leaf, raw):
     "Text that isn't TOML"

@@ -7,6 +7,7 @@ __all__ = ['brief', 'NEAR', 'one_line', 'half', 'Short', 'dotted', 'n_of', 'like
 
 # %% ../../nbs/base/words.ipynb #69d04969
 import difflib, re, reprlib
+from dataclasses import is_dataclass
 
 from .url import masked
 
@@ -41,6 +42,7 @@ class Short(reprlib.Repr):
     def repr_str(self, x, level): return super().repr_str(masked(x), level)
     def repr_tuple(self, x, level): return self.repr_list(list(x), level)
     def repr_instance(self, x, level):
+        if is_dataclass(x): return self.repr_dict({k: v for k,v in vars(x).items() if v is not None}, level)
         return x.isoformat() if hasattr(x, 'isoformat') else super().repr_instance(x, level)
 
 brief = Short().repr

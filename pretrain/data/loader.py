@@ -248,6 +248,7 @@ PLANNED = 2**14  # Documents and rows of the plans that are kept; two plans stay
 
 class Loader:
     "Batches of packed rows, a pure function of the seed and the step"
+    parts,sources,identity = {},{},{} # Of a mixture: loaders of its sources, what the log keeps of them, their shares
     def __init__(self,
         tokens,          # `shards.Tokens`, or anything with its `lens` and `shards`
         T:int,           # Inputs in a row [tokens]
@@ -375,7 +376,6 @@ def steps(self:Loader,
     begin,end = self.first(epoch),self.first(epoch+1)
     return range(-(-begin//self.batch_rows), -(-end//self.batch_rows))
 
-# %% ../../nbs/data/loader.ipynb #0b98c241
 @patch
 def __len__(self:Loader): return len(self.steps())
 

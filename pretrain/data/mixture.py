@@ -121,7 +121,8 @@ def joined(
 )->Tokens:                 # Views: nothing is copied but lengths
     "Tokens of several sources, end to end"
     toks = [*sources.values()]
-    said = [[k, t.fingerprint, *map(str, weights[i:i+1])] for i,(k,t) in enumerate(sources.items())]
+    shares = whole_shares(weights) if weights else []
+    said = [[k, t.fingerprint, *shares[i:i+1]] for i,(k,t) in enumerate(sources.items())]
     name = hashlib.sha256(repr(said).encode()).hexdigest()
     lens = np.concatenate([t.lens for t in toks])
     return Tokens([s for t in toks for s in t.shards], lens, toks[0].vocab_size, name, sum(t.n_bytes for t in toks))
@@ -148,14 +149,20 @@ class MixedLoader(Loader):
         rank:int=0,      # This process
         world:int=1,     # Number of processes
     ):
-        self.weights = dict(zip(sources, weights)) if weights else {}
         super().__init__(joined(sources, weights), T, batch_rows, seed, window, rank, world)
         self.parts = {k: Loader(t, T, 1, source_seed(seed, k), window) for k,t in sources.items()}
         self.each = [*self.parts.values()]
         self.turns = Turns(weights or [o.n_text for o in self.each])
+        self.sources = {k: self.said_of(k, t, n) for (k,t),n in zip(sources.items(), self.turns.shares.tolist())}
+        self.identity = dict(shares={k: o['share'] for k,o in self.sources.items()}) if weights else {}
         ends = np.cumsum([len(o.lens) for o in self.each])
         self.offsets = [0,*ends[:-1].tolist()]
         self.plan = lru_cache(max(2*len(self.each), self.plan.cache_parameters()['maxsize']))(self._plan)
+
+    def said_of(self, name, tokens, rows):
+        "Counts of a source, and its share of the rows"
+        counts = dict(documents=tokens.n_doc, tokens=self.parts[name].n_text, bytes=tokens.n_bytes)
+        return counts | dict(share=rows/self.turns.round)
 
     def _plan(self, key):
         i,epoch = key
@@ -166,7 +173,7 @@ class MixedLoader(Loader):
 
     def said_shares(self)->str:
         "The shares of the rows, in words"
-        return ', '.join(f'{k} {o/self.turns.round:.2%}' for k,o in zip(self.parts, self.turns.shares.tolist()))
+        return ', '.join(f'{k} {o["share"]:.2%}' for k,o in self.sources.items())
 
 # %% ../../nbs/data/mixture.ipynb #ml-stretch
 @patch
@@ -201,7 +208,7 @@ def know(self:MixedLoader,
     *marks:int, # As `mark` told them
 ):
     "Take it from an earlier process where epochs begin"
-    assert len(marks)==2*len(self.each), f'{len(marks)} numbers for {len(self.each)} sources'
+    if len(marks)!=2*len(self.each): return   # of a run that had not yet begun
     for part,epoch,first in zip(self.each, marks[::2], marks[1::2]): part.know(epoch, first)
 
 @patch

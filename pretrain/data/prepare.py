@@ -23,7 +23,7 @@ from ..base.config import NatInt, PathStr, PosInt, section
 from ..base.words import n_of, one_line
 from .corpus import CorpusConfig, corpus_fingerprint, find_files
 from .split import split_documents
-from .policy import CorpusError, Skipped
+from .policy import CorpusError, LISTED, Skipped, list_places
 from .readers import EMBEDDED, content_hash, stdlib_files
 from .remote import RemoteFile
 from .shards import INDEX, PREPARED_FORMAT, Shard, Tokens
@@ -237,10 +237,11 @@ def __call__(self:Hashes,
 def files(self:Hashes,
     specs:Iterable[str],   # Files, folders, patterns, or `embedded`
     key:str='data.train',  # Where they stand, for messages
+    formats:tuple=(),      # Endings that are wanted; empty: all
 )->list:                   # As `find_files`
     "The sources behind some names, listed once"
-    asked = *specs,key
-    if asked not in self.lists: self.lists[asked] = find_files(specs, key)
+    asked = *specs,formats,key
+    if asked not in self.lists: self.lists[asked] = find_files(specs, key, formats)
     return self.lists[asked]
 
 # %% ../../nbs/data/prepare.ipynb #cell69
@@ -310,54 +311,64 @@ def open_as(
     raise damaged(folder, 'they are those of another text or tokenizer')
 
 def describe_tokens(
-    toks:Tokens, # Opened tokens
+    toks:Tokens,      # Opened tokens
+    folder:Path|None=None, # Where they lie
 )->str:
-    "Counts in a line"
+    "Counts in a line, and where each place is listed that was left out"
     skipped = Skipped(**toks.skipped)
     parts = [n_of(toks.n_doc, 'document'), n_of(toks.n_tok, 'token'), f'{toks.n_bytes/toks.n_tok:.2f} bytes per token']
-    return one_line(', '.join([*parts, str(skipped)] if skipped else parts))
+    listed = f'; each place is in {folder/LISTED}' if folder and (folder/LISTED).exists() else ''
+    return one_line(', '.join([*parts, str(skipped)] if skipped else parts)+listed)
 
 # %% ../../nbs/data/prepare.ipynb #cell67
 def prepare(
     data:CorpusConfig,              # Which corpus
     tok,                            # Tokenizer: `encode_array`, `bos`, `vocab_size`, `fingerprint`
     prep:PrepareConfig,             # Where and how
-    split:Literal['train','valid'], # Which side of the corpus
+    split:Literal['train','valid','all'], # Which side of the corpus
     say:Callable=print,             # Told what happens, a line at a time
     hashes:Hashes|None=None,        # Of the corpus as it is now; None looks anew
+    but:frozenset=frozenset(),      # Texts that are not to be trained on, as `split_documents` takes them
+    of:str='',                      # Which source of several, in words
 )->Tokens:
     "The tokens of one side of a corpus: opened if they exist, made if they don't"
     root,hashes = cache_dir(prep),hashes or hashes_of(prep)
+    named = split.replace('all', 'train')
+    what = f'{named} tokens{of}'
     def name():
-        return cache_key(PREPARED_FORMAT, tok.fingerprint, corpus_fingerprint(data, split, hashes, hashes.files))
+        content = corpus_fingerprint(data, split, hashes, hashes.files)
+        return cache_key(PREPARED_FORMAT, tok.fingerprint, content, *([sorted(but)] if but else []))
     key = name()
     hashes.save()
     folder,side = root/'tokens'/f'{split}-{key[:KEY_CHARS]}',split if data.valid else 'train'
     made = cache_key(split, os.getcwd(), [o for o in hashes.lists if o[-1]==f'data.{side}'])
     def load(folder): return open_as(folder, key, tok, prep)
+    def described(toks): return describe_tokens(toks, folder)
     def make():
-        say(f'{split} tokens: encoding with {n_of(n_workers(prep), "worker")}')
+        say(f'{what}: encoding with {n_of(n_workers(prep), "worker")}')
         tag_cache(root)
         if why := in_words(edits(made_of(root, made) or hashes.account(side), hashes.account(side))):
-            say(f'{split} tokens: not as they were: {one_line(why)}')
+            say(f'{what}: not as they were: {one_line(why)}')
         t0,skipped = time.monotonic(),Skipped()
-        docs = split_documents(data, split, skipped, corpus_fingerprint(data, 'train', hashes, hashes.files))
+        docs = split_documents(data, split, skipped, corpus_fingerprint(data, 'train', hashes, hashes.files), but)
+        listed = list_places(skipped, folder/LISTED)
         shards = make_shards(folder, docs, tok, prep, say)
+        listed()
         hashes.again()
-        if name()!=key: raise CorpusError(f'data.{split}', 'a file changed while it was being prepared; start again')
+        if name()!=key: raise CorpusError(f'data.{named}', 'a file changed while it was being prepared; start again')
         write_index(folder, shards, tok.vocab_size, key, skipped)
         toks = Tokens.open(folder)
-        say(f'{split} tokens: {describe_tokens(toks)}, {time.monotonic()-t0:.1f} s')
+        say(f'{what}: {described(toks)}, {time.monotonic()-t0:.1f} s')
         return toks
-    with cache_errors(root): toks = kept(folder, INDEX, load, make, f'{split} tokens', describe_tokens, say)
+    with cache_errors(root): toks = kept(folder, INDEX, load, make, what, described, say)
     remember_made(root, made, hashes.account(side))
-    for o in _remarks(data, split, toks, hashes): say(f'{split} tokens: {one_line(o)}')
+    for o in _remarks(data, split, toks, hashes): say(f'{what}: {one_line(o)}')
     return toks
 
 def _remarks(data, split, toks, hashes):
     "What lies beside the files that are read, as they are now, and settings without effect"
-    own = split=='train' or data.valid
-    left = hashes.files(getattr(data, split), f'data.{split}').left if own else ''
+    own,side = split!='valid' or data.valid,split.replace('all', 'train')
+    left = hashes.files(getattr(data, side), f'data.{side}', data.formats).left if own else ''
     return [*([left] if left else []), *toks.skipped.get('remarks', ())]
 
 # %% ../../nbs/data/prepare.ipynb #cell90
@@ -367,12 +378,16 @@ def get_tokenizer(
     prep:PrepareConfig,         # Where tokenizers are kept
     say:Callable=print,         # Told what happens, a line at a time
     hashes:Hashes|None=None,    # Of the corpus as it is now; None looks anew
+    content:Callable|None=None, # Gives the name of what is learned from, where that is no plain corpus
+    docs:Callable|None=None,    # And its documents; takes a `Skipped`
 )->Tokenizer:
     "The tokenizer of a run: loaded if it exists, learned if it doesn't"
     if tok_cfg.path: return _given(tok_cfg.path, say)
     root,hashes = cache_dir(prep),hashes or hashes_of(prep)
     learned = [TOKENIZER_FORMAT, tok_cfg.vocab_size, tok_cfg.pattern, tok_cfg.max_chars, tok_cfg.doc_cap]
-    def name(): return cache_key(learned, corpus_fingerprint(data, 'train', hashes, hashes.files))
+    content = content or (lambda: corpus_fingerprint(data, 'train', hashes, hashes.files))
+    docs = docs or (lambda skipped: split_documents(data, 'train', skipped, content()))
+    def name(): return cache_key(learned, content())
     key = name()
     hashes.save()
     folder = root/'tokenizers'/key[:KEY_CHARS]
@@ -380,8 +395,7 @@ def get_tokenizer(
         say(f'tokenizer: learning {tok_cfg.vocab_size:,} tokens from the training documents')
         tag_cache(root)
         t0,skipped = time.monotonic(),Skipped()
-        content = corpus_fingerprint(data, 'train', hashes, hashes.files)
-        tok = train_tokenizer(split_documents(data, 'train', skipped, content), tok_cfg)
+        tok = train_tokenizer(docs(skipped), tok_cfg)
         hashes.again()
         if name()!=key: raise CorpusError('data.train', 'a file changed while it was being read; start again')
         try: tok.save(folder)

@@ -128,7 +128,9 @@ def short_row(
     e,a,_ = next(iter(loader.stretches(step*loader.batch_rows, step*loader.batch_rows+1)))
     p = loader.plan(e)
     short = np.flatnonzero(np.add.reduceat(p.size, p.ptr[:-1])<=loader.T)
-    return step*loader.batch_rows-a+int(short[0])//loader.batch_rows*loader.batch_rows if len(short) else None
+    if not len(short): return None
+    if loader.parts: return loader.row_at(e, int(short[0]))   # of a source: its rows lie apart
+    return step*loader.batch_rows-a+int(short[0])//loader.batch_rows*loader.batch_rows
 
 # %% ../../nbs/eval/check_data.ipynb #e9422096
 def check_padding(

@@ -42,6 +42,7 @@ class RunLog:
     secs:dict             # Phase to seconds, as of the newest checkpoint [s]
     tokenizer:str = ''    # Its fingerprint
     peak:object = None    # What MFU refers to, as the records have it
+    sources:dict = field(default_factory=dict) # Of a mixture: name of a source to what the records have of it
 
     @property
     def records(self)->list: return read_metrics(self.path/'metrics.jsonl')
@@ -103,7 +104,10 @@ def read_run(
     config = _read(p/'config.toml', parse_toml, _is_config)
     tok = _read(p/'tokenizer'/'tokenizer.json', json.loads, lambda o: isinstance(o.get('fingerprint', ''), str))
     marks = _marks(p, texts[-1] if texts else '')
-    return RunLog(p, columns, last, texts, config, marks, state.get('clock', {}), tok.get('fingerprint', ''), peak)
+    text = [o for k in ('train','valid') for o in config.get('data', {}).get(k, ()) if isinstance(o, dict)]
+    sources = read_columns(p/'metrics.jsonl', (), keep='sources')[-1] if text else None
+    return RunLog(p, columns, last, texts, config, marks, state.get('clock', {}), tok.get('fingerprint', ''), peak,
+                  sources or {})
 
 # %% ../../nbs/eval/report.ipynb #737efeaf
 SIZE,SIZE_COMPARE,DPI = (9,5),(9,2.9),80           # Of a figure [inch], [dots per inch]
@@ -201,8 +205,10 @@ def _yardstick(ax, name, v):
 def _panel_bpb(ax, log):
     *before,(_,x,y) = _by_text(log)
     for _,xs,ys in before: ax.plot(xs, ys, 'o-', color=VALID, ms=FEW, alpha=FAINT, label='another text')
-    ax.plot(x, y, 'o-', color=VALID, ms=FEW)
-    if before: ax.legend(*(o[:1] for o in ax.get_legend_handles_labels()), frameon=False, fontsize=SMALL)
+    ax.plot(x, y, 'o-', color=VALID, ms=FEW, label='all' if log.sources else None)
+    for k in log.sources: _line(ax, *log.series(f'val_bpb/{k}'), lw=THIN, label=k)
+    named = [o[:None if log.sources else 1] for o in ax.get_legend_handles_labels()]   # of all texts before, one
+    if before or log.sources: ax.legend(*named, frameon=False, fontsize=SMALL)
     for name,v in log.yardsticks.items(): _yardstick(ax, name, v)
     if b := _best(log):
         ax.plot(*b, '*', color=VALID, ms=SMALL+2, mec=MUTED, mew=THIN)

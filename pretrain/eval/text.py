@@ -5,20 +5,24 @@
 # %% auto #0
 __all__ = ['BLOCK_IDS', 'GOLDEN', 'PARTS', 'LEAST', 'NAME_BYTES', 'LITTLE', 'UNITS', 'YARD_BYTES', 'YARDSTICKS', 'doc_bytes',
            'spread_order', 'pick_pieces', 'text_at', 'piece_ids', 'sample_texts', 'name_text', 'ValidText',
-           'valid_text', 'text_yardsticks', 'kept_text', 'keep_yardsticks', 'other_text', 'run_tokens']
+           'valid_text', 'fair_shares', 'mixed_text', 'text_bpb', 'text_yardsticks', 'kept_text', 'keep_yardsticks',
+           'other_text', 'valid_tokens', 'run_tokens']
 
 # %% ../../nbs/eval/text.ipynb #2bf417bd
-import hashlib, json
+import hashlib, json, math
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..base.words import brief, n_of, one_line
 from ..data.corpus import CorpusConfig
 from ..data.prepare import KEY_CHARS, PrepareConfig, cache_dir, open_as, prepare
+from ..data.mixture import joined
+from ..data.parts import parts, prepare_side
 from ..data.shards import INDEX, Tokens
-from .bpb import counted, yardsticks
+from .bpb import Bpb, bpb_of, counted, yardsticks
 from ..store.files import write_whole
 
 # %% ../../nbs/eval/text.ipynb #5071fbe1
@@ -146,6 +150,7 @@ class ValidText:
     of_doc:int      # Documents that there are
     of_bytes:int    # Text that there is [bytes]
     says:bool       # Is it more than white space?
+    parts:dict = field(default_factory=dict) # Of a mixture: name of a source to its `ValidText`
 
     def __str__(self):
         unit,k = [u for u in UNITS if self.of_bytes>=u[1]][-1]
@@ -164,11 +169,12 @@ def remark(self:ValidText)->str:
 
 # %% ../../nbs/eval/text.ipynb #e1640b37
 def valid_text(
-    tokens,      # `shards.Tokens` of the validation split
+    tokens,      # `shards.Tokens` of the validation split; of a mixture, name to tokens
     tok,         # Their tokenizer
     most:int=0,  # Size of the sample; 0: all of it [bytes]
 )->ValidText:
     "All of the held-out text, or a sample of it that is the same for every tokenizer"
+    if isinstance(tokens, dict): return mixed_text(tokens, tok, most)
     sizes,part = doc_bytes(tokens, tok.n_bytes),tokens
     total,n_doc = int(sizes.sum()),tokens.n_doc
     if not total: raise ValueError(f'eval: there is no text in {n_of(n_doc, "validation document")}; '
@@ -180,6 +186,48 @@ def valid_text(
     name,n,says = name_text(part, tok)
     if not n: raise ValueError(f'eval.bytes = {most}: not one whole character of text; a larger one would work')
     return ValidText(part, name, n, n_doc, tokens.n_doc, total, says)
+
+# %% ../../nbs/eval/text.ipynb #mixed-def
+def fair_shares(
+    sizes:list, # What each has [bytes]
+    most:int,   # Together; 0: all [bytes]
+)->list:        # For each [bytes]
+    "Deal out evenly what there is room for"
+    res,left = [0]*len(sizes),most or sum(sizes)
+    for n,i in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
+        res[i] = min(sizes[i], left//(len(sizes)-n))
+        left -= res[i]
+    return res
+
+def mixed_text(
+    sources:dict, # Name to `shards.Tokens` of the validation split
+    tok,          # Their tokenizer
+    most:int=0,   # Size of all samples together; 0: all of it [bytes]
+)->ValidText:
+    "A sample of each source, and of them all: the samples end to end"
+    sizes = [int(doc_bytes(t, tok.n_bytes).sum()) for t in sources.values()]
+    each = {k: valid_text(t, tok, max(n, 1)) for (k,t),n in zip(sources.items(), fair_shares(sizes, most))}
+    whole = joined({k: o.tokens for k,o in each.items()})
+    name,n,says = name_text(whole, tok)
+    docs,of_doc,of_bytes = (sum(getattr(o, k) for o in each.values()) for k in ('n_doc','of_doc','of_bytes'))
+    return ValidText(whole, name, n, docs, of_doc, of_bytes, says, each)
+
+# %% ../../nbs/eval/text.ipynb #mixed-bpb
+def text_bpb(
+    loss_fn:Callable, # As `bpb_of` takes it
+    text:ValidText,   # What is measured
+    n_bytes,          # Bytes of text that each id stands for, 0 for special tokens `[V]`
+    T:int,            # Targets in a row [tokens]
+    rows:int,         # Most rows in one call of `loss_fn`
+    **how,            # `rank`, `world`
+)->tuple:             # `Bpb` of the text; `val_bpb/NAME` to that of each of its sources [bits per byte]
+    "Bits per byte of a text and of its sources"
+    def of(o): return bpb_of(loss_fn, o.tokens, n_bytes, T, rows, **how)
+    if not text.parts: return of(text),{}
+    each = {k: of(o) for k,o in text.parts.items()}
+    nats,n,size = (sum(o) for o in zip(*((v.loss*v.n_tok, v.n_tok, v.n_bytes) for v in each.values())))
+    whole = Bpb(bpb=nats/math.log(2)/size, loss=nats/n, n_tok=n, n_bytes=size)
+    return whole,{f'val_bpb/{k}': v.bpb for k,v in each.items()}
 
 # %% ../../nbs/eval/text.ipynb #f06422ca
 YARD_BYTES = 2_000_000  # That compressors read: a few seconds [bytes]
@@ -230,19 +278,29 @@ def other_text(
             f'{best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}')
 
 # %% ../../nbs/eval/text.ipynb #3d05f516
+def valid_tokens(
+    data:CorpusConfig,   # Which corpus
+    tok,                 # Its tokenizer
+    prep:PrepareConfig,  # Where tokens are kept
+    say=print,           # Takes one line of news at a time
+)->Tokens|dict:          # Of a mixture: name to tokens
+    "What a corpus is measured by"
+    if parts(data, 'valid'): return prepare_side(data, tok, prep, 'valid', say)
+    return prepare(data, tok, prep, 'valid', say)
+
 def run_tokens(
     data:CorpusConfig,   # As the run has it, paths that mean the same from anywhere
     prep:PrepareConfig,  # The same
     tok,                 # Its tokenizer
     key:str,             # Fingerprint of the validation tokens, as its checkpoints have it
     say=print,           # Takes one line of news at a time
-)->Tokens:
+)->Tokens|dict:      # Of a mixture: name to tokens
     "The validation tokens of a run, and no others"
     folder = cache_dir(prep)/'tokens'/f'valid-{key[:KEY_CHARS]}'
     if (folder/INDEX).exists():
         with suppress(ValueError): return open_as(folder, key, tok, prep)
-    toks = prepare(data, tok, prep, 'valid', say)
-    if toks.fingerprint==key: return toks
+    toks = valid_tokens(data, tok, prep, say)
+    if (joined(toks) if isinstance(toks, dict) else toks).fingerprint==key: return toks
     where = one_line(brief(data.valid or data.train))
     raise ValueError(f'{where}: not the text that the run was validated on; put it back as it was, '
                      'or name the text to measure, as data.valid=PATH')

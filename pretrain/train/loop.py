@@ -95,6 +95,7 @@ class Loop(Kept):
         self.changed = {}  # since the checkpoint: name to values before and now
         self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
         self.news = dict(peak=self.peak.record(world()))   # and what joins the next record
+        if loader.sources: self.news['sources'] = loader.sources
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in model.parameters() if p.requires_grad]
         self.loss_fn = compiled(model.loss, self.note) if train.compile else model.loss
@@ -296,6 +297,7 @@ def update(self:Loop)->dict: # The step's record
     "One optimizer update, and what it measured"
     s = self.state
     with self.clock('data'): (x,y),n_tok = self.loader.batch(row=s.row),self.loader.n_valid(row=s.row)
+    row = s.row
     self.opt.set_lr(lr_mult(s.step, self.settings.steps, self.schedule))
     self.opt.zero_grad()
     loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)
@@ -310,7 +312,17 @@ def update(self:Loop)->dict: # The step's record
     rec = self.record(loss, norm, n_tok, verdict)
     if verdict!='rollback': s.count(self.loader.batch_rows, n_tok, verdict=='go')
     s.epoch = self.loader.mark(s.row)
-    return rec
+    return rec | self.by_source(row, verdict)
+
+@patch
+def by_source(self:Loop,
+    row:int,     # First of the batch
+    verdict:str, # Of the guard
+)->dict:         # `tokens/NAME`; empty where the text has one source
+    "What the step trained on of each source; which of them begin anew is said"
+    if not self.loader.parts: return {}
+    for line in self.loader.turned(self.loader.mark(row), self.state.epoch): self.note(f'epoch      {line}')
+    return {f'tokens/{k}': n if verdict=='go' else 0 for k,n in self.loader.n_each(row).items()}
 
 @patch
 def move(self:Loop):

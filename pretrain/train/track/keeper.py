@@ -81,7 +81,7 @@ def clear():
         for pid in found:
             with suppress(OSError): os.waitpid(pid, 0)
 
-# %% ../../../nbs/train/track/keeper.ipynb #46f36577
+# %% ../../../nbs/train/track/keeper.ipynb #65198a94
 LOG_MAX,MEMORY_MAX = 2**23,2**31   # Of a worker's log, and of its memory [bytes]
 
 class Worker:
@@ -90,7 +90,8 @@ class Worker:
         job:dict, # As `keep` has it
         name:str, # The sink
     ):
-        self.name,self.track,self.told = name,Path(job['run'])/'track',False
+        self.name,self.track = name,Path(job['run'])/'track'
+        self.told,self.warned = False,False   # what is wrong; that it is late
         self.state,self.log = (self.track/f'{slug(name)}.{ending}' for ending in ('json', 'log'))
         self.moved_s,self.seen = time.monotonic(),None
         with open(self.log, 'ab') as out:
@@ -105,7 +106,7 @@ class Worker:
     def gone(self): return self.p.poll() is not None
 
     @property
-    def fine(self): return self.gone and self.p.returncode==0
+    def fine(self): return self.gone and self.p.returncode==0 and self.status.get('done', False)
 
     def memory(self)->int: # Bytes; 0 where it can't be known
         try: return int(Path(f'/proc/{self.p.pid}/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')
@@ -118,15 +119,14 @@ def worker(job):
     from pretrain.train.track.follow import work
     return work(job)
 
-# %% ../../../nbs/train/track/keeper.ipynb #d8e8a333
+# %% ../../../nbs/train/track/keeper.ipynb #adc50afb
 def why(
-    w:Worker,      # One that is there, or has gone
-    grace_s:float, # How long it may take for what is there [s]
+    w:Worker, # One that is there, or has gone
 )->str:
     "What is wrong with it, or ''"
-    if w.gone and w.p.returncode: return w.status.get('error') or ended_how(w.p.returncode)
-    if w.memory()>MEMORY_MAX: return f'it has taken more than {MEMORY_MAX>>30} GB of memory and is stopped'
-    return f'nothing was taken in {grace_s:g} s' if stuck(w, grace_s) else ''
+    if w.gone and not w.fine: return w.status.get('error') or ended_how(w.p.returncode)
+    big = w.memory()>MEMORY_MAX
+    return f'it has taken more than {MEMORY_MAX>>30} GB of memory and is stopped' if big else ''
 
 def ended_how(
     code:int, # Exit code as `Popen` has it
@@ -148,7 +148,7 @@ def stuck(
     if times[1]!=w.seen or times[0]<=times[1]: w.seen,w.moved_s = times[1],time.monotonic()
     return not w.gone and time.monotonic()-w.moved_s>grace_s
 
-# %% ../../../nbs/train/track/keeper.ipynb #0d87122c
+# %% ../../../nbs/train/track/keeper.ipynb #c78c0e06
 LOOK_S = 0.25  # How often it looks after the workers [s]
 
 def say(line):
@@ -159,10 +159,13 @@ def tell_wrong(
     job:dict,  # As `keep` has it
 ):
     "Once; whoever takes too much is stopped"
-    if w.told or not (said := why(w, job['grace_s'])): return
-    w.told = True
-    say(f'{w.name}: {said}; the run goes on, and `{job["command"]}` sends the rest')
-    if not w.gone and w.memory()>MEMORY_MAX: kill(w.p.pid)
+    if said := not w.told and why(w):
+        w.told = True
+        say(f'{w.name}: {said}; the run goes on, and `{job["command"]}` sends the rest')
+        kill(w.p.pid)
+    if not (w.told or w.warned) and stuck(w, job['grace_s']):
+        w.warned = True
+        say(f'{w.name}: has taken nothing for {job["grace_s"]:g} s; the run goes on')
 
 def tell_end(
     w:Worker,  # One whose time is over

@@ -1,0 +1,2 @@
+"A module that cannot be loaded"
+raise ImportError('half installed')
