@@ -16,6 +16,7 @@ _HOME = dict(   # name to the module that it comes from
     load_config='build',               # a config from a file, or from the name of a shipped one, and changes to it
     load_model='build',                # model, tokenizer, config and step of a run directory
     # text to batches
+    look='eval.look',                  # what a corpus is, what is in it twice or broken, what it costs in tokens
     CorpusConfig='data.corpus',        # which files, how split
     Tokenizer='data.tokenizer',        # text to ids and back, exactly
     TokenizerConfig='data.tokenizer',  # its size and how it cuts
@@ -37,6 +38,7 @@ _HOME = dict(   # name to the module that it comes from
     read_metrics='store.log',          # the records of a run, step by step
     # doors
     export_run='doors',                # a run's model as a folder that other libraries read
+    import_run='doors',                # such a folder as the beginning of a run
     load_hf='export.hf',               # a model and tokenizer of the transformers library, asked like ours
     harness_lm='export.harness',       # a model as lm-evaluation-harness takes it
 )

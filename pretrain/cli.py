@@ -16,6 +16,7 @@ from pathlib import Path
 from . import __version__
 from .base.args import arg, command_line, parse, path_word, prose_word
 from .base.screen import flush_out, offer, open_streams, reader_left, tell
+from .looking import ARGS, idle_keys
 
 # %% ../nbs/cli.ipynb #933292e0
 COMMANDS = []  # (function, its arguments), in the order that the help lists them
@@ -116,22 +117,14 @@ CONFIG = arg('config', type=path_word,
 OVERRIDES = arg('overrides', nargs='*', default=[], metavar='key=value',
                 help='set any key, e.g. optim.lr=3e-4 data.train=my/texts; `pretrain config` lists all; the last wins')
 
-def _two_meanings(name):
-    "A line where a shipped config and something here have the same name, or ''"
-    from pretrain.build import config_dir, find_config
-    here = next((f for f in (name, f'{name}.toml') if os.path.exists(f)), '')
-    shipped = config_dir()/f'{name}.toml'
-    if not here or os.sep in name or not shipped.exists(): return ''
-    if find_config(name)==shipped: return f'{name}: the shipped config; what is here would be ./{here}'
-    return f'{name}: the run in ./{name}; {name}.toml is the shipped config'
-
 def _load(a):
     "The config that is asked for"
     from pretrain.build import load_config
     from pretrain.store.checkpoint import NEWEST, split_run
+    from pretrain.store.shipped import two_meanings
     if a.config and split_run(a.config)[1]!=NEWEST:
         raise ValueError(f'{a.config}: training goes on from the newest checkpoint; a copy without it would too')
-    if a.config and (line := _two_meanings(a.config)): _tell(line)
+    if a.config and (line := two_meanings(a.config)): _tell(line)
     return load_config(a.config, a.overrides)
 
 # %% ../nbs/cli.ipynb #99b66071
@@ -252,12 +245,6 @@ def _idle(a, names, why):
 RUN_KEYS = 'data.','prepare.','eval.bytes','eval.tokens','eval.rows'                       # act on the validation text
 TEXT_KEYS = 'data.text_key','data.separator','data.on_error','data.sources'  # act on that of --data
 
-def _idle_keys(overrides, keys, why):
-    "Refuse overrides that would not act"
-    for o in overrides:
-        key = o.partition('=')[0].strip()
-        if not key.startswith(keys): raise ValueError(f'{key}: without effect here; {why}')
-
 # %% ../nbs/cli.ipynb #9632c6c0
 BYTES = 1_000_000  # that `eval --data` reads where nothing is said: minutes for a small model on a CPU [bytes]
 
@@ -291,7 +278,7 @@ def _eval_run(where, overrides, device):
     from pretrain.store.checkpoint import list_checkpoints
     run = _run_of(where)
     load_config(run/'config.toml', overrides)
-    _idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
+    idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
     model,tok,cfg,step = load_model(where, device)
     saved = json.loads((dict(list_checkpoints(run/'checkpoints'))[step]/'state.json').read_bytes())['identity']
     toks,cfg,other = _own_text(overrides, cfg, tok, saved['valid'])
@@ -319,7 +306,7 @@ def _eval_table(where, overrides, a):
     n,window = BYTES if a.bytes is None else a.bytes,a.window or 0
     if n<0 or window<0: raise ValueError(f'--bytes {n}, --window {window}: 0, or a number above it, would work')
     cfg = load_config(None, overrides)
-    _idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
+    idle_keys(overrides, TEXT_KEYS, f'with --data {", ".join(TEXT_KEYS)} act')
     if all(map(_is_run, where)): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
     texts = sample_texts(lambda: documents([a.data], cfg.data, key='--data'), n)
     models = {w: open_model(w, a.device, a.dtype) for w in where}
@@ -330,8 +317,7 @@ def _eval_table(where, overrides, a):
     return bpb_table(found, ''.join(texts).encode())
 
 # %% ../nbs/cli.ipynb #3d2bc459
-@_command(
-    DEVICE, DTYPE,
+@_command(DEVICE, DTYPE,
     arg('where', nargs='+', type=path_word, metavar='WHERE',
          help=RUN+'; with --data any number of runs and Hugging Face models (a directory, or a .gguf file); '
               'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
@@ -348,6 +334,13 @@ def _eval(a):
     if (why := _why_not(where)) and not (where and a.data): raise ValueError(why)
     if not a.data: _idle(a, ['bytes', 'window', 'dtype'], 'it belongs to --data PATH')
     print(_eval_table(where, overrides, a) if a.data else _eval_run(where[0], overrides, a.device))
+
+# %% ../nbs/cli.ipynb #look0002
+@_command(*ARGS)
+def _look(a):
+    "What a corpus is, what is in it twice, what is broken and where, what it costs in tokens; Ctrl-C shows it so far"
+    from pretrain.looking import look_command
+    return look_command(a)
 
 # %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
@@ -369,14 +362,8 @@ def _core_other(a):
     return evaluate_core(model, tok, a.bundle, a.max_per_task or 0, model.seq_len, progress=Progress,
                          resume_dir=a.out)
 
-def _core_compared(a):
-    "Two directories of results"
-    from pretrain.eval.core.keep import compare_core
-    return compare_core(*a.compare)
-
 # %% ../nbs/cli.ipynb #11ee9ac3
-@_command(
-    DEVICE, DTYPE,
+@_command(DEVICE, DTYPE,
     arg('where', nargs='?', type=path_word, metavar='WHERE', help=RUN+'; or a Hugging Face model'),
     arg('--compare', nargs=2, type=path_word, metavar='DIR',
          help='two directories of results, such as RUN/core/step_00000400: is the second better than the first?'),
@@ -388,7 +375,8 @@ def _core(a):
     what was measured before is taken up"""
     if a.compare:
         _idle(a, ['where', 'out', 'bundle', 'max_per_task', 'dtype'], '--compare reads two directories of results')
-        print(_core_compared(a))
+        from pretrain.eval.core.keep import compare_core
+        print(compare_core(*a.compare))
     elif not a.where:
         raise ValueError('core: no model; '
                          'a run directory, that of a Hugging Face model, or --compare DIR DIR would work')
@@ -410,6 +398,15 @@ def _export(a):
     "Write the model of a run as a folder that other libraries read"
     from pretrain.doors import export_run
     export_run(a.run, a.to, a.format, a.dtype, not a.unchecked, a.uncapped)
+
+# %% ../nbs/cli.ipynb #imp-def
+@_command(
+    arg('folder', type=path_word, metavar='DIR', help='a folder of transformers, as export writes it'),
+    arg('--out', type=path_word, required=True, metavar='RUN', help='the run directory to make'), OVERRIDES)
+def _import(a):
+    "Begin a run with the model of a folder; data.train=PATH says what it goes on with"
+    from pretrain.doors import import_run
+    import_run(a.folder, a.out, a.overrides).close()
 
 # %% ../nbs/cli.ipynb #6eaf6c51
 @_command(arg('run', nargs='+', type=path_word, metavar='RUN', help='run directories'),
@@ -443,7 +440,7 @@ def _track(a):
     from pretrain.model.cost import flops_per_token
     from pretrain.train.track.beside import send
     if not _is_run(a.run): raise ValueError(f'{a.run}: not a run directory (no config.toml in it)')
-    _idle_keys(a.overrides, ('track.',), 'keys of the section track act')
+    idle_keys(a.overrides, ('track.',), 'keys of the section track act')
     cfg = load_config(a.run, [*a.overrides, {'track.to': a.to} if a.to else {}])
     if not cfg.track.to: raise ValueError(f'{a.run}: its track.to is empty; --to tensorboard would work')
     flops = flops_per_token(cfg.model, Tokenizer.load(Path(a.run)/'tokenizer').vocab_size)

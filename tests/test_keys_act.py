@@ -1,6 +1,6 @@
 """Every key of the config acts: each is changed by a run of its own, and what it should change is seen to change. In
 tests/, since the keys are those of all modules together; a new key without a row here fails."""
-import hashlib, io, json, math, re
+import gzip, hashlib, io, json, math, re
 from contextlib import contextmanager
 from dataclasses import dataclass
 import pytest, torch
@@ -68,7 +68,7 @@ ROWS = [
     row('checkpoint.keep_every', 2, 'files'),
     row('track.log_every', 2, 'said'),
     row('train.steps', 7), row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
-    row('train.precision', 'bfloat16'),
+    row('train.precision', 'bfloat16'), row('train.init', 'begun'),
 ]
 
 def write_text(folder):
@@ -149,6 +149,7 @@ def run_of(here, known, monkeypatch, capsys):
     monkeypatch.setattr(Run, 'finish', lambda run: None)   # draws; no key acts on it
     def get(bad=(), again=0, **keys):
         name = hashlib.sha256(repr((sorted(keys.items()), bad, again)).encode()).hexdigest()[:12]
+        if 'train.init' in keys and not (here/'begun').exists(): outcome(here/'begun', BASE)   # to begin with
         if name not in known: known[name] = outcome(here/'runs'/name, BASE | keys, bad, capsys)
         return known[name]
     return get
@@ -181,7 +182,8 @@ DATA = [
     row('data.train', ['part.jsonl']), row('data.valid', ['other.txt']), row('data.valid_frac', .3, data__valid=[]),
     row('data.split_min_docs', 1000, data__valid=[], data__split_min_docs=1), row('data.text_key', 'body'),
     row('data.separator', 'less'), row('data.sources', True, data__train=['embedded']),
-    row('data.on_error', 'skip', data__train=['broken.jsonl']),
+    row('data.on_error', 'skip', data__train=['broken.jsonl']), row('data.formats', ['.txt'], data__train=['mixed']),
+    row('data.max_doc', 60, data__on_error='skip'), row('data.max_expand', 2000, data__train=['padded.jsonl.gz']),
 ]
 
 @pytest.fixture
@@ -194,6 +196,11 @@ def corpus(here, monkeypatch):
     (here/'part.jsonl').write_text('\n'.join(lines[:200]))
     (here/'broken.jsonl').write_text('\n'.join([*lines[:100], '{"text": 1}', *lines[100:]]))
     (here/'other.txt').write_text('The number 7 is less than 12.')
+    (here/'mixed').mkdir(exist_ok=True)
+    for name in ('part.jsonl','other.txt'): (here/'mixed'/name).write_bytes((here/name).read_bytes())
+    padding = (b' '*2**20+b'\n')*80   # blank lines that grow a thousandfold
+    data,packed = (here/'part.jsonl').read_bytes()+b'\n'+padding,here/'padded.jsonl.gz'
+    if not packed.exists(): packed.write_bytes(gzip.compress(data, mtime=0))
 
 @pytest.mark.parametrize('r', DATA, ids=str)
 def test_other_documents_have_another_fingerprint(r, corpus):

@@ -23,7 +23,7 @@ from ..base.config import NatInt, PathStr, PosInt, section
 from ..base.words import n_of, one_line
 from .corpus import CorpusConfig, corpus_fingerprint, find_files
 from .split import split_documents
-from .policy import CorpusError, Skipped
+from .policy import CorpusError, LISTED, Skipped, list_places
 from .readers import EMBEDDED, content_hash, stdlib_files
 from .remote import RemoteFile
 from .shards import INDEX, PREPARED_FORMAT, Shard, Tokens
@@ -237,10 +237,11 @@ def __call__(self:Hashes,
 def files(self:Hashes,
     specs:Iterable[str],   # Files, folders, patterns, or `embedded`
     key:str='data.train',  # Where they stand, for messages
+    formats:tuple=(),      # Endings that are wanted; empty: all
 )->list:                   # As `find_files`
     "The sources behind some names, listed once"
-    asked = *specs,key
-    if asked not in self.lists: self.lists[asked] = find_files(specs, key)
+    asked = *specs,formats,key
+    if asked not in self.lists: self.lists[asked] = find_files(specs, key, formats)
     return self.lists[asked]
 
 # %% ../../nbs/data/prepare.ipynb #cell69
@@ -310,12 +311,14 @@ def open_as(
     raise damaged(folder, 'they are those of another text or tokenizer')
 
 def describe_tokens(
-    toks:Tokens, # Opened tokens
+    toks:Tokens,      # Opened tokens
+    folder:Path|None=None, # Where they lie
 )->str:
-    "Counts in a line"
+    "Counts in a line, and where each place is listed that was left out"
     skipped = Skipped(**toks.skipped)
     parts = [n_of(toks.n_doc, 'document'), n_of(toks.n_tok, 'token'), f'{toks.n_bytes/toks.n_tok:.2f} bytes per token']
-    return one_line(', '.join([*parts, str(skipped)] if skipped else parts))
+    listed = f'; each place is in {folder/LISTED}' if folder and (folder/LISTED).exists() else ''
+    return one_line(', '.join([*parts, str(skipped)] if skipped else parts)+listed)
 
 # %% ../../nbs/data/prepare.ipynb #cell67
 def prepare(
@@ -340,6 +343,7 @@ def prepare(
     folder,side = root/'tokens'/f'{split}-{key[:KEY_CHARS]}',split if data.valid else 'train'
     made = cache_key(split, os.getcwd(), [o for o in hashes.lists if o[-1]==f'data.{side}'])
     def load(folder): return open_as(folder, key, tok, prep)
+    def described(toks): return describe_tokens(toks, folder)
     def make():
         say(f'{what}: encoding with {n_of(n_workers(prep), "worker")}')
         tag_cache(root)
@@ -347,14 +351,16 @@ def prepare(
             say(f'{what}: not as they were: {one_line(why)}')
         t0,skipped = time.monotonic(),Skipped()
         docs = split_documents(data, split, skipped, corpus_fingerprint(data, 'train', hashes, hashes.files), but)
+        listed = list_places(skipped, folder/LISTED)
         shards = make_shards(folder, docs, tok, prep, say)
+        listed()
         hashes.again()
         if name()!=key: raise CorpusError(f'data.{named}', 'a file changed while it was being prepared; start again')
         write_index(folder, shards, tok.vocab_size, key, skipped)
         toks = Tokens.open(folder)
-        say(f'{what}: {describe_tokens(toks)}, {time.monotonic()-t0:.1f} s')
+        say(f'{what}: {described(toks)}, {time.monotonic()-t0:.1f} s')
         return toks
-    with cache_errors(root): toks = kept(folder, INDEX, load, make, what, describe_tokens, say)
+    with cache_errors(root): toks = kept(folder, INDEX, load, make, what, described, say)
     remember_made(root, made, hashes.account(side))
     for o in _remarks(data, split, toks, hashes): say(f'{what}: {one_line(o)}')
     return toks
@@ -362,7 +368,7 @@ def prepare(
 def _remarks(data, split, toks, hashes):
     "What lies beside the files that are read, as they are now, and settings without effect"
     own,side = split!='valid' or data.valid,split.replace('all', 'train')
-    left = hashes.files(getattr(data, side), f'data.{side}').left if own else ''
+    left = hashes.files(getattr(data, side), f'data.{side}', data.formats).left if own else ''
     return [*([left] if left else []), *toks.skipped.get('remarks', ())]
 
 # %% ../../nbs/data/prepare.ipynb #cell90

@@ -20,7 +20,7 @@ from fastcore.basics import patch
 
 from ..base.config import NatInt, PosInt
 from ..base.words import n_of, one_line
-from .policy import Skipped
+from .policy import LISTED, Skipped
 from .readers import content_hash
 from ..store.files import EXACT, read_as, size_of, sync_dir, write_whole
 
@@ -229,7 +229,7 @@ def write_index(
     sync_dir(folder)
     ours = {shard_name(i) for i in range(len(shards))}
     for p in folder.iterdir():
-        if p.name!=INDEX and p.stem not in ours: p.unlink()
+        if p.name not in (INDEX,LISTED) and p.stem not in ours: p.unlink()
 
 # %% ../../nbs/data/shards.ipynb #4cc092a8
 INDEX_MAX = 2**18 # Size of an index without shards: a few lines, three notes, and room [bytes]

@@ -19,10 +19,10 @@ from typing import Literal
 
 import numpy as np
 from ..base.words import n_of
-from .corpus import CorpusConfig, OF_ITS_OWN, documents, find_files, read, real_name
+from .corpus import CorpusConfig, OF_ITS_OWN, documents, ending, find_files, read, real_name
 from .policy import CorpusError, Skipped, stop
 from .remote import RemoteFile
-from .readers import EMBEDDED, unreadable
+from .readers import EMBEDDED, WHOLE, unreadable
 
 # %% ../../nbs/data/split.ipynb #cell76
 SIDE_HASH_BYTES = 8 # 64 bits: plenty to split documents evenly
@@ -163,12 +163,12 @@ def n_documents(
 )->int:
     "How many documents `data.train` has, counted up to `most`; a whole `.txt` counts unread"
     bad,n = stop if cfg.on_error=='stop' else Skipped().add,0
-    for o in find_files(cfg.train):
+    for o in find_files(cfg.train, formats=cfg.formats):
         n += _n_read(o, cfg, bad, most) if _has_many(o, cfg) else _n_whole(o, bad)
         if n>=most: return most
     return n
 
-def _has_many(source, cfg): return source==EMBEDDED or source.suffix.lower()!='.txt' or bool(cfg.separator)
+def _has_many(source, cfg): return source==EMBEDDED or ending(source) not in WHOLE or bool(cfg.separator)
 def _n_read(source, cfg, bad, most): return sum(1 for _ in islice(filter(None, read(source, cfg, bad)), most))
 def _n_whole(path, bad):
     try: return int((path.size if isinstance(path, RemoteFile) else path.stat().st_size)!=0)
@@ -272,7 +272,7 @@ def valid_documents(
     if chars<END_CHARS: skipped.remarks.append(little)
 
 def _check_apart(cfg):
-    train,valid = find_files(cfg.train),find_files(cfg.valid, 'data.valid')
+    train,valid = (find_files(getattr(cfg, o), f'data.{o}', cfg.formats) for o in ('train','valid'))
     both = {real_name(o) for o in train} & {real_name(o) for o in valid}
     if both: raise CorpusError('data.valid', f'{sorted(both)[0]!r} {OF_ITS_OWN}')
 
@@ -307,7 +307,7 @@ def _train_documents(cfg, rule, skipped, name, but):
     ends = rule=='shape' and cut.__self__.long<float('inf')
     apart = rule in ('hash','all') or rule=='shape' and not ends   # whole documents, by their hashes
     held = set() if apart else set(map(digest, valid_documents(cfg, rule, Skipped(), name)))
-    if keep := apart and name and cut is not len: cut = Aside(cut)
+    if keep := apart and name and not but and cut is not len: cut = Aside(cut)
     docs,n = documents(cfg.train, cfg, skipped),0
     for text in side(_without(docs, but, skipped) if but else docs, cut, 'train', skipped):
         if held and digest(text) in held:
@@ -350,7 +350,7 @@ def describe_split(
     "What was set aside for validation, in words"
     train,valid = train or count_side(cfg, 'train'),valid or count_side(cfg, 'valid')
     if split_rule(cfg)=='files':
-        sources = n_of(len(find_files(cfg.valid, 'data.valid')), 'source')
+        sources = n_of(len(find_files(cfg.valid, 'data.valid', cfg.formats)), 'source')
         return f'validation: {n_of(valid.n_doc, "document")} of {sources} of its own, data.valid'
     ends = valid.n_doc if split_rule(cfg)=='tail' else (valid.skipped or {}).get('cut', 0)
     whole,part = valid.n_doc-ends,valid.n_bytes/max(1, train.n_bytes+valid.n_bytes)

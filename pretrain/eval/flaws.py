@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['CONTROL', 'LOST', 'PRIVATE', 'HIDDEN', 'MOJI_LEAD', 'MOJI_NEXT', 'WHITE', 'LEADS', 'RANGES', 'UPPER_HALF', 'TAG',
-           'LEVEL', 'ASCII', 'CR', 'LF', 'LARGEST', 'TAGS', 'WORD', 'LINE', 'PACK_FROM', 'REPEATS', 'NOISE', 'FEW',
+           'LONGER', 'ASCII', 'CR', 'LF', 'LARGEST', 'TAGS', 'WORD', 'LINE', 'PACK_FROM', 'REPEATS', 'NOISE', 'FEW',
            'FEW_FROM', 'FLAWS', 'MEANING', 'SPOTS', 'AROUND', 'SHOWN', 'sign_table', 'mojibake', 'mended', 'longest',
            'marks', 'add_up', 'flags', 'spot']
 
-# %% ../../nbs/eval/flaws.ipynb #72263062
-import re, zlib
+# %% ../../nbs/eval/flaws.ipynb #b6eb8e75
+import re
 from functools import cache
 import numpy as np
 from ..base.words import one_line
@@ -69,17 +69,18 @@ def longest(
 # %% ../../nbs/eval/flaws.ipynb #3ca1da3d
 TAG = re.compile(r'</?(?:p|div|span|br|a|li|ul|ol|td|tr|th|table|tbody|script|style|h[1-6]|img|font|input|button|nav)'
                  r'\b[^<>]{0,300}>|&(?:amp|nbsp|lt|gt|quot|#\d{1,6}|#x[0-9a-fA-F]{1,5});')
-LEVEL,ASCII,CR,LF = 1,128,13,10   # Of zlib, the fastest; code points
+LONGER = 2**7,2**11,2**16   # Code points from which UTF-8 takes one more byte
+ASCII,CR,LF = 2**7,13,10   # Code points
 LARGEST = 'run','line'   # Of these the largest counts, all others add up
-
-def _encoded(text): return text.encode('utf-8', 'surrogatepass')
 
 def marks(
     b:Batch,              # Documents, or pieces of them
     letters:np.ndarray,   # Of each `[documents]`
+    packs:list,           # Each as zlib packs it
 )->dict:                  # Name to int64 [documents]
     "What is counted of each document"
-    signs,raw,cr,lf = sign_table()[b.cp],[_encoded(t) for t in b.texts],b.cp==CR,b.cp==LF
+    signs,cr,lf = sign_table()[b.cp],b.cp==CR,b.cp==LF
+    extra = sum(b.count(b.cp>=k).astype(np.int64) for k in LONGER)
     crlf = cr&np.append(lf[1:], False)
     def each(fn): return np.fromiter(map(fn, b.texts), np.int64, len(b.texts))
     n = {k: b.count(signs&v>0) for k,v in dict(control=CONTROL, lost=LOST, private=PRIVATE, hidden=HIDDEN).items()}
@@ -87,8 +88,7 @@ def marks(
         half=b.count((b.cp>=HALVES[0])&(b.cp<HALVES[1])), crlf=b.count(crlf), cr=b.count(cr)-b.count(crlf),
         lf=b.count(lf)-b.count(crlf), run=longest(b, ~b.space&(b.cp<ASCII)), line=longest(b, ~lf&~cr),
         tags=each(lambda t: len(TAG.findall(t)) if '<' in t or '&' in t else 0),
-        bytes=np.array([len(r) for r in raw], np.int64),
-        packed=np.array([len(zlib.compress(r, LEVEL)) for r in raw], np.int64))
+        bytes=b.sizes+extra, packed=np.array([len(p) for p in packs], np.int64))
 
 def add_up(
     m:dict,            # As `marks` gives it, of pieces

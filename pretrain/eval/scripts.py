@@ -15,6 +15,7 @@ from functools import cache, cached_property
 import numpy as np
 import regex
 from fastcore.basics import patch
+from .text import GOLDEN
 
 # %% ../../nbs/eval/scripts.ipynb #987cdef0
 SCRIPTS = tuple('Common Other Latin Cyrillic Greek Han Hiragana Katakana Hangul Arabic Hebrew Devanagari Bengali '
@@ -104,8 +105,8 @@ def lower_table()->np.ndarray: # uint32 [all code points]
     table[cp] = [ord(s) if len(s)==1 else ord(c) for s,c in zip(small, letters)]
     return table
 
-# %% ../../nbs/eval/scripts.ipynb #9d66031c
-BASE,INVERSE = 0x9e3779b97f4a7c15,0xf1de83e19937733d  # Odd, and its inverse modulo 2**64
+# %% ../../nbs/eval/scripts.ipynb #58ee57dc
+BASE,INVERSE = GOLDEN,pow(GOLDEN, -1, 2**64)  # Odd, and its inverse
 MIXERS = (30,0xbf58476d1ce4e5b9),(27,0x94d049bb133111eb)   # splitmix64: https://prng.di.unimi.it/splitmix64.c
 LAST_SHIFT = 31
 

@@ -112,7 +112,7 @@ class Kept:
     def __init__(self,
         most:int, # Rows
         full:int, # Keys lie below it
-    ): self.most,self.below,self.parts,self.n,self.gone = most,full,[],0,0
+    ): self.most,self.full,self.below,self.parts,self.n = most,full,full,[],0
 
     def add(self,
         key:np.ndarray, # Decides which rows stay
@@ -120,13 +120,14 @@ class Kept:
     ):
         "Take rows, and drop what is too much"
         ok = key<self.below
-        self.gone += int((~ok).sum())
         self.parts.append([o[ok] for o in (key,*cols)])
         self.n += int(ok.sum())
         while self.n>self.most and self.below>1:
             self.below //= 2
             self.parts,self.n = [self.all(self.below)],sum(int((p[0]<self.below).sum()) for p in self.parts)
-            self.gone = -1
+
+    @property
+    def thinned(self)->bool: return self.below<self.full
 
     def all(self,
         below:int=0, # Only rows with smaller keys; 0: all

@@ -113,6 +113,9 @@ def refuse_content(
         own = shlex.quote(f'tokenizer.path={out}/tokenizer')
         why = why or ': the text that it is learned from, or how, has changed'
         return f'tokenizer was {old[:DIGITS]}, is now {new[:DIGITS]}{why}; {own} keeps that of the run, or {OWN}'
+    if name=='init':
+        had = f'weights {old[:DIGITS]}' if old else 'weights drawn at random'
+        return f'was begun with {had}, train.init has {new[:DIGITS]}; set train.init back, or {OWN}'
     leave = f', or accept the difference with train.allow={name}' if name in CONTENT else ''
     return (f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}{why}; the run would not be the same: restore it, '
             f'{OWN}{leave}')
@@ -201,9 +204,11 @@ def as_begun(
     former:dict,   # Keys to defaults of earlier versions
 )->dict:           # Keys to values; empty for a new run
     "What a run keeps of its own config, though today's says otherwise"
-    try: was,now,default = (dict(flat(to_dict(o))) for o in (load(path), cfg, type(cfg)()))
+    try:
+        was,now,default = (dict(flat(to_dict(o))) for o in (load(path), cfg, type(cfg)()))
+        named = dict(flat(tomllib.loads(Path(path).read_text(encoding='utf-8'))))   # by the version that wrote it
     except (OSError,ValueError): return {}
-    keep = {k: v for k,v in former.items() if was[k]==v and now[k]==default[k]!=v}
+    keep = {k: v for k,v in former.items() if (was[k]==v or k not in named) and now[k]==default[k]!=v}
     given,own = now['tokenizer.path'],Path(path).with_name('tokenizer')
     moved = given and given==was['tokenizer.path'] and own.is_dir() and not Path(given).is_dir()
     return keep | ({'tokenizer.path': str(own)} if moved else {})
