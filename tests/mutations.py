@@ -269,7 +269,6 @@ MUTATIONS = [
     Mutation('a worker outlives the run', 'train/track/keeper', '        if not w.gone: kill(w.p.pid)\n    clear()\n', '', 'nbs/train/track/keeper.ipynb#All of them', full=True),
     Mutation('processes of a sink are left behind', 'train/track/keeper', 'prctl(ADOPT, 1)\n    ended', 'ended', 'nbs/train/track/keeper.ipynb#All of them', full=True),
     Mutation('workers outlive who looks after them', 'train/track/keeper', 'prctl(DIE_WITH_PARENT, signal.SIGKILL)', 'pass', 'nbs/train/track/keeper.ipynb#All of them', full=True),
-    Mutation('a key without a server is a prompt', 'train/track/services', "return 'online' if wandb.api.api_key else 'offline'", "return 'online'", 'nbs/train/track/services.ipynb#The sink', full=True),
     Mutation('a character ends the run', 'train/console', '(tell if say is print else say) if', 'say if', 'nbs/train/console.ipynb#Console', 'UnicodeEncodeError'),
     Mutation('a transfer that broke begins anew', 'data/remote', 'self.inner,_ = open_at(self.file.url, self.at)', 'self.inner,_ = open_at(self.file.url, 0)', 'nbs/data/remote.ipynb#A network on a bad day', 'RemoteError'),
     Mutation('a body that is too short is taken', 'data/remote', 'self.ends is None or self.at>=self.ends: break', 'True: break', 'nbs/data/remote.ipynb#A network on a bad day', full=True),
