@@ -46,9 +46,11 @@ def whole(
     key:str,  # Where it stands
 )->str:
     "The same, if UTF-8 can spell it and it looks like text"
-    halves = HALF.findall(text)
-    if halves: raise NoText(_half(halves[0], key), 'half a character', HALF.sub('\ufffd', text), len(halves)*HALF_BYTES)
-    if what := not_text(text.encode()): raise NoText(f'{brief(key)}: {what}', 'no text')
+    try: data = text.encode()   # to look for halves would take longer than all else
+    except UnicodeEncodeError:
+        halves,mended = HALF.findall(text),HALF.sub('\ufffd', text)
+        raise NoText(_half(halves[0], key), 'half a character', mended, len(halves)*HALF_BYTES) from None
+    if what := not_text(data): raise NoText(f'{brief(key)}: {what}', 'no text')
     return text
 
 def _called(o): return 'text' if isinstance(o, str) else NAMES[type(o).__name__]

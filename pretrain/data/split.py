@@ -307,7 +307,7 @@ def _train_documents(cfg, rule, skipped, name, but):
     ends = rule=='shape' and cut.__self__.long<float('inf')
     apart = rule in ('hash','all') or rule=='shape' and not ends   # whole documents, by their hashes
     held = set() if apart else set(map(digest, valid_documents(cfg, rule, Skipped(), name)))
-    if keep := apart and name and cut is not len: cut = Aside(cut)
+    if keep := apart and name and not but and cut is not len: cut = Aside(cut)
     docs,n = documents(cfg.train, cfg, skipped),0
     for text in side(_without(docs, but, skipped) if but else docs, cut, 'train', skipped):
         if held and digest(text) in held:

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['DRAWN', 'SIZE', 'SIZE_COMPARE', 'DPI', 'LOSS', 'VALID', 'OTHER', 'MUTED', 'ALERT', 'FAINT', 'THIN', 'SMALL', 'FEW',
-           'POINTS', 'SKIP', 'ABOVE', 'PAD', 'PANELS', 'COLUMN', 'AXES', 'VALID_TITLE', 'LOSS_TITLE', 'NAMED', 'RunLog',
-           'read_run', 'thin', 'plot_run', 'write_report', 'save_plot', 'Summary', 'summary', 'compare']
+           'POINTS', 'SKIP', 'ABOVE', 'PAD', 'MOST_SOURCES', 'PANELS', 'COLUMN', 'AXES', 'VALID_TITLE', 'LOSS_TITLE',
+           'NAMED', 'RunLog', 'read_run', 'thin', 'plot_run', 'write_report', 'save_plot', 'Summary', 'summary',
+           'compare']
 
 # %% ../../nbs/eval/report.ipynb #cell3
 import json, math
@@ -202,11 +203,13 @@ def _yardstick(ax, name, v):
                 fontsize=SMALL, color=MUTED)
 
 # %% ../../nbs/eval/report.ipynb #f0b70776
+MOST_SOURCES = 8 # Of a mixture, that have a curve: those with the most rows; the page has a row for each
 def _panel_bpb(ax, log):
     *before,(_,x,y) = _by_text(log)
     for _,xs,ys in before: ax.plot(xs, ys, 'o-', color=VALID, ms=FEW, alpha=FAINT, label='another text')
     ax.plot(x, y, 'o-', color=VALID, ms=FEW, label='all' if log.sources else None)
-    for k in log.sources: _line(ax, *log.series(f'val_bpb/{k}'), lw=THIN, label=k)
+    large = sorted(log.sources, key=lambda k: -log.sources[k]['share'])
+    for k in large[:MOST_SOURCES]: _line(ax, *log.series(f'val_bpb/{k}'), lw=THIN, label=k)
     named = [o[:None if log.sources else 1] for o in ax.get_legend_handles_labels()]   # of all texts before, one
     if before or log.sources: ax.legend(*named, frameon=False, fontsize=SMALL)
     for name,v in log.yardsticks.items(): _yardstick(ax, name, v)

@@ -93,7 +93,7 @@ def two_ranks(lab):
     keys = [*SMALL, 'data.train=["texts"]', 'preflight.at_start=false', 'eval.every=0', 'sample.every=0', 'out=ranks']
     r = pretrain('train', 'quickstart', *keys, 'train.steps=5', 'track.to=["own.py:Own"]', cwd=lab.folder, n_proc=2)
     said = [l for l in r.stdout.splitlines() if l.startswith('track')]
-    if r.returncode or said!=[f'track: {own}:Own, 6 rows sent']: return f'{r.returncode} {said} {r.stderr}'
+    if r.returncode or said!=['track: own.py:Own, 6 rows sent']: return f'{r.returncode} {said} {r.stderr}'
     steps = [*map(int, (lab.folder/'ranks/track/own-Own.log').read_text().split())]
     return '' if steps==[r['step'] for r in records(lab.folder/'ranks')] else f'steps {steps}'
 

@@ -73,7 +73,7 @@ class Tracker:
     @property
     def mine(self): return self.pid==os.getpid()
 
-# %% ../../../nbs/train/track/beside.ipynb #5a6349b9
+# %% ../../../nbs/train/track/beside.ipynb #bb22539d
 @patch
 def begin(self:Tracker,
     again:bool=False,   # Send everything again?
@@ -93,11 +93,19 @@ def begin(self:Tracker,
     _running[self.run] = self
 
 @patch
+def named(self:Tracker,
+    line:str, # Of the process
+)->str:
+    "The same, with sinks as they are called in the config"
+    for n in self.cfg.to: line = line.replace(os.path.abspath(n), n)
+    return line
+
+@patch
 def relay(self:Tracker):
     "Say what the process has said"
     with suppress(OSError, ValueError): self.part += self.words.read()
     *lines,self.part = self.part.split(b'\n')
-    for line in lines: self.note(f'track: {line.decode("utf-8", "replace")}')
+    for line in lines: self.note(f'track: {self.named(line.decode("utf-8", "replace"))}')
 
 @patch
 def look(self:Tracker):

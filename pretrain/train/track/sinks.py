@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['Info', 'missing', 'load_class', 'TensorBoard']
 
-# %% ../../../nbs/train/track/sinks.ipynb #dfb7a804
-import hashlib, importlib, importlib.util, json, os, struct, sys, time, zlib
-from collections.abc import Iterator, Mapping
+# %% ../../../nbs/train/track/sinks.ipynb #8ed434c0
+import importlib, importlib.util, json, os, struct, sys, time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from fastcore.basics import patch
+from ...store.files import shown
 from .names import KNOWN, slug
 
 # %% ../../../nbs/train/track/sinks.ipynb #86f6c962
@@ -50,7 +51,7 @@ def load_class(
     spec.loader.exec_module(module)
     return getattr(module, cls)
 
-# %% ../../../nbs/train/track/sinks.ipynb #5b2660fd
+# %% ../../../nbs/train/track/sinks.ipynb #94653b4c
 class TensorBoard:
     "Event files in the run directory: `tensorboard --logdir runs` finds them"
     exact = True
@@ -61,7 +62,7 @@ class TensorBoard:
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
         self.event,self.summary,self.clean = event_pb2,summary_pb2,False
-        self.where = f'tensorboard {os.path.relpath(info.folder)}'
+        self.where = f'tensorboard {shown(info.folder)}'
         n = len([*info.folder.glob('events.out.tfevents.*')])
         self.file = open(info.folder/f'events.out.tfevents.{n:010}.{os.getpid()}', 'xb')
         self.out = RecordWriter(self.file)
