@@ -48,7 +48,8 @@ FORMATS = {'.txt': lambda o: SEP.join(o).encode(), '.md': lambda o: SEP.join(o).
            '.ndjson': jsonl,
            '.json': lambda o: json.dumps([dict(text=t) if i%2 else t for i,t in enumerate(o)], indent=1).encode(),
            '.csv': lambda o: table(o, ','), '.tsv': lambda o: table(o, '\t'),
-           '.parquet': lambda o: columns(o, 'parquet'), '.arrow': lambda o: columns(o, 'arrow'), '.feather': lambda o: columns(o, 'feather'), '.tar': archive}
+           '.parquet': lambda o: columns(o, 'parquet'), '.arrow': lambda o: columns(o, 'arrow'),
+           '.feather': lambda o: columns(o, 'feather'), '.tar': archive}
 PACKED = {'': bytes, '.gz': gzip.compress, '.bz2': bz2.compress, '.xz': lzma.compress, '.zst': zstd}
 
 class Bytes:
