@@ -38,6 +38,7 @@ _HOME = dict(   # name to the module that it comes from
     read_metrics='store.log',          # the records of a run, step by step
     # doors
     export_run='doors',                # a run's model as a folder that other libraries read
+    import_run='doors',                # such a folder as the beginning of a run
     load_hf='export.hf',               # a model and tokenizer of the transformers library, asked like ours
     harness_lm='export.harness',       # a model as lm-evaluation-harness takes it
 )

@@ -117,22 +117,14 @@ CONFIG = arg('config', type=path_word,
 OVERRIDES = arg('overrides', nargs='*', default=[], metavar='key=value',
                 help='set any key, e.g. optim.lr=3e-4 data.train=my/texts; `pretrain config` lists all; the last wins')
 
-def _two_meanings(name):
-    "A line where a shipped config and something here have the same name, or ''"
-    from pretrain.build import config_dir, find_config
-    here = next((f for f in (name, f'{name}.toml') if os.path.exists(f)), '')
-    shipped = config_dir()/f'{name}.toml'
-    if not here or os.sep in name or not shipped.exists(): return ''
-    if find_config(name)==shipped: return f'{name}: the shipped config; what is here would be ./{here}'
-    return f'{name}: the run in ./{name}; {name}.toml is the shipped config'
-
 def _load(a):
     "The config that is asked for"
     from pretrain.build import load_config
     from pretrain.store.checkpoint import NEWEST, split_run
+    from pretrain.store.shipped import two_meanings
     if a.config and split_run(a.config)[1]!=NEWEST:
         raise ValueError(f'{a.config}: training goes on from the newest checkpoint; a copy without it would too')
-    if a.config and (line := _two_meanings(a.config)): _tell(line)
+    if a.config and (line := two_meanings(a.config)): _tell(line)
     return load_config(a.config, a.overrides)
 
 # %% ../nbs/cli.ipynb #99b66071
@@ -406,6 +398,15 @@ def _export(a):
     "Write the model of a run as a folder that other libraries read"
     from pretrain.doors import export_run
     export_run(a.run, a.to, a.format, a.dtype, not a.unchecked, a.uncapped)
+
+# %% ../nbs/cli.ipynb #imp-def
+@_command(
+    arg('folder', type=path_word, metavar='DIR', help='a folder of transformers, as export writes it'),
+    arg('--out', type=path_word, required=True, metavar='RUN', help='the run directory to make'), OVERRIDES)
+def _import(a):
+    "Begin a run with the model of a folder; data.train=PATH says what it goes on with"
+    from pretrain.doors import import_run
+    import_run(a.folder, a.out, a.overrides).close()
 
 # %% ../nbs/cli.ipynb #6eaf6c51
 @_command(arg('run', nargs='+', type=path_word, metavar='RUN', help='run directories'),

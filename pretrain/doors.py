@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['COMPARE_BYTES', 'MEASURED_BYTES', 'FORMATS', 'CAPPED', 'kept_text', 'compare_rows', 'run_facts', 'parcel_of',
-           'export_run']
+           'export_run', 'import_run']
 
 # %% ../nbs/doors.ipynb #do-imports
 from contextlib import suppress
 from pathlib import Path
 
 from .base.words import like
-from .build import load_model
+from .build import Run, load_config, load_model
 from .data.corpus import table_of
 from .data.prepare import KEY_CHARS, cache_dir, open_as
 from .eval.text import valid_text
@@ -21,6 +21,7 @@ from .export.gguf import KINDS, export_gguf
 from .export.nanochat import DTYPES, check_dtype, export_hf
 from .model.generate import generate_batch
 from .store.checkpoint import list_checkpoints, load_checkpoint, split_run
+from .store.files import is_run
 from .store.log import read_metrics
 
 # %% ../nbs/doors.ipynb #do-rows-def
@@ -106,3 +107,22 @@ def export_run(
     with whole_folder(to) as folder: lines = fill(parcel, folder, dtype or dtypes[0], check, **more)
     for line in (*lines, f'exported: step {parcel.step:,} of {parcel.name} as {form}: {to}'): say(line)
     return Path(to)
+
+# %% ../nbs/doors.ipynb #do-import-def
+def import_run(
+    folder,         # Of transformers, as `export_run` writes it; or a run of ours
+    out,            # Run directory to make
+    overrides=(),   # `key=value`, or a dict of dotted keys to values; `data.train` is needed
+    say=print,      # Takes one line of news at a time
+    **keys,         # The same as names
+)->Run:             # At step 0, saved
+    "A run that goes on with a model from elsewhere"
+    named = overrides if isinstance(overrides, dict) else [str(o).partition('=')[0].strip() for o in overrides]
+    if 'data.train' not in {*named, *keys}:
+        raise ValueError('import: data.train=PATH is needed: the text to go on with')
+    if is_run(out): raise ValueError(f'{out}: a run is there already; another folder would work')
+    cfg = load_config(None, overrides, **keys | {'out': str(out), 'train.init': str(folder)})
+    run = Run(cfg, say=say)
+    run.save()
+    say(f'imported: {folder} as step 0 of {out}; `pretrain train {out}` goes on from there')
+    return run

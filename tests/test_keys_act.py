@@ -68,7 +68,7 @@ ROWS = [
     row('checkpoint.keep_every', 2, 'files'),
     row('track.log_every', 2, 'said'),
     row('train.steps', 7), row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
-    row('train.precision', 'bfloat16'),
+    row('train.precision', 'bfloat16'), row('train.init', 'begun'),
 ]
 
 def write_text(folder):
@@ -149,6 +149,7 @@ def run_of(here, known, monkeypatch, capsys):
     monkeypatch.setattr(Run, 'finish', lambda run: None)   # draws; no key acts on it
     def get(bad=(), again=0, **keys):
         name = hashlib.sha256(repr((sorted(keys.items()), bad, again)).encode()).hexdigest()[:12]
+        if 'train.init' in keys and not (here/'begun').exists(): outcome(here/'begun', BASE)   # to begin with
         if name not in known: known[name] = outcome(here/'runs'/name, BASE | keys, bad, capsys)
         return known[name]
     return get

@@ -35,6 +35,6 @@ def test_wheel_trains_the_shipped_config(tmp_path):
     r = sh(tmp_path/'v'/'bin'/'pretrain', 'train', 'quickstart', *small, 'train.steps=3', 'schedule.warmup=1', cwd=away)
     assert r.returncode==0, r.stdout+r.stderr
     assert 'bits per byte' in r.stdout and (away/'runs/quickstart/report/loss.png').stat().st_size>5000
-    names = sh(py, '-c', 'from pretrain.build import config_dir; print(*sorted(p.name for p in '
+    names = sh(py, '-c', 'from pretrain.store.shipped import config_dir; print(*sorted(p.name for p in '
                'config_dir().iterdir()))', cwd=away).stdout.split()
     assert set(names) >= {p.name for p in (repo/'configs').iterdir()}

@@ -269,11 +269,13 @@ def read_config(
     cls,           # Root dataclass
     path=None,     # TOML or JSON file, `None` for defaults only
     overrides=(),  # `key=value`, or a dict of dotted keys to Python values, or several; they win over the file
+    under=None,    # Dotted keys to values that hold where nothing else says otherwise
 ):                 # An instance of `cls`; `ConfigError` if anything is wrong
     "A config from its defaults, a file and what is set besides"
     bad = []
     def say(*row): bad.append(row)
-    srcs = read_chain(path, say) if path is not None else []
+    srcs = [override_value(cls, k, v, say) for k,v in (under or {}).items()]
+    srcs += read_chain(path, say) if path is not None else []
     for o in [overrides] if isinstance(overrides, (str,Mapping)) else overrides:
         if isinstance(o, Mapping): srcs += [override_value(cls, k, v, say) for k,v in o.items()]
         else: srcs.append(override(cls, o, say))

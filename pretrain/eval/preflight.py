@@ -148,6 +148,7 @@ def preflight(
     dtype:torch.dtype=torch.float32,       # Precision of the matrix products
     micro_rows:int=0,        # Rows of one forward and backward, 0 = this rank's batch [rows]
     step:int=0,              # Steps already taken: a trained model has no first loss
+    trained:bool=False,      # Did the weights learn elsewhere? They have none either
     at:int|None=None,        # Batch of the loader to look at, None = that of `step` [steps]
     window:int=0,            # Tokens that each token of the model may see, 0 = all before it [tokens]
     say=None,                # Takes the line of each check as soon as it is there
@@ -168,7 +169,7 @@ def preflight(
     micro = min(micro_rows or len(x), len(x))
     fits = done[0].ok and int(max(x.max(), y.max()))<model.V
     x,y = (t[:max(2, cfg.rows)].to(device) for t in (x,y))
-    checks = _model_checks(model, loss, x, y, cfg, step, probe_at(x.shape[1], window, short), dtype)
+    checks = _model_checks(model, loss, x, y, cfg, step or trained, probe_at(x.shape[1], window, short), dtype)
     checks['memory'] = lambda: check_memory(memory_need(model, loss, x, y, micro, step, optim), size, device)
     most,steps = cfg.overfit_loss,cfg.overfit_steps
     if overfit: checks['overfit'] = lambda: check_overfit(model, x, y, most, steps, optim, context)

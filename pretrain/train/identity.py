@@ -113,6 +113,9 @@ def refuse_content(
         own = shlex.quote(f'tokenizer.path={out}/tokenizer')
         why = why or ': the text that it is learned from, or how, has changed'
         return f'tokenizer was {old[:DIGITS]}, is now {new[:DIGITS]}{why}; {own} keeps that of the run, or {OWN}'
+    if name=='init':
+        had = f'weights {old[:DIGITS]}' if old else 'weights drawn at random'
+        return f'was begun with {had}, train.init has {new[:DIGITS]}; set train.init back, or {OWN}'
     leave = f', or accept the difference with train.allow={name}' if name in CONTENT else ''
     return (f'{name} was {old[:DIGITS]}, is now {new[:DIGITS]}{why}; the run would not be the same: restore it, '
             f'{OWN}{leave}')

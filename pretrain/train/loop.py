@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 import torch
 from fastcore.basics import patch
-from ..base.config import NatInt, PosInt, section
+from ..base.config import NatInt, PathStr, PosInt, section
 from ..base.dist import all_sum, by_main, first, is_main, together, world
 from ..base.screen import in_notebook
 from ..model.schedule import ScheduleConfig, lr_mult, rate_jump
@@ -46,6 +46,7 @@ class TrainConfig:
     precision:Literal['auto','float32','bfloat16'] = 'auto' # Of matrix products; parameters and moments stay float32
     compile:bool = False # Compile the forward and backward with `torch.compile`
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
+    init:PathStr = '' # Weights to begin with: `RUN`, `RUN@best`, or a folder of transformers; empty draws them
     allow:tuple[str,...] = () # Differences to accept, though it is another run then: optim.lr, train, valid …
 
 # %% ../../nbs/train/loop.ipynb #f5dd9281
