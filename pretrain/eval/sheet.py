@@ -154,14 +154,14 @@ STYLE = '''
 .look .note,.look .place,.look summary span{opacity:.65;font-size:.88em}
 .look .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5em,1fr));gap:.6em;margin:1em 0}
 .look .cards div{border:1px solid var(--soft);border-radius:.5em;padding:.5em .7em}
-.look .cards b{display:block;font-size:1.25em;font-weight:600;font-variant-numeric:tabular-nums}
+.look .cards b{display:block;white-space:nowrap;font-size:1.15em;font-weight:600;font-variant-numeric:tabular-nums}
 .look .cards span{opacity:.65;font-size:.85em}
 .look .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(19em,1fr));gap:0 2.5em}
 .look table{border-collapse:collapse;margin:.2em 0 .8em;width:100%;display:table;font-size:.95em}
 .look td,.look th{padding:.22em .8em .22em 0;border:0;text-align:left!important;vertical-align:top;background:none}
 .look th{font-weight:normal;white-space:nowrap}
 .look tr{background:none!important;border:0}
-.look .n{white-space:nowrap;font-variant-numeric:tabular-nums;text-align:right!important}
+.look .n{width:1%;white-space:nowrap;font-variant-numeric:tabular-nums;text-align:right!important}
 .look .bars th{width:8em}
 .look .bars .bar{width:99%;min-width:4em}
 .look .bars i{display:block;height:.85em;margin-top:.3em;background:var(--ink);border-radius:2px;min-width:1px}
@@ -195,7 +195,8 @@ def sheet(
 
 PAGE = '''
 :root{color-scheme:light dark}
-body{font:15px/1.45 system-ui,sans-serif;max-width:70rem;margin:0 auto;padding:1.2rem}'''
+body{font:15px/1.45 system-ui,sans-serif;max-width:70rem;margin:0 auto;padding:1.2rem}
+h1{font-size:1.6em;overflow-wrap:anywhere}'''
 
 def whole_page(
     name:str, # What was looked at

@@ -54,7 +54,7 @@ def wandb_rows(
         row = {i.key or '/'.join(i.nested_key): json.loads(i.value_json) for i in r.history.item}
         yield r.history.step.num,{k: v for k,v in row.items() if not k.startswith('_')}
 
-# %% ../../../nbs/train/track/services.ipynb #cc456ac2
+# %% ../../../nbs/train/track/services.ipynb #9c7114bb
 ONLINE_S = 20.   # How long a server may take to answer before the run is kept offline [s]
 AGAIN = 'again'  # File that says how often the run has begun anew
 
@@ -78,7 +78,9 @@ class Wandb:
     def begin(self):
         "Go on with the run of this id, or begin it"
         try: self.run = self.init(wandb_mode())
-        except self.wandb.errors.CommError: self.run = self.init('offline')
+        except self.wandb.errors.Error:
+            self.wandb.teardown()   # or the id counts as in use
+            self.run = self.init('offline')
         self.local = self.run.settings._offline
         self.where = f'wandb run {self.run.id}' + ' (offline)'*self.local
         return self.last() if self.local else self.run.step-1
