@@ -249,6 +249,7 @@ def matches(
     if is_url(spec):
         return _readable({o: 'file' for o in find_remote(spec, key, here.add)}, spec, key, left, here, formats)
     try: hits = dict(_behind(path, here)) if spec else {}
+    except CorpusError as e: raise CorpusError(key, str(e)) from None
     except (OSError,ValueError) as e: raise CorpusError(key, _no_listing(path, e)) from None
     if not hits and not here and not (spec and os.path.isdir(path)):
         raise CorpusError(key, f'no file matches {spec!r}; {_escaped(path) or nearest(path)}')

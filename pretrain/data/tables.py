@@ -65,13 +65,14 @@ def check_column(
 )->list[str]: # As `find_field`
     "The column of the text, or an error that says which there are"
     path = find_field(schema, key)
-    if not path: raise CorpusError(where, _no_column(schema, key))
+    if not path: raise CorpusError(where, _no_column(schema, key), kind='no column')
     n = schema.names.count(path[0])
-    if n>1: raise CorpusError(where, f'{n} columns are named {brief(key)}')
+    if n>1: raise CorpusError(where, f'{n} columns are named {brief(key)}', kind='key twice')
     t = schema.field(path[0]).type
     for name in path[1:]: t = t.field(name).type
     if is_text(t): return path
-    raise CorpusError(where, f'column {brief(key)} holds {brief(str(t))}, not text; {_columns(text_columns(schema))}')
+    said = f'column {brief(key)} holds {brief(str(t))}, not text; {_columns(text_columns(schema))}'
+    raise CorpusError(where, said, kind='no text')
 
 def _no_column(schema, key):
     names = text_columns(schema)
@@ -117,13 +118,13 @@ def decode_value(
 )->str:
     "The text of a value, or an error that says where it is"
     said = f'{brief(key)} of row {row:,}{at}'
-    if raw is None: raise CorpusError(where, f'{said} is null, not text', row)
-    if what := not_text(raw): raise CorpusError(where, f'{said} {what}', row, len(raw))
+    if raw is None: raise CorpusError(where, f'{said} is null, not text', row, kind='no text')
+    if what := not_text(raw): raise CorpusError(where, f'{said} {what}', row, len(raw), kind='no text')
     try: return raw.decode()
     except UnicodeDecodeError as e:
         what = f'{said}: byte 0x{raw[e.start]:02x} at {e.start:,} is not UTF-8; {REPLACE}'
         wrong = len(raw)-len(raw.decode(errors='ignore').encode())
-        raise CorpusError(where, what, row, len(raw), raw.decode(errors='replace'), wrong) from None
+        raise CorpusError(where, what, row, len(raw), raw.decode(errors='replace'), wrong, 'not UTF-8') from None
 
 REPLACE = 'data.on_error = "replace" puts U+FFFD, "skip" leaves the document out'
 

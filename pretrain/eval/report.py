@@ -209,7 +209,8 @@ def _panel_bpb(ax, log):
     for _,xs,ys in before: ax.plot(xs, ys, 'o-', color=VALID, ms=FEW, alpha=FAINT, label='another text')
     ax.plot(x, y, 'o-', color=VALID, ms=FEW, label='all' if log.sources else None)
     large = sorted(log.sources, key=lambda k: -log.sources[k]['share'])
-    for k in large[:MOST_SOURCES]: _line(ax, *log.series(f'val_bpb/{k}'), lw=THIN, label=k)
+    for i,k in enumerate(large[:MOST_SOURCES], 2):   # the first colours are those of the loss and of all text
+        _line(ax, *log.series(f'val_bpb/{k}'), lw=THIN, color=f'C{i}', label=k)
     named = [o[:None if log.sources else 1] for o in ax.get_legend_handles_labels()]   # of all texts before, one
     if before or log.sources: ax.legend(*named, frameon=False, fontsize=SMALL)
     for name,v in log.yardsticks.items(): _yardstick(ax, name, v)
