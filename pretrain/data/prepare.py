@@ -31,7 +31,7 @@ from .shards import damaged, make_shard, shard_name, totals, write_index
 from .bpe import TokenizerConfig
 from .edits import MADE_FILE, edits, in_words, made_of, remember_made
 from .tokenizer import JSON_FILE, TOKENIZER_FORMAT, Tokenizer, train_tokenizer
-from ..store.files import TAG_BEGINS, TAG_FILE, TMP, locked, make_dir, read_as, write_whole
+from ..store.files import TAG_BEGINS, TAG_FILE, TMP, locked, make_dir, read_as, shown, write_whole
 
 # %% ../../nbs/data/prepare.ipynb #cell31
 @section
@@ -317,7 +317,7 @@ def describe_tokens(
     "Counts in a line, and where each place is listed that was left out"
     skipped = Skipped(**toks.skipped)
     parts = [n_of(toks.n_doc, 'document'), n_of(toks.n_tok, 'token'), f'{toks.n_bytes/toks.n_tok:.2f} bytes per token']
-    listed = f'; each place is in {folder/LISTED}' if folder and (folder/LISTED).exists() else ''
+    listed = f'; each place is in {shown(folder/LISTED)}' if folder and (folder/LISTED).exists() else ''
     return one_line(', '.join([*parts, str(skipped)] if skipped else parts)+listed)
 
 # %% ../../nbs/data/prepare.ipynb #cell67
@@ -408,5 +408,5 @@ def get_tokenizer(
 def _n_tokens(tok): return f'{tok.vocab_size:,} tokens'
 def _given(path, say):
     tok = Tokenizer.load(path)
-    say(f'tokenizer: {_n_tokens(tok)}, from {path}')
+    say(f'tokenizer: {_n_tokens(tok)}, from {shown(path)}')
     return tok
