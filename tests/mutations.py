@@ -49,7 +49,7 @@ MUTATIONS = [
              'def clipped(a, b): clip_grads(self.params, self.clip); return self.loss(a, b)\n'
              '    loss = accumulate(clipped, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)\n    norm = clip_grads(self.params, 0)\n    reduce_grads(self.params)',
              'nbs/build.ipynb#Accumulation changes nothing'),
-    Mutation('merges in the wrong order', 'export/tokenizer', "key=lambda o: o[1]):\n        parts", "key=lambda o: -o[1]):\n        parts", 'nbs/export/tokenizer.ipynb#The same ids?', full=True),
+    Mutation('merges in the wrong order', 'export/tokenizer', "key=lambda o: o[1]):\n        parts", "key=lambda o: -o[1]):\n        parts", 'nbs/export/tokenizer.ipynb#The file', full=True),
     Mutation('ranges of a pattern not translated', 'export/tokenizer', "POSSESSIVE.sub(r'(?>\\1{\\2})', pattern)", 'pattern', 'nbs/export/tokenizer.ipynb#The same cuts?', 'ValueError', full=True),
     Mutation('base of RoPE not written', 'export/nanochat', 'rope_theta=cfg.rope_base', 'rope_theta=10000.', 'nbs/export/nanochat.ipynb#The same model?', 'ValueError', full=True),
     Mutation('soft cap forgotten in an export', 'export/nanochat', 'final_logit_softcapping=cfg.softcap or None', 'final_logit_softcapping=None', 'nbs/export/nanochat.ipynb#The same model?', 'ValueError', full=True),
