@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np, pytest
 from helpers import pretrain
 from pretrain import Run
-from pretrain.base.config import ConfigError
+from pretrain.base.config import ConfigError, to_dict
 from pretrain.build import load_config, read_data
+from pretrain.cli import main
 from pretrain.eval.sources import run_sources
 
 WEIGHTS = dict(web=.7, books=.2, code=.1)
@@ -123,15 +124,12 @@ def ranks_agree(d, n):
 def test_two_ranks(here): ranks_agree(here, 2)
 
 def test_another_weight_is_another_run(here):
-    other = 'data.train=[{path="web/*.jsonl", weight=6, text_key="content"}, {path="books/", weight=3}, ' \
-            '{path="code.txt", weight=1, separator="\\n--\\n"}]'
-    keep = 'tokenizer.path=whole/tokenizer'
-    r = pretrain('train', 'c.toml', other, keep, 'out=whole', 'train.steps=50', cwd=here)
-    assert r.returncode and 'Traceback' not in r.stderr
-    assert "the weight of" in r.stderr and '% of the rows, is now ' in r.stderr and r.stderr.count('\n')==1, r.stderr
-    twice = other.replace('weight=6', 'weight=14').replace('weight=3', 'weight=4').replace('weight=1,', 'weight=2,')
-    r = pretrain('train', 'c.toml', twice, 'out=whole', 'train.steps=41', cwd=here)   # the same shares
-    assert r.returncode==0, r.stderr
+    def other(*weights): return [to_dict(o) | dict(weight=w) for o,w in zip(load_config("c.toml").data.train, weights)]
+    def run(train, **keys): return Run('c.toml', out='whole', say=None, **{'data.train': train, **keys})
+    with pytest.raises(ValueError) as e: run(other(6, 3, 1), **{'tokenizer.path': 'whole/tokenizer'})
+    assert "data.train: the weight of" in str(e.value) and '% of the rows, is now ' in str(e.value)
+    assert '\n' not in str(e.value)
+    assert run(other(14, 4, 2)).n_step==40   # the same shares
 
 def test_mistakes_are_one_line(here):
     for value,said in [('[{path="web", wieght=1}]', 'did you mean weight?'),
@@ -141,11 +139,11 @@ def test_mistakes_are_one_line(here):
         with pytest.raises(ConfigError) as e: load_config('c.toml', [f'data.train={value}'])
         assert said in str(e.value) and '\n' not in str(e.value)
 
-def test_eval_and_prepare(here):
+def test_eval_and_prepare(here, capsys):
     r = pretrain('eval', 'whole', cwd=here)
     assert r.returncode==0 and all(f'\n{k}: ' in r.stdout for k in WEIGHTS), r.stdout+r.stderr
-    r = pretrain('prepare', 'c.toml', cwd=here)
-    assert r.returncode==0 and 'train  Tokens' in r.stdout, r.stderr
+    assert not main(['prepare', 'c.toml'])
+    assert 'train  Tokens' in capsys.readouterr().out
 
 def full():
     with tempfile.TemporaryDirectory() as d:

@@ -60,7 +60,8 @@ def part_of(
 )->Part:
     "A file, or the embedded text"
     if source==EMBEDDED: return _embedded(cfg)
-    def read(bad): return read_file(source, cfg.text_key, cfg.separator, bad)
+    how = {k: getattr(cfg, k) for k in ('max_doc','max_expand','formats')}
+    def read(bad): return read_file(source, cfg.text_key, cfg.separator, bad, **how)
     return Part(str(source), suffix_of(str(source)), _size(source), read)
 
 # %% ../../nbs/eval/evenly.ipynb #7e0e972b

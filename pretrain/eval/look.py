@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from ..base.screen import fmt_time
 from ..base.words import n_of
 from ..data.bpe import TokenizerConfig
-from ..data.corpus import CorpusConfig, find_files
+from ..data.corpus import CorpusConfig, TextSource, find_files
 from .cuts import cut_figures, open_tokenizer
 from .evenly import Plan, Reading, SIZE, part_of, part_of_items
 from .figures import char_figures, copy_figures, files_figures, flaw_figures, length_figures
@@ -34,10 +34,23 @@ def parts_of(
 )->tuple:              # Parts, and lines of what else should be known
     "The sources behind what was asked for"
     if len(what)==1 and not isinstance(what[0], (str,Path)): return [part_of_items(what[0], cfg.text_key)],[]
-    if odd := [o for o in what if not isinstance(o, (str,Path))]:
+    if odd := [o for o in what if not isinstance(o, (str,Path,TextSource))]:
         raise ValueError(f'look: {type(odd[0]).__name__} beside others; names of files, or one iterable of texts, work')
-    files = find_files([str(o) for o in what], key)
-    return [part_of(o, cfg) for o in files],[files.left] if files.left else []
+    parts,left = [],[]
+    for specs,c in _groups(what, cfg):
+        files = find_files(specs, key, c.formats)
+        parts += [part_of(o, c) for o in files]
+        left += [files.left]*bool(files.left)
+    return parts,left
+
+def _groups(what, cfg):
+    "Names with their settings: the plain ones together, each table of a mixture with its own"
+    plain = [str(o) for o in what if not isinstance(o, TextSource)]
+    if plain: yield plain,cfg
+    for o in what:
+        if not isinstance(o, TextSource): continue
+        own = {k: v for k in ('text_key','separator') if (v := getattr(o, k)) is not None}
+        yield list(o.path),replace(cfg, **own)
 
 def known_texts(
     parts:list,            # Of validation
@@ -143,6 +156,8 @@ def look(
     t = Tally(known)
     figures = _figures(r, t, _count(r, t, say), remarks, tok or None, tok_cfg)
     if known is not None: figures['shared'] = shared_figures(r, t)
-    return Look(', '.join(dict.fromkeys(map(str, cfg.train if is_cfg else _names(parts, what)))), figures)
+    return Look(', '.join(dict.fromkeys(_called(cfg.train if is_cfg else what))), figures)
 
-def _names(parts, what): return what if parts and parts[0].name else ['texts in memory']
+def _called(what):
+    return [o.called if isinstance(o, TextSource) else str(o) if isinstance(o, (str,Path)) else 'texts in memory'
+            for o in what]

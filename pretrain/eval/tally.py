@@ -37,8 +37,8 @@ class Pool:
             self.texts = {k: t for k,t in self.texts.items() if k*BASE%ALL<self.below}
             self.chars = sum(map(len, self.texts.values()))
 
-# %% ../../nbs/eval/tally.ipynb #df576c06
-SHELF_BYTES = 48*2**20   # Of packed documents [bytes]
+# %% ../../nbs/eval/tally.ipynb #526bff71
+SHELF_BYTES = 24*2**20   # Of packed documents [bytes]
 
 class Shelf:
     "Whole documents, packed, until it is full"
