@@ -271,7 +271,7 @@ MUTATIONS = [
     Mutation('a value behind an option refused', 'base/args', 'self.parse_known_intermixed_args(words, a)', 'self.parse_known_args(words, a)', 'nbs/base/args.ipynb#A command', 'ValueError'),
     Mutation('an option without effect taken', 'cli', 'if getattr(a, n) is not None: raise', 'if False: raise', 'nbs/cli.ipynb#Eval'),
     Mutation('a reader that leaves ends the run', 'base/screen', 'except BrokenPipeError: let_go(out)', 'except BrokenPipeError: raise', 'nbs/base/screen.ipynb#Nobody there', 'BrokenPipeError'),
-    Mutation('a tracker is told again what it has', 'train/track/follow', "flat.frombytes(raw[:len(raw)//16*16])", 'flat.frombytes(raw[:0])', 'nbs/train/track/follow.ipynb#What was sent'),
+    Mutation('a tracker is told again what it has', 'train/track/follow', "flat.frombytes(raw[:len(raw)//ROW*ROW])", 'flat.frombytes(raw[:0])', 'nbs/train/track/follow.ipynb#What was sent'),
     Mutation('rows doubled after a crash', 'train/track/follow', 'if step>self.has: self.send(r)', 'self.send(r)', 'nbs/train/track/follow.ipynb#One sink, one log'),
     Mutation('rows that a tracker lost stay lost', 'train/track/follow', 'if has is not None: sent.cut(has+1)', 'pass', 'nbs/train/track/follow.ipynb#One sink, one log'),
     Mutation('steps taken back stay in a tracker', 'train/track/follow', "first = self.tell('back', step)", 'first = step', 'nbs/train/track/follow.ipynb#One sink, one log'),

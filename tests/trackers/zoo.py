@@ -1,5 +1,5 @@
 "Sinks that fail, each in its own way"
-import ctypes, os, re, resource, signal, subprocess, threading, time
+import ctypes, os, re, resource, signal, subprocess, tempfile, threading, time
 
 class Good:
     def start(self, info): self.info = info
@@ -65,9 +65,9 @@ def Ignores(self):
     hang()
 @at(5)
 def Moves(self):
-    os.makedirs('/tmp/gone', exist_ok=True)
-    os.chdir('/tmp/gone')
-    os.rmdir('/tmp/gone')
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
+    os.rmdir(folder)
 @at(5)
 def Eats(self):
     have = []

@@ -101,7 +101,7 @@ class Wandb:
     @property
     def id(self): return f'{self.info.id}-{self.again}' if self.again else self.info.id
 
-# %% ../../../nbs/train/track/services.ipynb #3e93d3b0
+# %% ../../../nbs/train/track/services.ipynb #c20d17f4
 @patch
 def last(self:Wandb)->int: # -1 if there are none
     "Last step in the files of this run"
@@ -133,7 +133,9 @@ def picture(self:Wandb,
     name:str,  # Of the picture
     step:int,  # Of the run
     path:Path, # A PNG
-): self.run.summary[name] = self.wandb.Image(str(path))
+):
+    "A picture beside the curves"
+    self.run.summary[name] = self.wandb.Image(str(path))
 
 @patch
 def finish(self:Wandb):
@@ -142,11 +144,12 @@ def finish(self:Wandb):
     getattr(self.wandb, 'teardown', lambda: None)()   # its service writes the end of the file when it goes
     if self.local: self.check(self.last())
 
-# %% ../../../nbs/train/track/services.ipynb #1fc2999a
+# %% ../../../nbs/train/track/services.ipynb #04f1892c
 @patch
 def back(self:Wandb,
     step:int, # The first that is gone
 )->int:       # 0: all is sent again
+    "Begin anew, under another id"
     self.run.finish()
     self.sent = -1
     (self.info.folder/AGAIN).write_text(str(self.again+1))
