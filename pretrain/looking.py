@@ -17,7 +17,7 @@ def means_config(
     names:list, # Words that are no `key=value`
 )->bool:
     "Do they stand for a config?"
-    from pretrain.build import config_dir
+    from pretrain.store.shipped import config_dir
     from pretrain.store.checkpoint import split_run
     if len(names)!=1: return False
     p,shipped = Path(names[0]),[f for o in config_dir().iterdir() for f in (o.name, o.stem)]
