@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .policy import BOM, CorpusError, Skipped, decode_utf8, stop
-from .records import MAX_DOC, read_csv, read_json, read_jsonl, too_large
+from .records import MAX_DOC, REST, read_csv, read_json, read_jsonl, too_large
 from .remote import RemoteError
 from .streams import MAX_EXPAND, as_stream, kinds, open_raw
 from .tables import read_arrow, read_parquet
@@ -78,7 +78,7 @@ def split_txt(
             except CorpusError as e: text = bad(e)
             if text is not None: yield line,text
             line += piece.count(b'\n')+sep.count(b'\n')
-    except OverflowError: bad(too_large(where, 'what begins here has no separator; the rest of the file', most, line))
+    except OverflowError: bad(too_large(where, 'a document', most, line, rest=REST))
 
 # %% ../../nbs/data/readers.ipynb #ff18379f
 def ignore(
