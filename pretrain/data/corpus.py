@@ -23,7 +23,7 @@ from ..base.words import brief, like, n_of, one_line
 from .policy import CorpusError, Skipped, stop
 from .remote import RemoteFile, find_remote
 from .readers import EMBEDDED, READERS, WHOLE, content_hash, embedded_documents
-from .readers import ignore, read_file, reads, unreadable
+from .readers import read_file, reads, unreadable
 from .records import MAX_DOC
 from .streams import BLOCK, MAX_EXPAND, kinds, open_stream
 from .tables import INFO, SPLITS, beside, check_one_split
@@ -335,7 +335,7 @@ def read(
     source,               # A path, an object of a store, or `embedded`
     cfg:CorpusConfig,     # How to read it
     bad:Callable=stop,    # Takes the error of a broken document
-    over:Callable=ignore, # Told what is passed over inside an archive
+    over:Callable=None, # Told what is passed over inside an archive
 )->Iterator[str]:         # Documents, perhaps empty ones
     "Documents of one source"
     if source==EMBEDDED: yield from embedded_documents(cfg.sources)

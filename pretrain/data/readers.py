@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCK_BYTES', 'READERS', 'WHOLE', 'EMBEDDED', 'PASSED_OVER', 'INSTEAD', 'DOCUMENTED', 'INNER', 'MIN_DOC', 'read_txt',
-           'byte_pieces', 'split_txt', 'ignore', 'How', 'at_hand', 'read_stream', 'Header', 'read_tar', 'reads',
-           'read_file', 'unreadable', 'walk', 'stdlib_files', 'docstrings', 'embedded_documents', 'content_hash']
+           'byte_pieces', 'split_txt', 'How', 'at_hand', 'read_stream', 'Header', 'read_tar', 'reads', 'read_file',
+           'unreadable', 'walk', 'stdlib_files', 'docstrings', 'embedded_documents', 'content_hash']
 
 # %% ../../nbs/data/readers.ipynb #30cfe217
 import ast, hashlib, inspect, io, os, shutil, sys, sysconfig, tarfile, tempfile, tokenize
@@ -81,10 +81,6 @@ def split_txt(
     except OverflowError: bad(too_large(where, 'a document', most, line, rest=REST))
 
 # %% ../../nbs/data/readers.ipynb #ff18379f
-def ignore(
-    what:str, # Was passed over
-): "Who reads files one by one need not know what is passed over in them"
-
 @dataclass(frozen=True)
 class How:
     "How to read, whatever the format"
@@ -94,7 +90,7 @@ class How:
     max_expand:int = MAX_EXPAND # Growth of compressed files [times]
     plain:bool = True          # Is the size of the file that of its text?
     formats:tuple = ()         # Endings that are read inside archives; empty: all
-    over:Callable = ignore     # Told what is passed over inside an archive
+    over:Callable = None       # Told what is passed over inside an archive
 
 def _txt(file, where, how, bad):
     if how.separator: return split_txt(file, where, how.separator, bad, most=how.max_doc)
@@ -169,8 +165,9 @@ def read_tar(
         with tarfile.open(fileobj=file, mode='r|', tarinfo=Header) as tar:
             while m := tar.next():
                 tar.members = []   # which would grow with the archive
-                if why := _passed_over(m, how): how.over(why)
-                elif m.isreg():
+                why = _passed_over(m, how)
+                if why and how.over: how.over(why)
+                if not why and m.isreg():
                     with tar.extractfile(m) as f: yield from read_stream(f, m.name, f'{where}!{m.name}', how, bad)
             if not isinstance(getattr(tar, 'ended', None), tarfile.EOFHeaderError):
                 bad(CorpusError(where, f'the archive is cut off or damaged after byte {tar.offset:,}', kind='cut off'))
