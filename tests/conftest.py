@@ -70,6 +70,15 @@ def pytest_runtest_makereport(item, call):
             f.write(json.dumps([name, res.get(name, rep.outcome)])+'\n')
     return rep
 
+@pytest.fixture(autouse=True)
+def same_environment():
+    "What a test leaves in the environment is not there for the next"
+    was = dict(os.environ)
+    yield
+    if dict(os.environ)!=was:
+        os.environ.clear()
+        os.environ.update(was)
+
 QUIET_S = 900 # So long without news, and a worker has died [s]
 def of_all(session, own):
     "Outcomes of all tests but one, whoever ran them"

@@ -7,7 +7,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parent/'trackers'
 sys.path.insert(0, str(FOLDER))
 from _failures import SINKS, Case, together, wrong
-from _lab import Lab
+from _rig import Lab
 from _reading import differs, kills
 from pretrain.build import Run
 

@@ -17,8 +17,10 @@ def server():
     ctx = mp.get_context('forkserver')
     ctx.set_forkserver_preload(['_child'])
     path = [str(HERE), str(HERE.parent), str(HERE.parent.parent), *filter(None, [os.environ.get('PYTHONPATH')])]
-    keep = {k: os.environ.get(k) for k in ('PYTHONPATH','OMP_NUM_THREADS','IN_TEST','MPLBACKEND')}
-    os.environ |= dict(PYTHONPATH=os.pathsep.join(path), OMP_NUM_THREADS='1', MPLBACKEND='agg')
+    own = dict(PYTHONPATH=os.pathsep.join(path), OMP_NUM_THREADS='1', MPLBACKEND='agg')
+    own |= dict(PYTHONDONTWRITEBYTECODE='1')   # else what is imported first would write files, and only once
+    keep = {k: os.environ.get(k) for k in ('IN_TEST', *own)}
+    os.environ |= own
     os.environ.pop('IN_TEST', None)
     try: mp.forkserver.ensure_running()
     finally:

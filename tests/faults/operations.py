@@ -43,8 +43,8 @@ def begin(what, tmp):
         (tmp/'metrics.jsonl').write_text(whole+'{"step": 5, "lo')
 
 def hashes(tmp):
-    "Content of what is to be the same as in a clean build; locks and the memory of file times aside"
-    def counts(p): return p.is_file() and p.suffix!='.lock' and not p.name.startswith('files.json')
+    "Content of what is to be the same as in a clean build; locks and the memory of files, which has paths, aside"
+    def counts(p): return p.is_file() and p.suffix!='.lock' and not p.name.startswith(('files.json','corpora.json'))
     files = [p for p in sorted(tmp.rglob('*')) if counts(p)]
     return {p.relative_to(tmp).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
@@ -57,6 +57,15 @@ def run(ctx, fn, *a, **kw):
     p.start()
     p.join()
     return p.exitcode
+
+def afresh(ctx, fn, what, tmp, *a, **kw):
+    "The exit code of a process that begins with what is there before"
+    code = LOST
+    while code==LOST:
+        shutil.rmtree(tmp, ignore_errors=True)
+        begin(what, tmp)
+        code = run(ctx, fn, what, tmp, *a, **kw)
+    return code
 
 def steps_of(tmp): return [r['step'] for r in read_metrics(tmp/'metrics.jsonl')]
 
@@ -94,21 +103,15 @@ def operations(full, seed, tmp):
     ctx,rows,rng = server(),[],random.Random(seed)
     for what in BODIES:
         whole,counted = tmp/what/'clean',tmp/what/'count'
-        begin(what, whole)
-        assert run(ctx, does, what, whole)==0
-        begin(what, counted)
+        assert afresh(ctx, does, what, whole)==0
         r,w = ctx.Pipe(False)
-        assert run(ctx, dies, what, counted, 0, '', count=w)==0
+        assert afresh(ctx, dies, what, counted, 0, '', count=w)==0
         n,clean = r.recv(),hashes(whole)
         todo = [(k, when) for k in range(1, n+1) for when in ('before','after')]
         if not full: todo = rng.sample(todo, min(6, len(todo)))
         def one(o):
-            d,code = tmp/what/f'{o[0]}{o[1]}',LOST
-            while code==LOST:
-                shutil.rmtree(d, ignore_errors=True)
-                begin(what, d)
-                code = run(ctx, dies, what, d, *o)
-            ok = code==9 and recovered(what, ctx, d, clean)
+            d = tmp/what/f'{o[0]}{o[1]}'
+            ok = afresh(ctx, dies, what, d, *o)==9 and recovered(what, ctx, d, clean)
             shutil.rmtree(d)
             return ok
         res = both_cores(one, todo)

@@ -17,7 +17,7 @@ peak = int(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[
 print(json.dumps([len(sizes), max(sizes, default=0), skipped.bad, peak]))
 '''
 MB = 10**6
-LIMIT_MB = 500 # Of the process with Python and all libraries
+LIMIT_MB = 500 # Of the process
 
 def pieces(piece, n, first=b'', last=b''):
     "Bytes of a large file, one part after the other"
@@ -54,10 +54,12 @@ LARGE = [
     # name, what it is, file, its bytes in parts, what comes of it
     ('line_200', 'a line of 200 MB', 'x.jsonl', lambda: pieces(WORDS, 200, LINE+b'{"text": "', b'"}\n'+LINE),
      '2 documents, the longest 0 M, 1 mistakes'),
-    ('text_200', 'a text of 200 MB', 'x.txt', lambda: pieces(WORDS, 200), '1 documents, the longest 204 M, 0 mistakes'),
+    ('text_200', 'a text of 200 MB', 'x.txt', lambda: pieces(WORDS, 200),
+     '1 documents, the longest 204 M, 0 mistakes'),
     ('empty_lines', '10 million empty lines', 'x.jsonl', lambda: pieces(b'\n'*MB, 10, LINE, LINE),
      '2 documents, the longest 0 M, 0 mistakes'),
-    ('array_200', 'an array of 200 MB', 'x.json', lambda: pieces((b'"'+WORDS[:1000]+b'",\n')*1000, 200, b'[', b'"end"]'),
+    ('array_200', 'an array of 200 MB', 'x.json', lambda: pieces((b'"'+WORDS[:1000]+b'",\n')*1000, 200, b'[',
+                                                                  b'"end"]'),
      '200001 documents, the longest 0 M, 0 mistakes'),
     ('quote_200', 'a quote that never ends', 'x.csv', lambda: pieces(WORDS, 200, b'id,text\n1,"A cat."\n2,"'),
      '1 documents, the longest 0 M, 1 mistakes'),

@@ -205,24 +205,24 @@ def separator_occurs(lab):
 @case('a folder of one `.txt` and eight others: what is left out is said, by kind', True)
 def kinds_left_out(lab):
     lab.write('text/a.txt', '\n'.join(f'Line {i} of the one text.' for i in range(500)))
-    for i in range(5): lab.write(f'text/{i}.csv', 'a,b')
+    for i in range(5): lab.write(f'text/{i}.rst', 'a,b')
     for i in range(3): lab.write(f'text/{i}.html', '<p>')
     d = lab.train()
-    return d.code==0 and any('5 .csv' in l and '3 .html' in l for l in d.text.splitlines())
+    return d.code==0 and any('5 .rst' in l and '3 .html' in l for l in d.text.splitlines())
 
 @case('a pattern that also matches others', True)
 def kinds_left_out_of_glob(lab):
     lab.texts(n=8)
-    for i in range(5): lab.write(f'text/{i}.csv', 'a,b')
+    for i in range(5): lab.write(f'text/{i}.rst', 'a,b')
     d = lab.train('data.train=text/*')
-    return d.code==0 and any('5 .csv' in l for l in d.text.splitlines())
+    return d.code==0 and any('5 .rst' in l for l in d.text.splitlines())
 
 @case('what was left out is said again when the tokens come from the cache', True)
 def kinds_left_out_again(lab):
     lab.texts()
-    lab.write('text/a.csv', 'a,b')
+    lab.write('text/a.rst', 'a,b')
     lab.train('out=first')
-    return any('1 .csv' in l for l in lab.train('out=second').text.splitlines())
+    return any('1 .rst' in l for l in lab.train('out=second').text.splitlines())
 
 # Stale tokens
 

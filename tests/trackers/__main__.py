@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _failures import SIDE, SINKS, together
-from _lab import Lab
+from _rig import Lab
 from _reading import CHECKS
 
 LONGER = .05   # Most that a step may be longer; beyond it is tried again, since others use this machine, too

@@ -1,7 +1,7 @@
 "Trackers that fail, and what a run then says: once, and goes on"
 import re
 from dataclasses import dataclass
-from _lab import GRACE_S, HERE, records
+from _rig import GRACE_S, HERE, records
 
 STEPS = 80
 LATE = f'has taken nothing for {GRACE_S:g} s;'   # may be said before

@@ -1,6 +1,6 @@
 "Three trackers read back: equal to the log, also after kills"
 import json, math, os, random, signal, socket, sqlite3, time
-from _lab import left, records
+from _rig import left, records
 from helpers import SMALL, pretrain
 from pretrain.train.track.names import CLOCKS, numbers
 from pretrain.train.track.services import wandb_rows
