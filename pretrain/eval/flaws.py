@@ -6,7 +6,7 @@
 __all__ = ['CONTROL', 'LOST', 'PRIVATE', 'HIDDEN', 'MOJI_LEAD', 'MOJI_NEXT', 'WHITE', 'LEADS', 'RANGES', 'UPPER_HALF', 'TAG',
            'LONGER', 'ASCII', 'CR', 'LF', 'LARGEST', 'TAGS', 'WORD', 'LINE', 'PACK_FROM', 'REPEATS', 'NOISE', 'FEW',
            'FEW_FROM', 'FLAWS', 'MEANING', 'SPOTS', 'AROUND', 'SHOWN', 'sign_table', 'mojibake', 'mended', 'longest',
-           'marks', 'add_up', 'flags', 'spot']
+           'marks', 'flags', 'spot']
 
 # %% ../../nbs/eval/flaws.ipynb #b6eb8e75
 import re
@@ -89,13 +89,6 @@ def marks(
         lf=b.count(lf)-b.count(crlf), run=longest(b, ~b.space&(b.cp<ASCII)), line=longest(b, ~lf&~cr),
         tags=each(lambda t: len(TAG.findall(t)) if '<' in t or '&' in t else 0),
         bytes=b.sizes+extra, packed=np.array([len(p) for p in packs], np.int64))
-
-def add_up(
-    m:dict,            # As `marks` gives it, of pieces
-    first:np.ndarray,  # Which pieces begin a document, rising
-)->dict:               # The same, of documents
-    "Numbers of documents from those of their pieces"
-    return {k: (np.maximum if k in LARGEST else np.add).reduceat(v, first) for k,v in m.items()}
 
 # %% ../../nbs/eval/flaws.ipynb #5892cee8
 TAGS,WORD,LINE,PACK_FROM = 3,500,10_000,1_000   # [tags], [characters], [characters], [bytes]
