@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['POLAR_EXPRESS', 'QUINTIC', 'CHAINS', 'WIDE', 'RMS', 'SCALES', 'LEAST', 'chain_of', 'orthogonalize', 'product_dtype',
-           'Muon', 'level_rows', 'full_norm']
+           'Muon', 'level_rows', 'full_norm', 'even_rows']
 
 # %% ../../nbs/model/muon.ipynb #84ec7920
 import torch
@@ -73,6 +73,12 @@ def product_dtype(
     fast = device.type=='cuda' and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if fast else torch.float32
 
+# %% ../../nbs/model/muon.ipynb #m0mscl01
+RMS = .2 # Root mean square of AdamW's steps, about: Liu et al. 2025, arXiv 2502.16982
+SCALES = dict(           # Factor of the rate for a matrix `[R,C]`
+    tall=lambda R, C: max(1, R/C)**.5,      # what an input changes in the output, whatever the shape
+    rms=lambda R, C: RMS*max(R, C)**.5)     # what a number changes, as under AdamW
+
 # %% ../../nbs/model/muon.ipynb #7cd9b66f
 class Muon(torch.optim.Optimizer):
     "Momentum, orthogonalised; matrices of one shape are moved together"
@@ -108,7 +114,7 @@ def _move(self:Muon, ps, g):
     if g['equal_rows']: U = level_rows(U)
     U = orthogonalize(U, g['coeffs'], g['dtype'] or product_dtype(U.device))
     if g['equal_rows']: U = full_norm(U)
-    if g['beta2']: U = self._even(ps, U, g['beta2'])
+    if g['beta2']: U = even_rows(U, self._kept(ps, 'mean_square', max(U.shape[-2:])), g['beta2'])
     rate = g['lr']*SCALES[g['scale']](*U.shape[-2:])
     moves,keep = [u.view_as(p) for u,p in zip(U,ps)],1-g['lr']*g['weight_decay']
     if g['cautious']: torch._foreach_mul_(ps, [torch.where(u*p>=0, keep, 1.) for u,p in zip(moves,ps)])
@@ -118,17 +124,16 @@ def _move(self:Muon, ps, g):
 @patch
 def _mean(self:Muon, ps, g):
     "Directions of the mean gradient, stacked `[n,R,C]`"
-    for p in ps:
-        if 'momentum_buffer' not in self.state[p]: self.state[p]['momentum_buffer'] = torch.zeros_like(p)
-    grads,means = [p.grad for p in ps],[self.state[p]['momentum_buffer'] for p in ps]
+    grads,means = [p.grad for p in ps],self._kept(ps, 'momentum_buffer', ps[0].shape)
     torch._foreach_lerp_(means, grads, 1-g['momentum'])
     return torch.stack(torch._foreach_lerp(grads, means, g['momentum']) if g['nesterov'] else means).flatten(2)
 
-# %% ../../nbs/model/muon.ipynb #m0mscl01
-RMS = .2 # Root mean square of AdamW's steps, about: Liu et al. 2025, arXiv 2502.16982
-SCALES = dict(           # Factor of the rate for a matrix `[R,C]`
-    tall=lambda R, C: max(1, R/C)**.5,      # what an input changes in the output, whatever the shape
-    rms=lambda R, C: RMS*max(R, C)**.5)     # what a number changes, as under AdamW
+@patch
+def _kept(self:Muon, ps, name, shape):
+    "A moment of each matrix; zeros at first"
+    for p in ps:
+        if name not in self.state[p]: self.state[p][name] = p.new_zeros(shape)
+    return [self.state[p][name] for p in ps]
 
 # %% ../../nbs/model/muon.ipynb #m0mref02
 LEAST = 1e-6 # Of the matrix's norm: shorter rows stay short, as their direction is rounding; zeros stay zeros [ratio]
@@ -149,14 +154,14 @@ def full_norm(
     return U*(min(U.shape[-2:])**.5/torch.linalg.matrix_norm(U, keepdim=True).clamp(min=eps))
 
 # %% ../../nbs/model/muon.ipynb #m0mref06
-@patch
-def _even(self:Muon, ps, U, beta2, eps=1e-10):
-    "Rows of tall matrices, columns of wide ones: divided by the root of their mean square so far, norm kept"
-    along = -1 if U.shape[-2]>=U.shape[-1] else -2
-    mean = U.square().mean(along, keepdim=True)
-    for p in ps:
-        if 'mean_square' not in self.state[p]: self.state[p]['mean_square'] = torch.zeros_like(mean[0].flatten())
-    kept = [self.state[p]['mean_square'] for p in ps]
+def even_rows(
+    U:torch.Tensor,  # Matrices `[n,R,C]`
+    kept:list,       # Mean square of each row of each, as of before; those of columns where there are more; moved
+    beta2:float,     # Memory, under 1
+    eps:float=1e-10, # Least mean square to divide by
+)->torch.Tensor:     # `[n,R,C]`, of the same norms
+    "Rows, or columns, divided by the root of their mean square so far"
+    mean = U.square().mean(-1 if U.shape[-2]>=U.shape[-1] else -2, keepdim=True)
     torch._foreach_lerp_(kept, list(mean.flatten(1)), 1-beta2)
     V = U*torch.stack(kept).view_as(mean).clamp(min=eps).rsqrt()
     return V*(torch.linalg.matrix_norm(U, keepdim=True)/torch.linalg.matrix_norm(V, keepdim=True).clamp(min=eps))
