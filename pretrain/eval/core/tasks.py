@@ -124,7 +124,8 @@ def read_specs(
     "The list of tasks"
     import yaml
     try: specs = yaml.safe_load((path/LIST).read_text(encoding='utf-8'))
-    except (yaml.YAMLError, *NOT_YAML) as e: raise BundleError(f"{path/LIST}: not YAML ({' '.join(str(e).split())})") from None
+    except (yaml.YAMLError, *NOT_YAML) as e:
+        raise BundleError(f"{path/LIST}: not YAML ({' '.join(str(e).split())})") from None
     specs = specs.get('icl_tasks') if isinstance(specs, dict) else None
     if not isinstance(specs, list) or not specs: raise BundleError(f"{path/LIST}: a list 'icl_tasks' is needed")
     return specs
