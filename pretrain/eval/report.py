@@ -119,12 +119,10 @@ FEW = 3                                            # A curve of so few points sh
 def _shown_figure():
     "matplotlib's `Figure`, imported when something is drawn, that shows itself in a notebook even without pyplot"
     from matplotlib.figure import Figure
-    class Shown(Figure):
-        def _repr_png_(self):
-            buf = BytesIO()
-            self.savefig(buf, format='png')
-            return buf.getvalue()
-    return Shown
+    def png(fig):
+        fig.savefig(buf := BytesIO(), format='png')
+        return buf.getvalue()
+    return type('Figure', (Figure,), dict(_repr_png_=png))
 
 def _figure(**how): return _shown_figure()(dpi=DPI, layout='constrained', **how)
 
