@@ -19,7 +19,8 @@ def of(modules, names):
 def fresh(code, *args, cwd):
     "What a fresh Python prints"
     env = os.environ | dict(OMP_NUM_THREADS='1')
-    done = subprocess.run([sys.executable, '-c', code, *args], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, '-c', code, *args], cwd=cwd, env=env, capture_output=True, text=True,
+                          timeout=300)
     assert done.returncode==0, done.stderr
     return done.stdout
 
