@@ -1,6 +1,6 @@
 """Every switch of the architecture under everything that reads a model: cache, generation, some positions only, shared
-beginnings, checks before a run, counts, export and import. In tests/, since it is one battery over all switches and many
-chapters; a switch of `ModelConfig` that no row turns on fails."""
+beginnings, checks before a run, counts, export and import. In tests/, since it is one battery over all switches and
+many chapters; a switch of `ModelConfig` that no row turns on fails."""
 import copy, math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -25,7 +25,8 @@ ONES = [dict(resid_scalars=True), dict(x0_scalars=True), dict(value_embed='alter
         dict(value_embed='all', value_gate=3.), dict(value_residual=True), dict(qk_scale=1.2), dict(post_norm=True),
         dict(attn_gate=True), dict(smear=True), dict(backout=True), dict(bigram=53)]
 ALL = {k: v for one in ONES for k,v in one.items()}
-ROWS = [{}, *ONES, ALL, ALL | dict(n_kv_head=2, window=5), ALL | dict(n_layer=2, n_head=1), ALL | dict(width=8, n_head=2)]
+ROWS = [{}, *ONES, ALL, ALL | dict(n_kv_head=2, window=5), ALL | dict(n_layer=2, n_head=1),
+        ALL | dict(width=8, n_head=2)]
 
 def name(row): return '+'.join(f'{k}={v}' for k,v in row.items()) if row and len(row)<3 else f'{len(row)} keys'
 every = pytest.mark.parametrize('row', ROWS, ids=name)

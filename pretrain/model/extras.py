@@ -16,7 +16,7 @@ from torch import nn
 from fastcore.basics import patch
 
 from .blocks import Attention, Block, MLP, ModelConfig, may_see, rms_norm
-from .cache import before
+from .cache import id_before
 
 # %% ../../nbs/model/extras.ipynb #ex-sw-def
 SWITCHES = ('resid_scalars','x0_scalars','value_embed','value_gate','value_residual','qk_scale','post_norm','attn_gate',
@@ -252,7 +252,7 @@ def enter(self:Ends,
 )->torch.Tensor:         # [B,T,C]
     "What enters the first block"
     if self.smear is None and not self.pairs: return x
-    last = before(ids) if cache is None else cache.before(ids)
+    last = id_before(ids) if cache is None else cache.before(ids)
     if self.smear is not None:
         old = rms_norm(embed(last.clamp(min=0)), self.cfg.norm_eps)*(last>=0)[...,None]
         x = x + (self.smear*self.smear_gate(x)*old).type_as(x)

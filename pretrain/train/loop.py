@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from ..base.config import NatInt, PathStr, PosInt, section
 from ..base.dist import all_sum, by_main, first, is_main, together, world
 from ..base.screen import in_notebook
-from ..model.schedule import ScheduleConfig, lr_mult, rate_jump
+from ..model.schedule import ScheduleConfig, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import shown
 from ..store.log import each_record, read_metrics, record_line, to_plain
@@ -298,7 +298,7 @@ def update(self:Loop)->dict: # The step's record
     s = self.state
     with self.clock('data'): (x,y),n_tok = self.loader.batch(row=s.row),self.loader.n_valid(row=s.row)
     row = s.row
-    self.opt.set_lr(lr_mult(s.step, self.settings.steps, self.schedule))
+    self.opt.schedule(s.step, self.settings.steps, self.schedule)
     self.opt.zero_grad()
     loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)
     reduce_grads(self.params)
