@@ -109,7 +109,8 @@ def agree(rng, cfg):
     cfg['tokenizer']['vocab_size'] = rng.randint(512, 50_000)
     for section,key in BELOW_ONE: cfg[section][key] = rng.uniform(0, .99)
 
-BELOW_ONE = [('optim', 'beta1'), ('optim', 'beta2'), ('optim', 'muon_momentum'), ('metrics', 'ema_beta')]
+BELOW_ONE = [('optim', 'beta1'), ('optim', 'beta2'), ('optim', 'muon_momentum'), ('optim', 'muon_momentum_begin'),
+             ('optim', 'muon_momentum_end'), ('optim', 'muon_beta2'), ('metrics', 'ema_beta')]
 
 def good_rows(rng):
     "Every key of a valid config, in random order"
