@@ -38,20 +38,32 @@ def row(key, value, sees='weights', bad=(), **base):
     return Row(key, value, sees, tuple((k.replace('__', '.'), v) for k,v in base.items()), bad)
 
 NAN,SPIKE = ((2, math.nan), (3, math.nan)),((4, 50.),)
-MUON = dict(optim__matrix='muon')
+MUON,SCALARS = dict(optim__matrix='muon'),dict(model__x0_scalars=True)
 ROWS = [
     row('seed', 2),
     row('loader.batch_rows', 8), row('loader.window', 2),
     row('model.seq_len', 12), row('model.n_layer', 1), row('model.n_head', 1), row('model.n_kv_head', 1),
     row('model.width', 32), row('model.mlp_ratio', 2), row('model.rope_base', 50.), row('model.softcap', 2.),
     row('model.window', 4), row('model.norm_eps', 1e-3), row('model.init_embed', .5), row('model.init_head', .1),
-    row('model.init_matrix', .5), row('model.init_out', .1),
+    row('model.init_matrix', .5), row('model.init_out', .1), row('model.init_up', .5),
+    row('model.resid_scalars', True), row('model.x0_scalars', True), row('model.value_embed', 'alternate'),
+    row('model.value_gate', 3., model__value_embed='all'), row('model.value_residual', True),
+    row('model.qk_scale', 1.2), row('model.post_norm', True), row('model.attn_gate', True),
+    row('model.smear', True), row('model.backout', True),
+    row('model.bigram', 50),
     row('optim.matrix', 'muon'), row('optim.lr', 1e-3), row('optim.muon_lr', .01, **MUON),
     row('optim.muon_momentum', .9, **MUON), row('optim.embed_lr', .05), row('optim.head_lr', .02),
     row('optim.beta1', .8), row('optim.beta2', .9), row('optim.eps', 1e-7), row('optim.weight_decay', .2),
     row('optim.clip', .01), row('optim.muon_momentum_rise', 4, **MUON),
     row('optim.muon_momentum_begin', .5, **MUON, optim__muon_momentum_rise=4),
     row('optim.muon_momentum_end', .7, **MUON), row('optim.decay_shape', 'linear'),
+    row('optim.muon_nesterov', False, **MUON), row('optim.muon_beta2', .9, **MUON),
+    row('optim.muon_equal_rows', True, **MUON), row('optim.muon_cautious', True, **MUON),
+    row('optim.muon_chain', 'quintic', **MUON), row('optim.muon_iters', 3, **MUON),
+    row('optim.muon_dtype', 'bfloat16', **MUON), row('optim.muon_scale', 'rms', **MUON),
+    row('optim.scalar_lr', .5, **SCALARS), row('optim.scalar_betas', [.5, .5], **SCALARS),
+    row('optim.embed_betas', [.5, .9]), row('optim.head_betas', [.5, .9]),
+    row('optim.embed_decay', .5), row('optim.head_decay', .5),
     row('guard.on_bad', 'rollback', 'log', NAN), row('guard.max_bad', 2, 'end', NAN),
     row('guard.max_rollbacks', 1, 'end', NAN, guard__on_bad='rollback'),
     row('guard.spike', 3., 'log', SPIKE, guard__spike_window=3),
@@ -69,7 +81,10 @@ ROWS = [
     row('checkpoint.keep', 1, 'files', train__save_every=1), row('checkpoint.best', True, 'files', optim__embed_lr=9.),
     row('checkpoint.keep_every', 2, 'files'),
     row('track.log_every', 2, 'said'),
-    row('train.steps', 7), row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
+    row('train.steps', 7),
+    row('train.tokens', 400, train__steps=0, train__tokens=300),
+    row('train.tokens_per_param', .04, train__steps=0, train__tokens_per_param=.03),
+    row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
     row('train.precision', 'bfloat16'), row('train.init', 'begun'),
 ]
 
@@ -160,7 +175,7 @@ def run_of(here, known, monkeypatch, capsys):
 def test_key_acts(r, run_of):
     base = dict(r.base)
     assert base.get(r.key, BASE.get(r.key, dict(flat(to_dict(Config())))[r.key]))!=r.value, 'nothing is changed'
-    was,now = run_of(r.bad, **base),run_of(r.bad, **base, **{r.key: r.value})
+    was,now = run_of(r.bad, **base),run_of(r.bad, **base | {r.key: r.value})
     assert was[r.sees]!=now[r.sees], f'{r.key} = {r.value!r} changes nothing in {r.sees}'
     if r.sees in ('samples','files','shapes','said') and r.key!='train.micro_rows':
         assert was['weights']==now['weights'], f'{r.key} changes what is learnt'
@@ -386,6 +401,7 @@ SHOWN = {   # by a test of its own
 }
 PLACE = {   # acts on nothing that is trained or measured
     'prepare.workers': 'how many threads make the same tokens: nbs/data/prepare.ipynb',
+    'train.minutes': 'the clock: nbs/train/budget.ipynb', 'train.horizon': 'what a clock has said: the same chapter',
     'train.device': 'which device computes; another than the CPU is not everywhere: nbs/train/machine.ipynb',
 }
 

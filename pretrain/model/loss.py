@@ -46,7 +46,7 @@ def chunk_loss(
     targets:torch.Tensor,  # Next tokens; negative = masked [n]
     cap:float,             # Soft cap; 0 = none
     grad:bool=False,       # Also the gradient?
-)->tuple:                  # Losses [n], 0 where masked; gradient by scores before the cap [n,V], still to be times [n,1]
+)->tuple:                  # Losses [n], 0 where masked; gradient by scores before the cap [n,V], to be times [n,1]
     "Cross-entropy of a few tokens and, at once, its gradient"
     z = scores(x, W, cap)
     ok,at = (targets>=0)[:,None],targets.clamp(min=0)[:,None]
