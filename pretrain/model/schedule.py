@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CLOSE', 'SHARES', 'UNKNOWN', 'ScheduleConfig', 'n_warmdown', 'fall_mult', 'lr_mult', 'momentum_at', 'decay_mult',
-           'check_schedule', 'warmdown_through', 'rate_jump', 'horizon_at', 'place', 'rise_mult', 'lr_at']
+           'check_schedule', 'warmdown_through', 'rate_jump', 'horizon_at', 'placed', 'rise_mult', 'lr_at']
 
 # %% ../../nbs/model/schedule.ipynb #2a2c3b01
 import math
@@ -138,7 +138,7 @@ def _spot(i, N, bend, cfg):
     "Where step `i` stands, if the fall has been bent: at which step, with how much of it left"
     return i if bend is None else N-bend[1]*n_warmdown(N, cfg)*(N-i)/(N-bend[0])
 
-def place(
+def placed(
     i:int,              # Step, from 0
     plan:list,          # Decisions, as `horizon_at` takes them
     cfg:ScheduleConfig, # Gives the share of the fall
@@ -171,4 +171,4 @@ def lr_at(
     cfg:ScheduleConfig, # Corners and form
 )->float:               # Factor for the base rate of every group
     "Learning-rate multiplier of step `i` of a run whose length is found on the way"
-    return min(rise_mult(i, plan, cfg), fall_mult(*place(i, plan, cfg), cfg))
+    return min(rise_mult(i, plan, cfg), fall_mult(*placed(i, plan, cfg), cfg))
