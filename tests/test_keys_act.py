@@ -58,7 +58,7 @@ ROWS = [
     row('guard.spike_window', 3, 'log', SPIKE, guard__spike=3.),
     row('schedule.warmup', 3), row('schedule.warmdown', .7), row('schedule.final', .5), row('schedule.shape', 'cosine'),
     row('metrics.ema_beta', .5, 'log'), row('metrics.peak_tflops', 2., 'said'),
-    row('eval.every', 3, 'log'), row('eval.bytes', 400, 'log'), row('eval.rows', 2, 'shapes'),
+    row('eval.every', 3, 'log'), row('eval.bytes', 400, 'log'), row('eval.share', 0., 'log'), row('eval.rows', 2, 'shapes'),
     row('sample.every', 2, 'samples'), row('sample.prompts', ['A '], 'samples'), row('sample.tokens', 3, 'samples'),
     row('sample.temperature', 0., 'samples'), row('sample.top_k', 2, 'samples'), row('sample.top_p', .1, 'samples'),
     row('sample.min_p', 1., 'samples'), row('sample.seed', 5, 'samples'),
