@@ -153,6 +153,11 @@ def make_model(
     model = GPT(cfg.model, V, machine.precision).to(machine.device)
     return model, build_optim(model, cfg.optim)
 
+# %% ../nbs/build.ipynb #begun-def
+FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000, 'data.formats': ('.txt','.jsonl'),
+          'eval.share': 0.}  # Once so
+CHOSEN = ('eval.bytes',)     # Of a run by itself, where its config leaves it open
+
 # %% ../nbs/build.ipynb #327f45b2
 def identity_of(
     cfg:Config,      # All settings
@@ -173,11 +178,6 @@ def todays(
     "A saved config in today's terms"
     config = config | dict(eval={'share': FORMER['eval.share']} | config.get('eval', {}))
     return to_dict(assemble(Config, [Source(str(path), config)]))
-
-# %% ../nbs/build.ipynb #begun-def
-FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000, 'data.formats': ('.txt','.jsonl'),
-          'eval.share': 0.}  # Once so
-CHOSEN = ('eval.bytes',)     # Of a run by itself, where its config leaves it open
 
 # %% ../nbs/build.ipynb #8dcc348c
 class Run(Loop):
