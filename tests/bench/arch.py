@@ -1,7 +1,8 @@
 """What ideas of architecture gain: `python tests/bench/arch.py VARIANTS --base quickstart --seeds 1,2,3 --out FILE.json
 key=value…` trains each variant of a base config at equal steps on the same batches from the same first weights, where
-both have them, and measures bits per byte of validation text. What a step costs is measured in turn with the base in one
-process. Runs that are in the file already are not made again.
+both have them, and measures bits per byte of validation text. The base is trained for four fifths of the steps, too, which
+says what time is worth. Then steps of each variant and of the base are timed in turn. Runs that are in the file already
+are not made again.
 
 VARIANTS: a line each, `name: key=value key=value`; lines that begin with # are left out."""
 import argparse, json, os, platform, shlex, statistics, time
@@ -87,18 +88,18 @@ def main():
     found = json.loads(a.out.read_text()) if a.out.exists() else dict(runs=[], ratios={})
     found |= dict(date=time.strftime('%Y-%m-%d'), torch=torch.__version__, machine=platform.machine(), base=a.base,
                   keys=a.keys, steps=N, tokens=N*base.loader.batch_rows*base.model.seq_len)
-    for seed in map(int, a.seeds.split(',')):
-        for name,keys in variants.items():
-            cfg = load_config(a.base, [*a.keys, *keys])
-            for steps in ([N, N*4//5] if name=='base' else [N]):   # the shorter one says what time is worth
-                if any((r['name'], r['seed'], r['steps'])==(name, seed, steps) for r in found['runs']): continue
-                run = dict(name=name, keys=keys) | train(data, cfg, seed, steps)
-                found['runs'].append(run)
-                write(a.out, found)
-                print(f"{name:<28} seed {seed} {steps} steps: {run['bpb']:.4f} bpb, {run['cpu_s']:.0f} s", flush=True)
-            if name in found['ratios'] or name=='base': continue
-            found['ratios'][name] = step_ratio(data, base, cfg, N)
-            write(a.out, found)
-            print(f"{name:<28} {found['ratios'][name]['median']:.3f} x step time of the base", flush=True)
+    def config(name): return load_config(a.base, [*a.keys, *variants[name]])
+    seeds = [*map(int, a.seeds.split(','))]
+    for seed,name,steps in [*((s, k, N) for s in seeds for k in variants), *((s, 'base', N*4//5) for s in seeds)]:
+        if any((r['name'], r['seed'], r['steps'])==(name, seed, steps) for r in found['runs']): continue
+        run = dict(name=name, keys=variants[name]) | train(data, config(name), seed, steps)
+        found['runs'].append(run)
+        write(a.out, found)
+        print(f"{name:<28} seed {seed} {steps} steps: {run['bpb']:.4f} bpb, {run['cpu_s']:.0f} s", flush=True)
+    for name in variants:
+        if name in found['ratios'] or name=='base': continue
+        found['ratios'][name] = step_ratio(data, base, config(name), N)
+        write(a.out, found)
+        print(f"{name:<28} {found['ratios'][name]['median']:.3f} x step time of the base", flush=True)
 
 if __name__=='__main__': main()
