@@ -1,6 +1,6 @@
 """What ideas of architecture gain: `python tests/bench/arch.py VARIANTS --base quickstart --seeds 1,2,3 --out FILE.json
 key=value…` trains each variant of a base config at equal steps on the same batches from the same first weights, where
-both have them, and measures bits per byte of validation text. The base is trained for four fifths of the steps, too, which
+both have them, and measures bits per byte of validation text. The base is also trained for four fifths of the steps, which
 says what time is worth. Then steps of each variant and of the base are timed in turn. Runs that are in the file already
 are not made again.
 
