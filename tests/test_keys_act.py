@@ -38,7 +38,7 @@ def row(key, value, sees='weights', bad=(), **base):
     return Row(key, value, sees, tuple((k.replace('__', '.'), v) for k,v in base.items()), bad)
 
 NAN,SPIKE = ((2, math.nan), (3, math.nan)),((4, 50.),)
-MUON = dict(optim__matrix='muon')
+MUON,SCALARS = dict(optim__matrix='muon'),dict(model__x0_scalars=True)
 ROWS = [
     row('seed', 2),
     row('loader.batch_rows', 8), row('loader.window', 2),
@@ -57,6 +57,13 @@ ROWS = [
     row('optim.clip', .01), row('optim.muon_momentum_rise', 4, **MUON),
     row('optim.muon_momentum_begin', .5, **MUON, optim__muon_momentum_rise=4),
     row('optim.muon_momentum_end', .7, **MUON), row('optim.decay_shape', 'linear'),
+    row('optim.muon_nesterov', False, **MUON), row('optim.muon_beta2', .9, **MUON),
+    row('optim.muon_equal_rows', True, **MUON), row('optim.muon_cautious', True, **MUON),
+    row('optim.muon_chain', 'quintic', **MUON), row('optim.muon_iters', 3, **MUON),
+    row('optim.muon_dtype', 'bfloat16', **MUON), row('optim.muon_scale', 'rms', **MUON),
+    row('optim.scalar_lr', .5, **SCALARS), row('optim.scalar_betas', [.5, .5], **SCALARS),
+    row('optim.embed_betas', [.5, .9]), row('optim.head_betas', [.5, .9]),
+    row('optim.embed_decay', .5), row('optim.head_decay', .5),
     row('guard.on_bad', 'rollback', 'log', NAN), row('guard.max_bad', 2, 'end', NAN),
     row('guard.max_rollbacks', 1, 'end', NAN, guard__on_bad='rollback'),
     row('guard.spike', 3., 'log', SPIKE, guard__spike_window=3),
