@@ -1,8 +1,8 @@
 """What ideas of architecture gain: `python tests/bench/arch.py VARIANTS --base quickstart --seeds 1,2,3 --out FILE.json
 key=value…` trains each variant of a base config at equal steps on the same batches from the same first weights, where
-both have them, and measures bits per byte of validation text. The base is also trained for four fifths of the steps, which
-says what time is worth. Then steps of each variant and of the base are timed in turn. Runs that are in the file already
-are not made again.
+both have them, and measures bits per byte of validation text. The base is also trained for four fifths of the steps:
+that says what time is worth. Then steps of each variant and of the base are timed in turn. Runs that are in the file
+already are not made again.
 
 VARIANTS: a line each, `name: key=value key=value`; lines that begin with # are left out."""
 import argparse, json, os, platform, shlex, statistics, time
