@@ -15,7 +15,7 @@ KNOWS = dict(base=(), store=('base',), data=('base','store'), model=('base','sto
 KNOWS |= dict(train=(*KNOWS, ), eval=(*KNOWS, ))
 KNOWS |= dict(export=('base','store','data','model','eval'))
 KNOWS |= dict(build=(*KNOWS, ))
-KNOWS |= dict(looking=(*KNOWS, ), doors=(*KNOWS, ))
+KNOWS |= dict(looking=(*KNOWS, ), doors=(*KNOWS, ), seeds=(*KNOWS, ))
 KNOWS |= dict(cli=(*KNOWS, ))
 
 def violations(sources):
