@@ -8,6 +8,7 @@ __all__ = ['may_see', 'sight', 'rope_tables', 'rotate', 'rms_norm', 'softcap', '
 
 # %% ../../nbs/model/blocks.ipynb #c68638cc
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from torch import nn
 from fastcore.basics import patch
 
 from ..base.config import NatFloat, NatInt, PosFloat, PosInt, section
+from .kernels import Linear, Turned, norm, relu2
 
 # %% ../../nbs/model/blocks.ipynb #cell14
 def may_see(
@@ -65,7 +67,7 @@ def rms_norm(
     eps:float,       # Added to the mean square, so that zeros stay zeros
 )->torch.Tensor:     # Same shape, mean square 1 along the last axis
     "RMSNorm without parameters"
-    return F.rms_norm(x, x.shape[-1:], eps=eps)
+    return norm(x, eps)
 
 # %% ../../nbs/model/blocks.ipynb #cell32
 def softcap(
@@ -94,6 +96,18 @@ class ModelConfig:
     init_head:NatFloat = 0.001  # Standard deviation of the head at the start
     init_matrix:NatFloat = 1.   # Scale of matrices at the start: uniform with deviation `init_matrix/sqrt(inputs)`
     init_out:NatFloat = 0. # The same for the matrices that write to the residual stream; 0 = blocks start as identity
+    init_up:PosFloat = 1.       # The same for the first matrix of the MLP [times `init_matrix`]
+    resid_scalars:bool = False  # Does each block scale the residual stream by a learned number?
+    x0_scalars:bool = False     # Does each block add the embedding again, times a learned number?
+    value_embed:Literal['none','alternate','all'] = 'none' # Layers whose values get a vector of the token from a table
+    value_gate:NatFloat = 0.    # Most that a gate multiplies that vector by, half of it at the start; 0 = no gate
+    value_residual:bool = False # Do later layers mix the first layer's values into theirs?
+    qk_scale:PosFloat = 1.      # Factor of queries and of keys after their norm
+    post_norm:bool = False      # Is what attention and MLP write normed, too?
+    attn_gate:bool = False      # Does a gate scale the output of each head?
+    smear:bool = False          # Does a gate add the embedding of the token before?
+    backout:bool = False        # Is a learned share of the middle of the stream taken away at its end?
+    bigram:NatInt = 0           # Rows of a table of pairs of tokens, found by a hash; 0 = none
 
     @property
     def kv_heads(self): return self.n_kv_head or self.n_head
@@ -110,9 +124,20 @@ class ModelConfig:
         if H%K:
             near = _either(*sorted({math.gcd(H,K), H}))
             res.append(('n_kv_head', f'{K} does not divide n_head, {H}; {near} would'))
-        return res
+        return res + _idle(self)
 
 def _either(*xs): return ' or '.join(str(x) for x in xs if x)
+
+def _idle(cfg):
+    "Switches that act on nothing as the others stand"
+    res = []
+    if cfg.value_gate and cfg.value_embed=='none':
+        res.append(('value_gate', "a gate without a table opens on nothing; with value_embed = 'all' it works"))
+    if cfg.value_residual and cfg.n_layer==1:
+        res.append(('value_residual', 'there is no later layer to mix into; n_layer = 2 works'))
+    if cfg.post_norm and not cfg.init_out:
+        res.append(('post_norm', 'outputs that start as zeros (init_out = 0) cannot be normed; init_out = 1 works'))
+    return res
 
 # %% ../../nbs/model/blocks.ipynb #42a3515d
 class Attention(nn.Module):
@@ -124,11 +149,15 @@ class Attention(nn.Module):
         super().__init__()
         self.cfg,self.i = cfg,i
         C,kv = cfg.width,cfg.kv_heads*cfg.head_dim
-        self.q,self.k,self.v = (nn.Linear(C, n, bias=False) for n in (C,kv,kv))
-        self.o = nn.Linear(C, C, bias=False)
+        self.q,self.k,self.v = (Linear(C, n) for n in (C,kv,kv))
+        self.o = Linear(C, C)
 
     def heads(self, x): return x.view(*x.shape[:-1], -1, self.cfg.head_dim).transpose(1,2)   # [B,T,H*D] to [B,H,T,D]
-    def turned(self, x, rope): return rms_norm(rotate(self.heads(x), *rope), self.cfg.norm_eps).type_as(x)
+
+    def turned(self, x, rope):
+        h,eps = self.heads(x),self.cfg.norm_eps
+        if torch.compiler.is_compiling(): return rms_norm(rotate(h, *rope), eps).type_as(x)
+        return Turned.apply(h, *rope, eps)
 
     def forward(self,
         x:torch.Tensor,  # Normed residual stream [B,T,C]
@@ -161,6 +190,16 @@ def keys_values(self:Attention,
 
 # %% ../../nbs/model/blocks.ipynb #787eddb1
 @patch
+def look(self:Attention,
+    q:torch.Tensor,  # Queries [B,H,T,D]
+    k:torch.Tensor,  # Keys [B,H_kv,S,D]
+    v:torch.Tensor,  # Values [B,H_kv,S,D]
+    see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
+)->torch.Tensor:     # [B,H,T,D]
+    "What each head finds"
+    return F.scaled_dot_product_attention(q, k, v, enable_gqa=q.shape[1]!=k.shape[1], **see)
+
+@patch
 def mix(self:Attention,
     q:torch.Tensor,  # Queries [B,H,T,D]
     k:torch.Tensor,  # Keys [B,H_kv,S,D]
@@ -168,8 +207,7 @@ def mix(self:Attention,
     see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
 )->torch.Tensor:     # [B,T,C]
     "Look, and bring home what was found"
-    y = F.scaled_dot_product_attention(q, k, v, enable_gqa=q.shape[1]!=k.shape[1], **see)
-    return self.o(y.transpose(1,2).flatten(2))
+    return self.o(self.look(q, k, v, see).transpose(1,2).flatten(2))
 
 # %% ../../nbs/model/blocks.ipynb #60e489b9
 class MLP(nn.Module):
@@ -178,10 +216,10 @@ class MLP(nn.Module):
         cfg:ModelConfig,  # Shape
     ):
         super().__init__()
-        self.up = nn.Linear(cfg.width, cfg.mlp_ratio*cfg.width, bias=False)
-        self.down = nn.Linear(cfg.mlp_ratio*cfg.width, cfg.width, bias=False)
+        self.up = Linear(cfg.width, cfg.mlp_ratio*cfg.width)
+        self.down = Linear(cfg.mlp_ratio*cfg.width, cfg.width)
 
-    def forward(self, x): return self.down(F.relu(self.up(x)).square())
+    def forward(self, x): return relu2(x, self.up.weight, self.down.weight)
 
 class Block(nn.Module):
     "Attention, then MLP, each added to the residual stream"
