@@ -44,7 +44,6 @@ class Extra(nn.Module):
     "A module with weights beside the plain form's"
     def begin(self):
         "Set first weights; in a model's `init_weights`, after all others"
-        raise NotImplementedError
 
 # %% ../../nbs/model/extras.ipynb #ex-gate-def
 GATE_CHANNELS = 12  # Read by a gate, after nanochat's gpt.py
