@@ -71,6 +71,7 @@ ROWS = [
     row('schedule.warmup', 3), row('schedule.warmdown', .7), row('schedule.final', .5), row('schedule.shape', 'cosine'),
     row('metrics.ema_beta', .5, 'log'), row('metrics.peak_tflops', 2., 'said'),
     row('eval.every', 3, 'log'), row('eval.bytes', 400, 'log'), row('eval.rows', 2, 'shapes'),
+    row('eval.share', 0., 'log', data__valid=('long.txt',)),
     row('sample.every', 2, 'samples'), row('sample.prompts', ['A '], 'samples'), row('sample.tokens', 3, 'samples'),
     row('sample.temperature', 0., 'samples'), row('sample.top_k', 2, 'samples'), row('sample.top_p', .1, 'samples'),
     row('sample.min_p', 1., 'samples'), row('sample.seed', 5, 'samples'),
@@ -84,7 +85,8 @@ ROWS = [
     row('train.steps', 7),
     row('train.tokens', 400, train__steps=0, train__tokens=300),
     row('train.tokens_per_param', .04, train__steps=0, train__tokens_per_param=.03),
-    row('train.horizon', [2,7,4,6], train__steps=0, train__horizon=[2,7]), row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
+    row('train.horizon', [2,7,4,6], train__steps=0, train__horizon=[2,7]),
+    row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
     row('train.precision', 'bfloat16'), row('train.init', 'begun'),
 ]
 
@@ -93,6 +95,7 @@ def write_text(folder):
     texts = [f'The number {i} is {"less" if i%3 else "more"} than {i*7%50}.'+' And so on.'*(i%5) for i in range(300)]
     (folder/'train.jsonl').write_text('\n'.join(json.dumps(dict(text=t, body=t[::-1])) for t in texts))
     (folder/'valid.txt').write_text('\n--\n'.join(f'A number {i} is more than {i-3}.' for i in range(300, 340)))
+    (folder/'long.txt').write_text('\n--\n'.join(f'A number {i} is more than {i-3}.' for i in range(300, 1200)))
 
 def write_bundle(folder):
     from pretrain.eval.core import tasks
@@ -272,7 +275,7 @@ PREFLIGHT = [
     (row('preflight.docs', 3), {}, 'round trip'), (row('preflight.full_docs', 3), FULL, 'round trip'),
     (row('preflight.rows', 4), dict(short=False), 'shift'), (row('preflight.init_tol', 1e-6), {}, 'loss'),
     (row('preflight.copied', .5), FULL, 'copied'), (row('preflight.overfit_steps', 3), FULL, 'overfit'),
-    (row('preflight.overfit_loss', 2.), FULL, 'overfit'),
+    (row('preflight.overfit_loss', 2.), FULL, 'overfit'), (row('preflight.seconds', 1e-9), {}, 'gradients'),
 ]
 
 @pytest.mark.parametrize('r,form,name', PREFLIGHT, ids=lambda o: o if isinstance(o, str) else '')

@@ -132,11 +132,11 @@ def _idle(cfg):
     "Switches that act on nothing as the others stand"
     res = []
     if cfg.value_gate and cfg.value_embed=='none':
-        res.append(('value_gate', f"{cfg.value_gate:g} opens on no table; with value_embed = 'all' it would"))
+        res.append(('value_gate', "a gate without a table opens on nothing; with value_embed = 'all' it works"))
     if cfg.value_residual and cfg.n_layer==1:
-        res.append(('value_residual', 'true has no later layer to mix into; n_layer = 2 would'))
+        res.append(('value_residual', 'there is no later layer to mix into; n_layer = 2 works'))
     if cfg.post_norm and not cfg.init_out:
-        res.append(('post_norm', 'true cannot norm outputs that start as zeros (init_out = 0); init_out = 1 would'))
+        res.append(('post_norm', 'outputs that start as zeros (init_out = 0) cannot be normed; init_out = 1 works'))
     return res
 
 # %% ../../nbs/model/blocks.ipynb #42a3515d

@@ -48,7 +48,7 @@ class TrainConfig:
         if len(said)>1: yield said[1], f'{said[0]} = {getattr(self, said[0])} says it too how long the run is; keep one'
         at,to = self.horizon[::2],self.horizon[1::2]
         if len(at)!=len(to) or list(at)!=sorted({*at}) or any(not 0<=s<=n for s,n in zip(at, to)):
-            yield 'horizon', 'needs pairs: a step, and the steps of the run, not fewer; the next pair is of a later step'
+            yield 'horizon', 'needs pairs: a step, and the steps of the run, not fewer; then a later step'
 
 # %% ../../nbs/train/budget.ipynb #budg0007
 def steps_of(
@@ -196,7 +196,8 @@ def decide(self:Budget,
 @patch
 def state_dict(self:Budget)->dict:
     "What was spent and decided, in terms of JSON"
-    return dict(spent_s=self.spent_s, plan=[list(o) for o in self.plan], costs={k: list(v) for k,v in self.costs.items()})
+    plan,costs = [list(o) for o in self.plan],{k: list(v) for k,v in self.costs.items()}
+    return dict(spent_s=self.spent_s, plan=plan, costs=costs)
 
 @patch
 def load_state_dict(self:Budget,
@@ -248,8 +249,9 @@ def check(self:Budget,
 ):
     "Is there time for a step? ValueError where making ready took it all"
     if not self.total_s or step or self.spent_s<self.total_s: return
-    raise ValueError(f'train.minutes = {self.total_s/60:g}: {fmt_time(self.spent_s)} were over before the first step; what '
-                     'was prepared is kept, so the same command starts sooner, or a larger train.minutes works')
+    over = f'{fmt_time(self.spent_s)} were over before the first step'
+    raise ValueError(f'train.minutes = {self.total_s/60:g}: {over}; what was prepared is kept, so the same command '
+                     'starts sooner, or a larger train.minutes works')
 
 @patch
 def repeat(self:Budget,

@@ -426,7 +426,8 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
         say(f'finished: {shown(self.out)} has taken all its {self.n_step:,} steps; {self.longer}')
         return self
     history = (r for r,_ in each_record(self.log.path)) if is_main() and in_notebook() else ()   # for its curves
-    with self.budget, self.hold, self.rescued(), self.console.watch(self.planned, self.n_step, self.track, history) as bar:
+    watch = self.console.watch(self.planned, self.n_step, self.track, history)
+    with self.budget, self.hold, self.rescued(), watch as bar:
         while not (self.over or self.stopping()): self.next_step(bar)
         if self.saved!=self.here: self.save(wait=False)
         by_main(self.wait)

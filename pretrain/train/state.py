@@ -90,7 +90,7 @@ def go_back(self:State,
     "Become what was saved, without forgetting what was tried since"
     total,rollbacks,row = self.guard.total,self.guard.rollbacks,self.row+rows
     tried = self.trained+self.skipped+self.taken_back+n_tok
-    budget = saved['budget'] | dict(spent_s=self.budget.carried_s)   # the time is gone, the decisions since are not made
+    budget = saved['budget'] | dict(spent_s=self.budget.carried_s)   # the time is gone, the decisions are not
     self.load_state_dict(saved | dict(clock=self.clock.state_dict(), budget=budget))
     self.guard.total,self.guard.rollbacks,self.row = total,rollbacks,row
     self.taken_back = tried-self.trained-self.skipped
