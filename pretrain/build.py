@@ -276,7 +276,8 @@ def validate(self:Run,
     "Bits per byte on the validation text, which is named, and the other evaluations"
     c,device,text = self.cfg,self.machine.device,self.data.text
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
-    v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, part, rank=rank(), world=world())
+    with self.budget.look('text'):
+        v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, part, rank=rank(), world=world())
     res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | each | self.measure_core()
     for name,fn in self.evals.items(): res |= named(name, fn(self), res)
     return res
@@ -305,6 +306,8 @@ def first_validation(self:Run)->dict: # As `validate`
     part = self.data.part
     res = self.validate(part)
     how = '' if part is self.data.text else f', as {part.n_bytes:,} bytes of it tell'
+    b,rest = self.budget,self.data.text.n_bytes/part.n_bytes-1
+    if how and b.looking: b.missing_s = b.cost('text')*rest   # what all of it would take
     self.note(f'validation: step 0: {res["val_bpb"]:.4f} bits per byte{how}')
     return res | (dict(val_read=part.n_bytes) if how else {})
 
