@@ -45,6 +45,7 @@ from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
 from .store.files import begun_in, foreign, is_run, shown, write_whole
 from .store.shipped import find_config
+from .train.budget import LENGTHS, steps_of
 from .train.console import Console
 from .train.guard import Guard, GuardConfig, HINT
 from .train.identity import CONTENT, as_begun, can_allow, flat, says
@@ -83,12 +84,14 @@ class Config:
     track:TrackConfig = TrackConfig()
     train:TrainConfig = TrainConfig()
     moved:ClassVar[dict] = MOVED # Where keys once stood, and stand today
+    rivals:ClassVar[tuple] = (tuple(f'train.{k}' for k in LENGTHS),) # Keys of which one acts
     units:ClassVar[dict] = {'eval.tokens': 4} # Of today's in one of once: a token of English is about 4 bytes
 
     def problems(self):
         "What no section can see alone: (key, what would work)"
         yield from rows_problems(self)
-        if why := check_schedule(self.schedule, self.train.steps): yield 'schedule.warmup', why
+        n = steps_of(self.train, self.loader.batch_rows*self.model.seq_len)
+        if n and (why := check_schedule(self.schedule, n)): yield 'schedule.warmup', why
         yield from core_problems(self)
         for k in self.train.allow:
             if not can_allow(k): yield 'train.allow', f'{k!r} needs no leave or cannot have it; {ALLOWED}'
@@ -275,9 +278,9 @@ def write_dir(self:Run):
 @patch
 def plan(self:Run)->str:
     "How much of the text the whole run will see"
-    left,G = self.cfg.train.steps-self.n_step,self.loader.batch_rows
+    left,G = self.total-self.n_step,self.loader.batch_rows
     look = self.loader.outlook(self.state.row+left*G, self.state.row)
-    return f'plan: {self.cfg.train.steps:,} steps of {G} rows × {self.loader.T} tokens: {look}'
+    return f'plan: {self.total:,} steps of {G} rows × {self.loader.T} tokens: {look}'
 
 # %% ../nbs/build.ipynb #26bf1e1d
 @patch
@@ -378,7 +381,7 @@ def check(self:Run,
     c = self.cfg
     with self.clock('eval'):
         return preflight(self.model, self.loader, self.data.train, self.data.valid, self.tok, out=self.out,
-                         keep=c.checkpoint.most(c.train.steps), cfg=c.preflight, optim=c.optim,
+                         keep=c.checkpoint.most(self.total), cfg=c.preflight, optim=c.optim,
                          dtype=self.machine.dtype, micro_rows=c.train.micro_rows,
                          step=self.n_step, at=-(-self.state.row//self.loader.batch_rows), window=c.model.window,
                          trained=bool(c.train.init), short=short, overfit=overfit, say=say)

@@ -69,7 +69,10 @@ ROWS = [
     row('checkpoint.keep', 1, 'files', train__save_every=1), row('checkpoint.best', True, 'files', optim__embed_lr=9.),
     row('checkpoint.keep_every', 2, 'files'),
     row('track.log_every', 2, 'said'),
-    row('train.steps', 7), row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
+    row('train.steps', 7),
+    row('train.tokens', 400, train__steps=0, train__tokens=300),
+    row('train.tokens_per_param', .04, train__steps=0, train__tokens_per_param=.03),
+    row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
     row('train.precision', 'bfloat16'), row('train.init', 'begun'),
 ]
 
@@ -160,7 +163,7 @@ def run_of(here, known, monkeypatch, capsys):
 def test_key_acts(r, run_of):
     base = dict(r.base)
     assert base.get(r.key, BASE.get(r.key, dict(flat(to_dict(Config())))[r.key]))!=r.value, 'nothing is changed'
-    was,now = run_of(r.bad, **base),run_of(r.bad, **base, **{r.key: r.value})
+    was,now = run_of(r.bad, **base),run_of(r.bad, **base | {r.key: r.value})
     assert was[r.sees]!=now[r.sees], f'{r.key} = {r.value!r} changes nothing in {r.sees}'
     if r.sees in ('samples','files','shapes','said') and r.key!='train.micro_rows':
         assert was['weights']==now['weights'], f'{r.key} changes what is learnt'
@@ -386,6 +389,7 @@ SHOWN = {   # by a test of its own
 }
 PLACE = {   # acts on nothing that is trained or measured
     'prepare.workers': 'how many threads make the same tokens: nbs/data/prepare.ipynb',
+    'train.minutes': 'the clock: nbs/train/budget.ipynb', 'train.horizon': 'what a clock has said: the same chapter',
     'train.device': 'which device computes; another than the CPU is not everywhere: nbs/train/machine.ipynb',
 }
 

@@ -9,7 +9,7 @@ from helpers import env
 
 ROOT = Path(__file__).resolve().parents[1]
 
-IMPORT_S,HELP_S = .2,.5   # what `import pretrain` and `pretrain --help` may take [s]
+IMPORT_S,HELP_S = .2,.3   # what `import pretrain` and `pretrain --help` may take [s]
 HEAVY = ('torch', 'numpy', 'matplotlib', 'pydantic', 'fastcore', 'tiktoken', 'transformers')
 
 def python(*args):

@@ -195,6 +195,7 @@ class Source:
     data:dict = field(default_factory=dict)     # Nested tables
     lines:dict = field(default_factory=dict)    # Path to line, for files
     written:dict = field(default_factory=dict)  # Path to the path that is written there, for keys that have moved
+    layer:int = 0                               # Sources of one layer are said at once: all of a command line
 
     def line(self, path):
         "Line of a key, or of the nearest table around it; 0 if unknown"

@@ -12,13 +12,12 @@ __all__ = ['DRAWN', 'SIZE', 'SIZE_COMPARE', 'DPI', 'LOSS', 'VALID', 'OTHER', 'MU
 import json, math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
 import numpy as np
 from fastcore.basics import patch
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from ..base.toml import parse_toml
 from ..base.screen import fmt_time
 from ..base.words import one_line
@@ -116,12 +115,16 @@ LOSS,VALID,OTHER,MUTED,ALERT = 'tab:blue','tab:orange','tab:green','0.45','tab:r
 FAINT,THIN,SMALL = 0.35,0.8,8                      # Opacity and width of raw curves, [pt] of small print
 FEW = 3                                            # A curve of so few points shows them as dots
 
-class _Figure(Figure):
-    "A figure that shows itself in a notebook, whether or not pyplot was ever imported"
-    def _repr_png_(self):
-        buf = BytesIO()
-        self.savefig(buf, format='png')
+@cache
+def _shown_figure():
+    "matplotlib's `Figure`, imported when something is drawn, that shows itself in a notebook even without pyplot"
+    from matplotlib.figure import Figure
+    def png(fig):
+        fig.savefig(buf := BytesIO(), format='png')
         return buf.getvalue()
+    return type('Figure', (Figure,), dict(_repr_png_=png))
+
+def _figure(**how): return _shown_figure()(dpi=DPI, layout='constrained', **how)
 
 # %% ../../nbs/eval/report.ipynb #f54ba1df
 POINTS = 4000  # That a curve is drawn with at most, two for each half pixel: of more the lowest and highest
@@ -151,7 +154,7 @@ def _line(ax, x, y, **kw):
 def _tidy(ax, title):
     ax.set_title(title, loc='left', fontsize='medium')
     ax.spines[['top','right']].set_visible(False)
-    ax.xaxis.set_major_locator(MaxNLocator('auto', integer=True))
+    ax.xaxis.get_major_locator().set_params(integer=True)   # steps are whole
 
 # %% ../../nbs/eval/report.ipynb #dc3bd5ea
 SKIP,ABOVE,PAD = 0.1,0.25,0.1   # Share of steps left out of the scale; room above the rest, and around, in its range
@@ -257,10 +260,10 @@ def _layout(have):
 # %% ../../nbs/eval/report.ipynb #7c8e7874
 def plot_run(
     run_dir, # The directory that the config calls `out`
-)->Figure:
+):           # A matplotlib `Figure`
     "Loss, validation, learning rate, gradient norm and speed of a run"
     log = read_run(run_dir)
-    fig = _Figure(figsize=SIZE, dpi=DPI, layout='constrained')
+    fig = _figure(figsize=SIZE)
     fig.suptitle(log.path.resolve().name)
     have = [k for k,(key,_) in PANELS.items() if len(log.series(key)[0])]
     if not have:
@@ -425,14 +428,14 @@ def _titles(logs, texts):
 def compare(
     run_dirs:Iterable, # Directories of runs
     by:Literal['step','tokens','train_s']='step', # What the runs are lined up by
-)->Figure:
+):                 # A matplotlib `Figure`
     "Smoothed loss and validation of several runs over each other, a panel for each validation text"
     if by not in AXES: raise ValueError(f'by = {by!r}: expected one of {", ".join(AXES)}')
     logs = [read_run(p) for p in ([run_dirs] if isinstance(run_dirs, (str,Path,RunLog)) else run_dirs)]
     if not logs: raise ValueError('compare: no runs given; name at least one run directory')
     texts = list(dict.fromkeys(t for log in logs for t,*_ in _by_text(log))) or ['']
     wide,high = SIZE_COMPARE
-    fig = _Figure(figsize=(wide*(1+len(texts))/2, high), dpi=DPI, layout='constrained')
+    fig = _figure(figsize=(wide*(1+len(texts))/2, high))
     left,*right = fig.subplots(1, 1+len(texts))
     for i,(log,name) in enumerate(zip(logs, _names([l.path for l in logs]))):
         _beside(left, log, by, ('loss_ema','loss'), color=f'C{i}', label=name)

@@ -11,17 +11,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 import torch
 from fastcore.basics import patch
-from ..base.config import NatInt, PathStr, PosInt, section
+from ..base.config import NatFloat, NatInt, PathStr, section
 from ..base.dist import all_sum, by_main, first, is_main, together, world
 from ..base.screen import in_notebook
+from ..model.optim import n_multiplied
 from ..model.schedule import ScheduleConfig, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import shown
 from ..store.log import each_record, read_metrics, record_line, to_plain
 from ..store.saver import CheckpointConfig, rng_state, set_rng_state
+from .budget import LENGTHS, steps_of
 from .console import Console
 from .gradients import accumulate, clip_grads, reduce_grads
 from .guard import Guard
@@ -39,7 +41,11 @@ from .track.beside import Tracker
 @section
 class TrainConfig:
     "How long a run is, and on what it runs"
-    steps:PosInt = 1000 # Optimizer steps of the whole run [steps]
+    steps:NatInt = 1000 # Optimizer steps of the whole run; 0 where one of the next four is given instead [steps]
+    minutes:NatFloat = 0. # From the command to the end, evaluation and saving included; 0 = not asked [minutes]
+    tokens:NatInt = 0 # Targets of the whole run; 0 = not asked [tokens]
+    tokens_per_param:NatFloat = 0. # The same for each parameter of matrices and head; 0 = not asked [tokens]
+    horizon:tuple[int,...] = () # To repeat a run of `minutes`: a step, and the run's steps as seen from there, in turn
     micro_rows:NatInt = 0 # Rows of one forward and backward on one rank, 0 = the rank's whole share [rows]
     save_every:NatInt = 0 # Steps between checkpoints, 0 = only at the end [steps]
     device:str = 'auto' # `auto`, `cpu`, `cuda`, `cuda:1`, `mps` …
@@ -48,6 +54,14 @@ class TrainConfig:
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
     init:PathStr = '' # Weights to begin with: `RUN`, `RUN@best`, or a folder of transformers; empty draws them
     allow:tuple[str,...] = () # Differences to accept, though it is another run then: optim.lr, train, valid …
+
+    rivals:ClassVar[tuple] = (LENGTHS,) # Keys of which one acts
+
+    def problems(self):
+        "What bounds on single fields can't say"
+        said = [k for k in LENGTHS if getattr(self, k)]
+        if not said: yield 'steps', f'no steps; a number above 0 works, or one of {", ".join(LENGTHS[1:])}'
+        if len(said)>1: yield said[1], f'{said[0]} = {getattr(self, said[0])} says it too how long the run is; keep one'
 
 # %% ../../nbs/train/loop.ipynb #f5dd9281
 MOST_ROWS = 4096  # no forward holds more rows: where the search for a micro-batch that works begins
@@ -98,6 +112,7 @@ class Loop(Kept):
         if loader.sources: self.news['sources'] = loader.sources
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in model.parameters() if p.requires_grad]
+        self.length = steps_of(train, loader.batch_rows*loader.T, n_multiplied(model))
         self.loss_fn = compiled(model.loss, self.note) if train.compile else model.loss
         self.tracker = Tracker(self.out, track, self.identity['config'], flops, self.note)
 
@@ -106,13 +121,15 @@ class Loop(Kept):
     @property
     def compiling(self): return self.settings.compile and not self.warm   # the first step of a process
     @property
-    def done(self): return self.n_step>=self.settings.steps
+    def total(self): return self.length   # steps of the run, as far as is known
+    @property
+    def done(self): return self.n_step>=self.total
     @property
     def over(self): return self.done and not self.half
     def tensors(self): return dict(model=self.model.state_dict(), optimizer=self.opt.state_tensors())
     def __repr__(self):
         loss = self.state.ema.value or math.nan
-        return f'Run {shown(self.out)}: step {self.n_step:,} of {self.settings.steps:,}, loss {loss:.4f}'
+        return f'Run {shown(self.out)}: step {self.n_step:,} of {self.total:,}, loss {loss:.4f}'
 
 # %% ../../nbs/train/loop.ipynb #173ab79d
 PLANNERS = ('seed', 'train', 'loader.window')  # a change of these moves the ends of epochs
@@ -133,8 +150,8 @@ def jump(self:Loop,
 )->str:           # '' if it does not
     "Does the learning rate jump, as the schedule is another one?"
     before = {k.partition('.')[2]: old for k,(old,_) in changed.items() if k.startswith('schedule.')}
-    steps = changed.get('train.steps', [self.settings.steps])[0]
-    return rate_jump(step, (steps, replace(self.schedule, **before)), (self.settings.steps, self.schedule))
+    steps = changed.get('train.steps', [0])[0] or self.total
+    return rate_jump(step, (steps, replace(self.schedule, **before)), (self.total, self.schedule))
 
 @patch
 def accept(self:Loop,
@@ -169,7 +186,7 @@ def resume(self:Loop)->Loop: # Itself
         self.restore(tensors)
         self.state.load_state_dict(saved)
         if not set(PLANNERS) & set(self.changed): self.loader.know(*self.state.epoch)
-        self.console.say(f'resume: {shown(path)} at step {self.n_step:,} of {self.settings.steps:,}')
+        self.console.say(f'resume: {shown(path)} at step {self.n_step:,} of {self.total:,}')
     self.mark(path and saved.get('half'))
     if path: self.saved = self.here
     by_main(self.open_logs)
@@ -284,7 +301,7 @@ def record(self:Loop,
     rec = dict(step=self.n_step+1, loss=loss, loss_ema=self.state.ema.value, lr=self.opt.lr, grad_norm=norm, dt_s=dt,
                tok_per_s=n_tok/dt, mfu=mfu(self.flops, n_tok/dt, self.peak, world()),
                mfu_seen=mfu(self.flops_seen, n_tok/dt, self.peak, world()),
-               eta_s=eta(self.dts, self.settings.steps-self.n_step-1), row=self.state.row,
+               eta_s=eta(self.dts, self.total-self.n_step-1), row=self.state.row,
                train_s=sum(self.clock.laps[phase] for phase in STEPPING),
                tokens=n_tok if verdict=='go' else 0)
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
@@ -298,7 +315,7 @@ def update(self:Loop)->dict: # The step's record
     s = self.state
     with self.clock('data'): (x,y),n_tok = self.loader.batch(row=s.row),self.loader.n_valid(row=s.row)
     row = s.row
-    self.opt.schedule(s.step, self.settings.steps, self.schedule)
+    self.opt.schedule(s.step, self.total, self.schedule)
     self.opt.zero_grad()
     loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)
     reduce_grads(self.params)
@@ -408,7 +425,7 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
         say(f'finished: {shown(self.out)} has taken all its {self.n_step:,} steps; a larger train.steps lets it go on')
         return self
     history = (r for r,_ in each_record(self.log.path)) if is_main() and in_notebook() else ()   # for its curves
-    with self.hold, self.rescued(), self.console.watch(self.settings.steps, self.n_step, self.track, history) as bar:
+    with self.hold, self.rescued(), self.console.watch(self.total, self.n_step, self.track, history) as bar:
         while not (self.over or self.stopping()): self.next_step(bar)
         if self.saved!=self.here: self.save(wait=False)
         by_main(self.wait)

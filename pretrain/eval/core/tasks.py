@@ -15,7 +15,7 @@ import csv, hashlib, html, json, math, random, re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-import numpy as np, yaml
+import numpy as np
 
 from ...base.words import brief, one_line
 
@@ -29,6 +29,7 @@ def write_bundle(
     tasks:Iterable[dict], # Each with `label`, `kind`, `rows`, and where wanted `shots`, `delimiter`, `baseline` [%]
 )->Path:                  # The directory
     "Write tasks as a bundle"
+    import yaml
     path,specs,table = Path(path),[],[]
     (path/DATA).mkdir(parents=True, exist_ok=True)
     for t in tasks:
@@ -115,14 +116,16 @@ def read_baselines(
 
 # %% ../../../nbs/eval/core/tasks.ipynb #9011dbf8
 # What a text that isn't YAML, or a hostile one, makes of the reader
-NOT_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+NOT_YAML = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 def read_specs(
     path:Path,  # The bundle
 )->list:        # What `core.yaml` says of each task, unchecked
     "The list of tasks"
+    import yaml
     try: specs = yaml.safe_load((path/LIST).read_text(encoding='utf-8'))
-    except NOT_YAML as e: raise BundleError(f"{path/LIST}: not YAML ({' '.join(str(e).split())})") from None
+    except (yaml.YAMLError, *NOT_YAML) as e:
+        raise BundleError(f"{path/LIST}: not YAML ({' '.join(str(e).split())})") from None
     specs = specs.get('icl_tasks') if isinstance(specs, dict) else None
     if not isinstance(specs, list) or not specs: raise BundleError(f"{path/LIST}: a list 'icl_tasks' is needed")
     return specs
