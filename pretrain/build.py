@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
-from .base.config import NatInt, PathStr, assemble, at_place, read_config, section, to_dict, to_toml
+from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_keys, section, to_dict, to_toml
 from .base.dist import by_main, first, is_main, local_rank, rank, together, world
 from .base.toml import Source, unit_news
 from .base.value import at_home
@@ -33,7 +33,7 @@ from .eval.samples import SampleConfig, sample as write_samples, write as write_
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
 from .eval.report import plot_run, read_run, save_plot
-from .export.bring import beginning, with_origin
+from .export.bring import beginning, own_keys, with_origin
 from .eval.sources import run_sources
 from .eval.text import ValidText, keep_yardsticks, other_text, text_bpb, valid_text
 from .model.cost import flops_per_token
@@ -41,6 +41,7 @@ from .model.blocks import ModelConfig
 from .model.gpt import GPT
 from .model.optim import OptimConfig, build_optim
 from .model.schedule import ScheduleConfig, check_schedule
+from .sizes import check_depth, dialled, kept_keys, remarks, settle, waits
 from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
 from .store.files import begun_in, foreign, is_run, shown, write_whole
@@ -136,11 +137,16 @@ def load_config(
     given = [overrides] if isinstance(overrides, (str,Mapping)) else [*overrides]
     path = None if name is None or isinstance(name, Config) else find_config(at_home(str(name)))
     base,plain = (dict(flat(to_dict(o))) if isinstance(name, Config) else {} for o in (name, Config()))
-    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k]}   # what is said by nobody
+    keep = getattr(name, '_said', set()) | kept_keys(name) if base else set()
+    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k] or k in keep}   # not said by nobody
     if path and path.name=='config.toml' and is_run(path.parent): base = run_keys(path)
-    def read(under=None): return read_config(Config, path, [base, *given, keys], under)
-    cfg = read()
-    return with_origin(cfg, read) if cfg.train.init else cfg
+    given = [base, *given, keys]
+    said = said_keys(Config, path, given)
+    under,over = dialled(said, lambda: own_keys(Config, said.get('out', Config.out)))
+    def read(more={}): return read_config(Config, path, [*given, over], under | more)
+    cfg = check_depth(with_origin(cfg, read) if (cfg := read()).train.init else cfg)
+    object.__setattr__(cfg, '_said', {*said})   # for whoever reads it again with other keys
+    return cfg
 
 # %% ../nbs/build.ipynb #a7cde320
 @dataclass(frozen=True)
@@ -227,7 +233,10 @@ class Run(Loop):
         place = take_dir(cfg.out, look)
         self.bundle = cfg.core.bundle and Path(cfg.core.bundle).absolute()   # the process may change its folder
         for line in machine.lines(): console.say(line)
-        self.data = data = read_data(cfg, console.say)
+        if waits(cfg):
+            data = read_data(cfg, lambda line: None)
+            cfg = load_config(cfg, settle(cfg, data.tok.vocab_size, data.loader.n_text, machine, console.say))
+        self.cfg,self.data = cfg,(data := read_data(cfg, console.say))
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
         begin = together(lambda: beginning(cfg.train.init, cfg.out))
         if begin.weights: model.load_state_dict(begin.weights)
@@ -272,7 +281,7 @@ def write_dir(self:Run):
     "The run directory: resolved config and tokenizer"
     (self.out/'evaluation').mkdir(parents=True, exist_ok=True)
     path = self.out/'config.toml'
-    if not says(path, to_dict(self.cfg)): write_whole(path, to_toml(self.cfg).encode())
+    if not says(path, to_dict(self.cfg)): write_whole(path, to_toml(self.cfg, remarks(self.cfg)).encode())
     self.tok.save(self.out/'tokenizer')
 
 @patch

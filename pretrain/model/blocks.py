@@ -8,6 +8,7 @@ __all__ = ['may_see', 'sight', 'rope_tables', 'rotate', 'rms_norm', 'softcap', '
 
 # %% ../../nbs/model/blocks.ipynb #c68638cc
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -79,6 +80,9 @@ def softcap(
 @section
 class ModelConfig:
     "Shape of the GPT and scale of its first weights"
+    depth:NatInt|Literal['auto'] = 0 # One number from which shape, batch, rates follow; "auto" chooses it for `train.minutes`; 0 = all is said
+    dial_tokens:NatInt = 0      # Tokens of the run for which `depth` sets batch and rates; 0 = as its length is said [tokens]
+    recipe:Literal['plain','best'] = 'plain' # Switches where nobody sets them: none, or those that won; `depth` takes the best
     seq_len:PosInt = 256        # Tokens in a training row, T [tokens]
     n_layer:PosInt = 4          # Blocks, L
     n_head:PosInt = 4           # Query heads, H

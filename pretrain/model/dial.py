@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ASPECT', 'HEAD', 'REF_N', 'RATIO', 'REF_D', 'REF_B', 'POWER_B', 'MIN_STEPS', 'REF_SHORT', 'POWER_LR', 'REF_LR',
-           'REF_DECAY', 'REF_LONG', 'POWER_DECAY', 'MICRO', 'REF_C', 'BUDGETS', 'RATES', 'WARMUP', 'RISE', 'heads_of',
-           'n_multiplying', 'rows_of', 'rate_mult', 'decay_of', 'Derived', 'Dial', 'put_shape', 'tokens_of',
-           'put_batch', 'short', 'put_rates', 'turn']
+           'REF_DECAY', 'REF_LONG', 'POWER_DECAY', 'MICRO', 'REF_C', 'BUDGETS', 'RATES', 'WARMUP', 'RISE', 'RECIPES',
+           'DIALS', 'heads_of', 'n_multiplying', 'rows_of', 'rate_mult', 'decay_of', 'Derived', 'Dial', 'put_shape',
+           'tokens_of', 'put_batch', 'short', 'put_rates', 'recipe_keys', 'turn', 'rules_of']
 
 # %% ../../nbs/model/dial.ipynb #dial004
 import math
@@ -172,6 +172,20 @@ def put_rates(
     o.put('schedule.warmup', min(WARMUP, int(RISE*D/B)), f'{WARMUP} steps, or {RISE:.0%} of a short run')
 
 # %% ../../nbs/model/dial.ipynb #dial042
+RECIPES = dict(   # name to dotted keys and values, for whatever nobody sets
+    plain={},
+    best={'schedule.warmdown': .5},
+)
+
+def recipe_keys(
+    said:dict,  # Dotted keys to values that somebody has set
+)->dict:        # Dotted keys to `Derived`
+    "Switches of the recipe that is asked for, or that comes with a depth"
+    name = said.get('model.recipe', 'best' if said.get('model.depth') else 'plain')
+    keys = RECIPES[name] | ({'model.recipe': name} if name!='plain' else {})
+    return {k: Derived(v, f'recipe {name}') for k,v in keys.items() if k not in said}
+
+# %% ../../nbs/model/dial.ipynb #dial046
 def turn(
     depth:int,  # `model.depth`
     said:dict,  # Dotted keys to values that somebody has set, a whole config's or few
@@ -188,3 +202,21 @@ def turn(
     put_rates(o, rows*cfg.seq_len, D, cfg, N)
     o.put('model.dial_tokens', round(D), 'tokens for which batch and rates are meant')
     return o.found
+
+# %% ../../nbs/model/dial.ipynb #dial049
+DIALS = ('model.n_layer', 'model.width', 'model.n_head', 'loader.batch_rows', 'train.micro_rows', 'train.steps',
+         'optim.matrix', 'optim.muon_lr', 'optim.embed_lr', 'optim.head_lr', 'optim.weight_decay', 'schedule.warmup',
+         'model.dial_tokens')   # all that a depth may set
+
+def rules_of(
+    flat:dict,  # Dotted keys to values, of a whole config
+    V:int,      # Vocabulary
+)->dict:        # Dotted keys to words
+    "By which rule each value came that is as its rule would have it"
+    depth,found = flat['model.depth'],{}
+    said = {k: v for k,v in flat.items() if v or k not in BUDGETS}
+    for k in DIALS if depth and depth!='auto' else ():
+        o = turn(depth, {n: v for n,v in said.items() if n!=k}, V).get(k)
+        if o and k in said and o.value==said[k]: found[k] = o.why
+    kept = {k: flat.get(k) for k in RECIPES[flat['model.recipe']]}
+    return found | {k: f"recipe {flat['model.recipe']}" for k,v in kept.items() if v==RECIPES[flat['model.recipe']][k]}
