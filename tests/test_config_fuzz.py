@@ -110,7 +110,7 @@ def agree(rng, cfg):
     for section,key in BELOW_ONE: cfg[section][key] = rng.uniform(0, .99)
 
 BELOW_ONE = [('optim', 'beta1'), ('optim', 'beta2'), ('optim', 'muon_momentum'), ('optim', 'muon_momentum_begin'),
-             ('optim', 'muon_momentum_end'), ('metrics', 'ema_beta')]
+             ('optim', 'muon_momentum_end'), ('optim', 'muon_beta2'), ('metrics', 'ema_beta')]
 
 def good_rows(rng):
     "Every key of a valid config, in random order"

@@ -38,20 +38,32 @@ def row(key, value, sees='weights', bad=(), **base):
     return Row(key, value, sees, tuple((k.replace('__', '.'), v) for k,v in base.items()), bad)
 
 NAN,SPIKE = ((2, math.nan), (3, math.nan)),((4, 50.),)
-MUON = dict(optim__matrix='muon')
+MUON,SCALARS = dict(optim__matrix='muon'),dict(model__x0_scalars=True)
 ROWS = [
     row('seed', 2),
     row('loader.batch_rows', 8), row('loader.window', 2),
     row('model.seq_len', 12), row('model.n_layer', 1), row('model.n_head', 1), row('model.n_kv_head', 1),
     row('model.width', 32), row('model.mlp_ratio', 2), row('model.rope_base', 50.), row('model.softcap', 2.),
     row('model.window', 4), row('model.norm_eps', 1e-3), row('model.init_embed', .5), row('model.init_head', .1),
-    row('model.init_matrix', .5), row('model.init_out', .1),
+    row('model.init_matrix', .5), row('model.init_out', .1), row('model.init_up', .5),
+    row('model.resid_scalars', True), row('model.x0_scalars', True), row('model.value_embed', 'alternate'),
+    row('model.value_gate', 3., model__value_embed='all'), row('model.value_residual', True),
+    row('model.qk_scale', 1.2), row('model.post_norm', True), row('model.attn_gate', True),
+    row('model.smear', True), row('model.backout', True),
+    row('model.bigram', 50),
     row('optim.matrix', 'muon'), row('optim.lr', 1e-3), row('optim.muon_lr', .01, **MUON),
     row('optim.muon_momentum', .9, **MUON), row('optim.embed_lr', .05), row('optim.head_lr', .02),
     row('optim.beta1', .8), row('optim.beta2', .9), row('optim.eps', 1e-7), row('optim.weight_decay', .2),
     row('optim.clip', .01), row('optim.muon_momentum_rise', 4, **MUON),
     row('optim.muon_momentum_begin', .5, **MUON, optim__muon_momentum_rise=4),
     row('optim.muon_momentum_end', .7, **MUON), row('optim.decay_shape', 'linear'),
+    row('optim.muon_nesterov', False, **MUON), row('optim.muon_beta2', .9, **MUON),
+    row('optim.muon_equal_rows', True, **MUON), row('optim.muon_cautious', True, **MUON),
+    row('optim.muon_chain', 'quintic', **MUON), row('optim.muon_iters', 3, **MUON),
+    row('optim.muon_dtype', 'bfloat16', **MUON), row('optim.muon_scale', 'rms', **MUON),
+    row('optim.scalar_lr', .5, **SCALARS), row('optim.scalar_betas', [.5, .5], **SCALARS),
+    row('optim.embed_betas', [.5, .9]), row('optim.head_betas', [.5, .9]),
+    row('optim.embed_decay', .5), row('optim.head_decay', .5),
     row('guard.on_bad', 'rollback', 'log', NAN), row('guard.max_bad', 2, 'end', NAN),
     row('guard.max_rollbacks', 1, 'end', NAN, guard__on_bad='rollback'),
     row('guard.spike', 3., 'log', SPIKE, guard__spike_window=3),

@@ -73,7 +73,7 @@ def looks_like(
     return next((what for what,magic in [*BEGINS, *OTHERS] if what!='lzma' and head.startswith(magic)), '')
 
 # %% ../../nbs/data/streams.ipynb #e17e6a55
-BLOCK = 2**18    # Compressed bytes read at once [bytes]
+BLOCK = 2**18    # Read at once [bytes]
 MAX_EXPAND = 200 # Default of `data.max_expand`
 FREE = 2**26     # So much may come out of any file [bytes]
 AGAIN = 'get or make it again, or set data.on_error = "skip", which keeps the documents before it'
@@ -169,7 +169,7 @@ def open_raw(
     "A source as it lies"
     if isinstance(source, RemoteFile): return open_remote(source)
     if not stat.S_ISREG(os.stat(source).st_mode): raise CorpusError(source, 'not a regular file', kind='no file')
-    return open(source, 'rb')
+    return open(source, 'rb', BLOCK)
 
 # %% ../../nbs/data/streams.ipynb #876f4a54
 OWN = {'parquet': ('.parquet',), 'arrow': ('.arrow','.feather')} # Endings under which these are at home

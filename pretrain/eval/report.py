@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DRAWN', 'SIZE', 'SIZE_COMPARE', 'DPI', 'LOSS', 'VALID', 'OTHER', 'MUTED', 'ALERT', 'FAINT', 'THIN', 'SMALL', 'FEW',
            'POINTS', 'SKIP', 'ABOVE', 'PAD', 'MOST_SOURCES', 'PANELS', 'COLUMN', 'AXES', 'VALID_TITLE', 'LOSS_TITLE',
-           'NAMED', 'RunLog', 'read_run', 'thin', 'plot_run', 'write_report', 'save_plot', 'Summary', 'summary',
-           'compare']
+           'NAMED', 'RunLog', 'read_run', 'thin', 'by_text', 'plot_run', 'write_report', 'save_plot', 'Summary',
+           'summary', 'along', 'compare']
 
 # %% ../../nbs/eval/report.ipynb #cell3
 import json, math
@@ -20,7 +20,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..base.toml import parse_toml
 from ..base.screen import fmt_time
-from ..base.words import one_line
+from ..base.words import one_line, short_names
 from ..store.checkpoint import list_checkpoints
 from ..store.files import write_whole
 from .text import YARDSTICKS
@@ -186,15 +186,17 @@ def _panel_loss(ax, log):
     if len(x): ax.legend(frameon=False, fontsize=SMALL)
 
 # %% ../../nbs/eval/report.ipynb #0db8538a
-def _by_text(log):
-    "Validation, a curve for each stretch of one text: (name, steps, values)"
+def by_text(
+    log:RunLog, # A run
+)->list:        # Of each stretch: name of the text, steps, values
+    "Validation, a curve for each stretch of one text"
     x,y = log.series('val_bpb')
     cut = [0, *(i for i in range(1, len(x)) if log.texts[i]!=log.texts[i-1]), len(x)]
     return [(log.texts[a], x[a:b], y[a:b]) for a,b in zip(cut, cut[1:]) if b>a]
 
 def _best(log):
     "(step, value) of the lowest validation bpb on the last text, or None"
-    _,x,y = (_by_text(log) or [('', np.zeros(0), np.zeros(0))])[-1]
+    _,x,y = (by_text(log) or [('', np.zeros(0), np.zeros(0))])[-1]
     if not np.isfinite(y).any(): return None
     i = int(np.nanargmin(y))
     return int(x[i]), float(y[i])
@@ -208,7 +210,7 @@ def _yardstick(ax, name, v):
 # %% ../../nbs/eval/report.ipynb #f0b70776
 MOST_SOURCES = 8 # Of a mixture, that have a curve: those with the most rows; the page has a row for each
 def _panel_bpb(ax, log):
-    *before,(_,x,y) = _by_text(log)
+    *before,(_,x,y) = by_text(log)
     for _,xs,ys in before: ax.plot(xs, ys, 'o-', color=VALID, ms=FEW, alpha=FAINT, label='another text')
     ax.plot(x, y, 'o-', color=VALID, ms=FEW, label='all' if log.sources else None)
     large = sorted(log.sources, key=lambda k: -log.sources[k]['share'])
@@ -382,7 +384,11 @@ def summary(
 # %% ../../nbs/eval/report.ipynb #b937362e
 AXES = dict(step='step', tokens='tokens trained on', train_s='seconds in training')
 
-def _along(log, steps, by):
+def along(
+    log:RunLog, # A run
+    steps,      # Where something was measured
+    by:str,     # `step`, `tokens` or `train_s`
+)->np.ndarray:
     "Where the measurements at `steps` lie on the axis `by`"
     if by=='step' or not len(steps): return steps
     s,y = log.series(by)
@@ -391,27 +397,18 @@ def _along(log, steps, by):
     y = y.cumsum() if by=='tokens' else np.maximum.accumulate(y)
     return np.concatenate([[0], y])[np.searchsorted(s, steps, side='right')]
 
-# %% ../../nbs/eval/report.ipynb #e6bfa403
-def _names(paths):
-    "The shortest ends of the paths that tell them apart"
-    parts = [Path(p).resolve().parts for p in paths]
-    for n in range(1, max(map(len, parts))+1):
-        names = ['/'.join(p[-n:]) for p in parts]
-        if len(set(names))==len(set(parts)): break
-    return names
-
 # %% ../../nbs/eval/report.ipynb #0ee5cd73
 def _beside(ax, log, by, keys, **style):
     "The first of some curves that a run has, among those of others"
     x,y = next((c for c in map(log.series, keys) if len(c[0])), ([],[]))
-    x,y = thin(_along(log, x, by), np.asarray(y))
+    x,y = thin(along(log, x, by), np.asarray(y))
     ax.plot(x, y, **style)
 
 def _text_beside(ax, log, by, text, name, **style):
     "Validation on one text, among that of others, with its best"
-    for x,y in [(x, y) for t,x,y in _by_text(log) if t==text]:
+    for x,y in [(x, y) for t,x,y in by_text(log) if t==text]:
         best = f' (best {np.nanmin(y):.4f})' if np.isfinite(y).any() else ''
-        ax.plot(_along(log, x, by), y, label=name+best, marker='o', ms=FEW, **style)
+        ax.plot(along(log, x, by), y, label=name+best, marker='o', ms=FEW, **style)
 
 # %% ../../nbs/eval/report.ipynb #29eec81b
 VALID_TITLE,LOSS_TITLE = 'validation [bits per byte]','smoothed training loss [nats per token]'
@@ -433,11 +430,11 @@ def compare(
     if by not in AXES: raise ValueError(f'by = {by!r}: expected one of {", ".join(AXES)}')
     logs = [read_run(p) for p in ([run_dirs] if isinstance(run_dirs, (str,Path,RunLog)) else run_dirs)]
     if not logs: raise ValueError('compare: no runs given; name at least one run directory')
-    texts = list(dict.fromkeys(t for log in logs for t,*_ in _by_text(log))) or ['']
+    texts = list(dict.fromkeys(t for log in logs for t,*_ in by_text(log))) or ['']
     wide,high = SIZE_COMPARE
     fig = _figure(figsize=(wide*(1+len(texts))/2, high))
     left,*right = fig.subplots(1, 1+len(texts))
-    for i,(log,name) in enumerate(zip(logs, _names([l.path for l in logs]))):
+    for i,(log,name) in enumerate(zip(logs, short_names([l.path for l in logs]))):
         _beside(left, log, by, ('loss_ema','loss'), color=f'C{i}', label=name)
         for ax,text in zip(right, texts): _text_beside(ax, log, by, text, name, color=f'C{i}')
     ys = [_loss_limits(log.series('loss_ema')[1]) for log in logs]

@@ -26,6 +26,7 @@ from .folder import WEIGHTS, WEIGHTS_INDEX
 from .nanochat import MODEL_TYPE, names
 from .tokenizer import read_tokenizer
 from ..model.blocks import ModelConfig
+from ..model.extras import SWITCHES
 from ..model.gpt import GPT
 from ..store.checkpoint import check_finite, list_checkpoints, load_checkpoint, pick_checkpoint, split_run
 from ..store.checkpoint import tensor_chunks
@@ -120,7 +121,8 @@ def our_weights(
     return res
 
 # %% ../../nbs/export/bring.ipynb #br-origin-def
-TAKEN = ('n_layer','n_head','n_kv_head','width','mlp_ratio','rope_base','softcap','norm_eps','window')  # of the model
+TAKEN = ('n_layer','n_head','n_kv_head','width','mlp_ratio','rope_base','softcap','norm_eps','window',
+         *SWITCHES)  # of the model
 
 @dataclass(frozen=True)
 class Origin:

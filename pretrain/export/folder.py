@@ -20,6 +20,7 @@ from fastcore.basics import patch
 from ..base.words import one_line
 from ..data.tokenizer import Tokenizer
 from ..model.blocks import ModelConfig
+from ..model.extras import SWITCHES, switches
 from ..model.gpt import GPT
 from ..store.checkpoint import tensor_chunks
 from ..store.files import UNFINISHED, is_run, make_dir, sync_dir, write_file
@@ -46,11 +47,16 @@ class Parcel:
 # %% ../../nbs/export/folder.ipynb #fo-plain-def
 def check_plain(
     cfg:ModelConfig, # Of the model
+    but:tuple=(),    # Switches that this form knows
 ):
     "Refuse a model that the libraries of others do not know"
     if cfg.window:
         raise ValueError(f'model.window = {cfg.window}: the forms that other libraries read know full attention only; '
                          'a run with model.window = 0 can be exported')
+    if on := [f'model.{k}' for k in switches(cfg) if k not in but]:
+        found = f'{on[0]} = {getattr(cfg, on[0].removeprefix("model."))!r}'
+        raise ValueError(f'{found}: ours alone, and no form that other libraries read has it; a run without '
+                         f'{", ".join(on)} can be exported')
 
 # %% ../../nbs/export/folder.ipynb #fo-place-def
 def check_place(

@@ -14,7 +14,7 @@ import torch
 
 from ..data.bpe import SPLITS
 from ..data.tokenizer import Tokenizer
-from .apertus import BETA, EPS, NEGATIVE, POSITIVE
+from .apertus import BETA, CARRIED, EPS, NEGATIVE, POSITIVE
 from .apertus import apertus_config, apertus_model, apertus_weights, without_cap
 from .folder import Parcel, card, check_package, check_plain
 from .hf import EXTRA
@@ -151,7 +151,7 @@ def export_gguf(
     uncapped:bool=False,  # A soft cap may be left out
 )->list:                  # What there is to say, in lines
     "A folder with one file that llama.cpp runs"
-    check_plain(parcel.model.cfg)
+    check_plain(parcel.model.cfg, CARRIED)
     check_dtype(dtype, KINDS)
     pre_name(parcel.tok.pattern)
     check_package('gguf', EXTRA)

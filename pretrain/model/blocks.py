@@ -98,6 +98,18 @@ class ModelConfig:
     init_head:NatFloat = 0.001  # Standard deviation of the head at the start
     init_matrix:NatFloat = 1.   # Scale of matrices at the start: uniform with deviation `init_matrix/sqrt(inputs)`
     init_out:NatFloat = 0. # The same for the matrices that write to the residual stream; 0 = blocks start as identity
+    init_up:PosFloat = 1.       # The same for the first matrix of the MLP [times `init_matrix`]
+    resid_scalars:bool = False  # Does each block scale the residual stream by a learned number?
+    x0_scalars:bool = False     # Does each block add the embedding again, times a learned number?
+    value_embed:Literal['none','alternate','all'] = 'none' # Layers whose values get a vector of the token from a table
+    value_gate:NatFloat = 0.    # Most that a gate multiplies that vector by, half of it at the start; 0 = no gate
+    value_residual:bool = False # Do later layers mix the first layer's values into theirs?
+    qk_scale:PosFloat = 1.      # Factor of queries and of keys after their norm
+    post_norm:bool = False      # Is what attention and MLP write normed, too?
+    attn_gate:bool = False      # Does a gate scale the output of each head?
+    smear:bool = False          # Does a gate add the embedding of the token before?
+    backout:bool = False        # Is a learned share of the middle of the stream taken away at its end?
+    bigram:NatInt = 0           # Rows of a table of pairs of tokens, found by a hash; 0 = none
 
     @property
     def kv_heads(self): return self.n_kv_head or self.n_head
@@ -114,9 +126,20 @@ class ModelConfig:
         if H%K:
             near = _either(*sorted({math.gcd(H,K), H}))
             res.append(('n_kv_head', f'{K} does not divide n_head, {H}; {near} would'))
-        return res
+        return res + _idle(self)
 
 def _either(*xs): return ' or '.join(str(x) for x in xs if x)
+
+def _idle(cfg):
+    "Switches that act on nothing as the others stand"
+    res = []
+    if cfg.value_gate and cfg.value_embed=='none':
+        res.append(('value_gate', f"{cfg.value_gate:g} opens on no table; with value_embed = 'all' it would"))
+    if cfg.value_residual and cfg.n_layer==1:
+        res.append(('value_residual', 'true has no later layer to mix into; n_layer = 2 would'))
+    if cfg.post_norm and not cfg.init_out:
+        res.append(('post_norm', 'true cannot norm outputs that start as zeros (init_out = 0); init_out = 1 would'))
+    return res
 
 # %% ../../nbs/model/blocks.ipynb #42a3515d
 class Attention(nn.Module):
@@ -165,6 +188,16 @@ def keys_values(self:Attention,
 
 # %% ../../nbs/model/blocks.ipynb #787eddb1
 @patch
+def look(self:Attention,
+    q:torch.Tensor,  # Queries [B,H,T,D]
+    k:torch.Tensor,  # Keys [B,H_kv,S,D]
+    v:torch.Tensor,  # Values [B,H_kv,S,D]
+    see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
+)->torch.Tensor:     # [B,H,T,D]
+    "What each head finds"
+    return F.scaled_dot_product_attention(q, k, v, enable_gqa=q.shape[1]!=k.shape[1], **see)
+
+@patch
 def mix(self:Attention,
     q:torch.Tensor,  # Queries [B,H,T,D]
     k:torch.Tensor,  # Keys [B,H_kv,S,D]
@@ -172,8 +205,7 @@ def mix(self:Attention,
     see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
 )->torch.Tensor:     # [B,T,C]
     "Look, and bring home what was found"
-    y = F.scaled_dot_product_attention(q, k, v, enable_gqa=q.shape[1]!=k.shape[1], **see)
-    return self.o(y.transpose(1,2).flatten(2))
+    return self.o(self.look(q, k, v, see).transpose(1,2).flatten(2))
 
 # %% ../../nbs/model/blocks.ipynb #60e489b9
 class MLP(nn.Module):

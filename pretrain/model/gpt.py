@@ -14,9 +14,10 @@ import torch
 from torch import nn
 from fastcore.basics import patch
 
-from .blocks import Block, ModelConfig, rms_norm, rope_tables, sight, softcap, working_dtype
+from .blocks import ModelConfig, rms_norm, rope_tables, sight, softcap, working_dtype
 from .cache import Cache, KVCache
 from .cost import model_table
+from .extras import Ends, Extra, Side, block_of, switches
 from .loss import head_loss
 
 # %% ../../nbs/model/gpt.ipynb #d5527168
@@ -35,7 +36,7 @@ class Model(Protocol):
 UNIFORM = math.sqrt(3)  # A uniform distribution over ±sqrt(3) has standard deviation 1
 
 class GPT(nn.Module):
-    "A decoder-only transformer in plain form"
+    "A decoder-only transformer, in plain form where no switch is on"
     picks = True   # `hidden` can be asked for some positions only
 
     def __init__(self,
@@ -46,8 +47,9 @@ class GPT(nn.Module):
         super().__init__()
         self.cfg,self.V,self.precision = cfg,V,precision
         self.embed = nn.Embedding(V, cfg.width)
-        self.blocks = nn.ModuleList(Block(cfg, i) for i in range(cfg.n_layer))
+        self.blocks = nn.ModuleList(block_of(cfg, i, V) for i in range(cfg.n_layer))
         self.head = nn.Linear(cfg.width, V, bias=False)
+        self.ends = Ends(cfg) if switches(cfg) else None
         self.grow(cfg.seq_len)
         self.init_weights()
 
@@ -81,8 +83,11 @@ def init_weights(self:GPT):
         self.embed.weight.normal_(0, cfg.init_embed)
         self.head.weight.normal_(0, cfg.init_head)
         for b in self.blocks:
-            for m in (b.attn.q, b.attn.k, b.attn.v, b.mlp.up): _uniform(m.weight, cfg.init_matrix)
+            for m in (b.attn.q, b.attn.k, b.attn.v): _uniform(m.weight, cfg.init_matrix)
+            _uniform(b.mlp.up.weight, cfg.init_matrix*cfg.init_up)
             for m in (b.attn.o, b.mlp.down): _uniform(m.weight, cfg.init_out)
+        for m in self.modules():
+            if isinstance(m, Extra): m.begin()
     self.grow(len(self.cos))
 
 def _uniform(W, scale):
@@ -100,6 +105,18 @@ def in_precision(
         with torch.autocast(self.device.type, self.precision): return fn(self, *args, **kw)
     return run
 
+# %% ../../nbs/model/gpt.ipynb #gpst-def
+@patch
+def start(self:GPT,
+    ids:torch.Tensor,  # Token ids [B,T]
+    cache:Cache=None,  # Tokens read before, with places for the new ones
+)->tuple:              # The stream as it enters the first block [B,T,C]; nothing in plain form, or a `Side`
+    "What the blocks begin with"
+    x = rms_norm(self.embed(ids), self.cfg.norm_eps)
+    if self.ends is None: return x,()
+    x = self.ends.enter(x, ids, cache, self.embed)
+    return x,(Side(ids, x),)
+
 # %% ../../nbs/model/gpt.ipynb #b989fb45
 @patch
 @in_precision
@@ -115,11 +132,12 @@ def hidden(self:GPT,
     if end>len(self.cos): self.grow(end)
     cos,sin = self.cos[at],self.sin[at]
     rope = (cos,sin) if cos.dim()==2 else (cos[:,None],sin[:,None])
-    x = rms_norm(self.embed(ids), self.cfg.norm_eps)
+    x,side = self.start(ids, cache)
     *before,last = self.blocks
-    for b in before: x = b(x, rope, see, cache)
-    x = last(x, rope, see, cache) if only is None else last.only(x, rope, only, cache)
+    for b in before: x = b(x, rope, see, cache, *side)
+    x = last(x, rope, see, cache, *side) if only is None else last.only(x, rope, only, cache, *side)
     if cache is not None: cache.advance(T)
+    if side: x = self.ends.leave(x, *side, only)
     return rms_norm(x, self.cfg.norm_eps)
 
 # %% ../../nbs/model/gpt.ipynb #c743b3f3

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ...data.shift import shift
 from .tasks import Option, common
 from ...model.blocks import may_see
-from ...model.cache import Cache
+from ...model.cache import Cache, id_before
 
 # %% ../../../nbs/eval/core/score.ipynb #6ee51184
 def inputs_targets(
@@ -111,6 +111,7 @@ class Parts(Protocol):
 class Memory(Cache, Protocol):
     "A cache that more than the next token can be laid down in, as in `KVCache`"
     lens:list       # Tokens that each row holds
+    ids:torch.Tensor # Those of each row, one place to the right, where the model asked for them
     window:int      # Tokens that each may see, itself included; 0 = all before it
     write:Callable  # (layer, positions, keys, values): lay down
     read:Callable   # (layer, lo, hi) to keys and values of these positions
@@ -247,8 +248,12 @@ class Branches:
         mine = nn.functional.pad(who[:,:,None]==who[:,None], (self.base,0), value=True)   # padding sees padding
         see = may_see(at, key_at[:,None], cache.window) & mine
         self.at,self.see = at.to(device),see[:,None].to(device)   # [B,T] and [B,1,T,S]
+        self.begins = (who!=id_before(who)).to(device)
 
     def place(self, T): return self.at,self.end,dict(attn_mask=self.see)
+    def before(self, ids):
+        lens = torch.tensor(self.cache.lens, device=ids.device)[:,None]
+        return id_before(ids).where(~self.begins, self.cache.ids.gather(1, lens))
     def advance(self, T): return self.cache.lens   # the rows stay as long as they were
     def put(self, i, k, v):
         end = self.base+k.shape[2]
@@ -265,10 +270,15 @@ class Tree:
         at,who = lay_out(sizes, [[0]+[ks[0]]*(len(ks)-1) for ks in sizes])
         see = (who[:,:,None]==who[:,None]) | (who[:,:,None]>0) & (who[:,None]==0)
         see &= at[:,None]<=at[:,:,None]
+        self.begins = ((who!=id_before(who)) & (who!=0)).to(device)
+        self.last = torch.tensor([ks[:1] for ks in sizes]).to(device)-1
         self.at,self.see,self.end = at.to(device),see[:,None].to(device),int(at.max())+1   # [B,T] and [B,1,T,T]
 
     def place(self, T): return self.at,self.end,dict(attn_mask=self.see)
     def put(self, i, k, v): return k,v
+    def before(self, ids):
+        stem = ids.gather(1, self.last.clamp(min=0)).where(self.last>=0, -1)
+        return id_before(ids).where(~self.begins, stem)
     def advance(self, T): return None
 
 # %% ../../../nbs/eval/core/score.ipynb #4d11144c
