@@ -138,12 +138,12 @@ def load_config(
     path = None if name is None or isinstance(name, Config) else find_config(at_home(str(name)))
     base,plain = (dict(flat(to_dict(o))) if isinstance(name, Config) else {} for o in (name, Config()))
     keep = getattr(name, '_said', set()) | kept_keys(name) if base else set()
-    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k] or k in keep}   # not said by nobody
+    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k] or k in keep}   # somebody said
     if path and path.name=='config.toml' and is_run(path.parent): base = run_keys(path)
     given = [base, *given, keys]
     said = said_keys(Config, path, given)
     under,over = dialled(said, lambda: own_keys(Config, said.get('out', Config.out)))
-    def read(more={}): return read_config(Config, path, [*given, over], under | more)
+    def read(more=()): return read_config(Config, path, [*given, over], under | dict(more))
     cfg = check_depth(with_origin(cfg, read) if (cfg := read()).train.init else cfg)
     object.__setattr__(cfg, '_said', {*said})   # for whoever reads it again with other keys
     return cfg

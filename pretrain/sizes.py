@@ -154,8 +154,7 @@ def plan_for(
     "Measure this machine, and look every size up on the curve"
     said,depth = asked(cfg),cfg.model.depth
     shapes = shapes_of(said, [depth] if depth not in (0, 'auto') else range(1, DEEPEST+1))
-    if not shapes: raise ValueError(f'no size fits model.width = {cfg.model.width} and model.n_head = {cfg.model.n_head}; '
-                                    'leave them to the depth')
+    if not shapes: raise ValueError('no depth fits the width and heads that are set; leave model.n_head to the depth')
     each = paces(shapes, V, replace(cfg.optim, matrix=said.get('optim.matrix', 'muon')), machine, budget_s)
     T,rows = cfg.model.seq_len,said.get('loader.batch_rows', 0)
     sizes = {d: (n_multiplying(c, V), tokens_in(each[d], SHARE*60*minutes, T, rows)) for d,c in shapes.items()}
@@ -175,6 +174,7 @@ def settle(
         return p.keys() | {'bpb': p.best.bpb}
     found = share(by_main(measure))
     bits = found.pop('bpb')
-    say(f"depth: {found['model.depth']}, for about {found['model.dial_tokens']:,} tokens in {cfg.train.minutes:g} minutes; "
+    depth,D = (found[k] for k in SETTLED)
+    say(f'depth: {depth}, for about {D:,} tokens in {cfg.train.minutes:g} minutes; '
         f'about {bits:.2f} bits per byte by the curve')
     return found

@@ -351,10 +351,11 @@ def toml_table(
 
 def to_toml(
     cfg,      # A config or a section
-    notes={}, # Dotted keys to comments
+    notes=(), # Dotted keys to comments, a dict
 )->str:       # `read_config` makes an equal config of it
     "A config as a file"
-    def note(cls, k, at): return notes.get('.'.join((*at, k)), '')
+    texts = dict(notes)
+    def note(cls, k, at): return texts.get('.'.join((*at, k)), '')
     return '\n'.join(toml_table(type(cfg), to_dict(cfg), note)) + '\n'
 
 # %% ../../nbs/base/config.ipynb #cell126
