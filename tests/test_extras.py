@@ -1,14 +1,17 @@
 """Every switch of the architecture under everything that reads a model: cache, generation, some positions only, shared
 beginnings, checks before a run, counts, export and import. In tests/, since it is one battery over all switches and
-many chapters; a switch of `ModelConfig` that no row turns on fails."""
-import copy, math
-from dataclasses import replace
+many chapters; a switch of `ModelConfig` that no row turns on fails. `python tests/test_extras.py` tries every switch
+under every promise; pytest, all of them together."""
+import copy, math, os, sys
+from dataclasses import fields, replace
 from types import SimpleNamespace
 import pytest, torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from pretrain.build import Run, load_config, load_model
 from pretrain.eval.check_model import check_causal, check_grads, check_loss
-from pretrain.eval.core.score import Branches, Tree
+from pretrain.eval.core.score import Branches, Scorer, Tree
+from pretrain.eval.core.tasks import encode_example, read_bundle, write_bundle
 from pretrain.export.apertus import export_apertus
 from pretrain.export.gguf import export_gguf
 from pretrain.export.nanochat import export_hf
@@ -27,9 +30,11 @@ ONES = [dict(resid_scalars=True), dict(x0_scalars=True), dict(value_embed='alter
 ALL = {k: v for one in ONES for k,v in one.items()}
 ROWS = [{}, *ONES, ALL, ALL | dict(n_kv_head=2, window=5), ALL | dict(n_layer=2, n_head=1),
         ALL | dict(width=8, n_head=2)]
+SHORT = [ALL, ALL | dict(n_kv_head=2, window=5)]
+FULL = 'EXTRAS_FULL'  # in the environment: all rows
 
 def name(row): return '+'.join(f'{k}={v}' for k,v in row.items()) if row and len(row)<3 else f'{len(row)} keys'
-every = pytest.mark.parametrize('row', ROWS, ids=name)
+every = pytest.mark.parametrize('row', ROWS if FULL in os.environ else SHORT, ids=name)
 
 def born(row, seed=0):
     torch.manual_seed(seed)
@@ -109,6 +114,19 @@ def test_shared_beginnings(row):
     close(tree[1,3:], alone(x[1,3:9]))
 
 @every
+def test_core_shares_beginnings(row, tmp_path):
+    "The scores of CORE's prompts are those of each read alone"
+    rows = [dict(query=f'{i} or {i+1}', choices=['less','more','equal'], gold=i%3) for i in range(6)]
+    path = write_bundle(tmp_path, [dict(label='ask', kind='multiple_choice', shots=1, baseline=50, rows=rows)])
+    task, = read_bundle(path)
+    tok = SimpleNamespace(bos=0, encode=lambda text: [1+b%(V-1) for b in text.encode()])
+    def scores(share):
+        questions = [encode_example(task, i, tok) for i in range(6)]
+        Scorer(shaken(row), share=share).score(questions)
+        return torch.tensor([l for q in questions for o in q for l in o.losses])
+    close(scores(True), scores(False))
+
+@every
 def test_checks_before_a_run(row):
     "The first loss is ln V; nothing is seen of what follows, nor of other rows; every parameter gets a gradient"
     m,x = born(row),ids(4, T+1)
@@ -126,8 +144,9 @@ def test_counts(row):
     c = replace(BASE, **row)
     m,n = GPT(c, V),param_counts(c, V)
     assert n['total']==sum(p.numel() for p in m.parameters())==sum(v for k,v in n.items() if k!='total')
+    with torch.device('meta'): twin,x = GPT(c, V),torch.zeros(3, T, dtype=torch.int64)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as count:
-        torch.nn.functional.cross_entropy(m(ids()).flatten(0,1), ids().flatten(), reduction='sum').backward()
+        torch.nn.functional.cross_entropy(twin(x).flatten(0,1), x.flatten(), reduction='sum').backward()
     seen = count.get_total_flops()/(3*T)
     if c.window: c = replace(c, window=0)   # the counter sees the hidden pairs, too
     assert abs(flops_per_token(c, V)/seen-1)<.01
@@ -186,6 +205,37 @@ def test_copies_and_states():
     other.load_state_dict(m.state_dict())
     with torch.no_grad(): assert torch.equal(m(ids()), twin(ids())) and torch.equal(m(ids()), other(ids()))
 
+KEYS = {'tokenizer.vocab_size': 300, 'prepare.workers': 1, 'prepare.cache': 'cache', 'data.train': ['train.txt'],
+        'data.valid': ['valid.txt'], 'loader.batch_rows': 4, 'schedule.warmup': 1, 'eval.every': 2,
+        'optim.matrix': 'muon',
+        'sample.prompts': [], 'train.steps': 4, 'train.device': 'cpu', 'train.threads': 1}
+
+def test_runs(tmp_path, monkeypatch):
+    "Interrupted and resumed, loaded, and begun with: a run with everything on"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Run, 'finish', lambda run: None)   # draws
+    for part in ('train','valid'):
+        (tmp_path/f'{part}.txt').write_text('\n\n'.join(f'The {part} {i}.' for i in range(200)))
+    keys = KEYS | {f'model.{f.name}': getattr(replace(BASE, **ALL), f.name) for f in fields(BASE)}
+    whole = Run(None, out='whole', say=None, **keys).fit()
+    part = Run(None, out='part', say=None, **keys)
+    part.step()
+    part.save()
+    part.saver.join()
+    part = Run('part', say=None).fit()
+    state = whole.model.state_dict()
+    assert part.n_step==4 and all(torch.equal(w, state[k]) for k,w in part.model.state_dict().items())
+    whole.saver.join()
+    model,tok,cfg,_ = load_model('whole', 'cpu')
+    assert switches(cfg.model)==list(SWITCHES) and switches(load_config('whole').model)==list(SWITCHES)
+    with torch.no_grad(): assert torch.equal(model(ids() % tok.vocab_size), whole.model(ids() % tok.vocab_size))
+    said = {k: v for k,v in KEYS.items() if not k.startswith('tokenizer')}
+    begun = Run(None, out='begun', say=None, **said | {'train.init': 'whole', 'model.seq_len': T})
+    assert switches(begun.cfg.model)==list(SWITCHES)
+    assert all(torch.equal(w, state[k]) for k,w in begun.model.state_dict().items())
+    with pytest.raises(ValueError, match='model.smear = False: the model of train.init has True'):
+        Run(None, out='other', say=None, **said | {'train.init': 'whole', 'model.smear': False})
+
 DOORS = dict(hf=(export_hf, ()), apertus=(export_apertus, ('qk_scale',)), gguf=(export_gguf, ('qk_scale',)))
 
 @pytest.mark.parametrize('form', DOORS)
@@ -199,3 +249,7 @@ def test_export_refuses_by_name(form, tmp_path):
         with pytest.raises(ValueError, match=f'model.{list(row)[0]} = .*run without .*model.{on} can be exported') as e:
             fill(parcel, tmp_path, check=False)
         assert '\n' not in str(e.value) and not list(tmp_path.iterdir())
+
+if __name__=='__main__':
+    os.environ[FULL] = '1'
+    sys.exit(pytest.main([__file__, *sys.argv[1:]]))

@@ -72,6 +72,7 @@ ROWS = [
     row('schedule.warmup', 3), row('schedule.warmdown', .7), row('schedule.final', .5), row('schedule.shape', 'cosine'),
     row('metrics.ema_beta', .5, 'log'), row('metrics.peak_tflops', 2., 'said'),
     row('eval.every', 3, 'log'), row('eval.bytes', 400, 'log'), row('eval.rows', 2, 'shapes'),
+    row('eval.share', 0., 'log', data__valid=('long.txt',)),
     row('sample.every', 2, 'samples'), row('sample.prompts', ['A '], 'samples'), row('sample.tokens', 3, 'samples'),
     row('sample.temperature', 0., 'samples'), row('sample.top_k', 2, 'samples'), row('sample.top_p', .1, 'samples'),
     row('sample.min_p', 1., 'samples'), row('sample.seed', 5, 'samples'),
@@ -94,6 +95,7 @@ def write_text(folder):
     texts = [f'The number {i} is {"less" if i%3 else "more"} than {i*7%50}.'+' And so on.'*(i%5) for i in range(300)]
     (folder/'train.jsonl').write_text('\n'.join(json.dumps(dict(text=t, body=t[::-1])) for t in texts))
     (folder/'valid.txt').write_text('\n--\n'.join(f'A number {i} is more than {i-3}.' for i in range(300, 340)))
+    (folder/'long.txt').write_text('\n--\n'.join(f'A number {i} is more than {i-3}.' for i in range(300, 1200)))
 
 def write_bundle(folder):
     from pretrain.eval.core import tasks

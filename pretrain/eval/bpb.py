@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from torch import Tensor
 
-from ..base.config import NatInt, PosInt, section
+from ..base.config import Frac, NatInt, PosInt, section
 from ..base.dist import all_sum, world as n_ranks
 from ..data.shift import shift
 
@@ -133,7 +133,8 @@ def bits_per_byte(
 class EvalConfig:
     "How and when validation is measured"
     every:NatInt = 250       # Measure after every so many steps; 0: only before the first and after the last [steps]
-    bytes:NatInt = 2_000_000 # Size of the sample of the validation text, spread over the whole; 0: all of it [bytes]
+    bytes:NatInt = 0         # Sample of the validation text, spread over the whole; 0: chosen by `share` [bytes]
+    share:Frac = 0.05        # Of the run's time for all validation where `bytes` is 0; 0: no bound [fraction]
     rows:PosInt = 32         # Rows of one forward pass on one rank [rows]
 
 # %% ../../nbs/eval/bpb.ipynb #cell49

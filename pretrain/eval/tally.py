@@ -83,7 +83,7 @@ def join_rows(
     return {k: how.get(k, np.add)(a[k], b[k]) for k in a}
 
 # %% ../../nbs/eval/tally.ipynb #2b019690
-BATCH_CHARS,BATCH_DOCS = PIECE,2**12   # A batch is counted when it has so many characters or documents
+BATCH_CHARS,BATCH_DOCS = 2**18,2**12   # A batch is counted when it has so many characters or documents
 SPOTS_KEPT = 8   # Of each flaw so many documents are kept to be shown
 
 class Tally:

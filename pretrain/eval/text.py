@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BLOCK_IDS', 'GOLDEN', 'PARTS', 'LEAST', 'NAME_BYTES', 'LITTLE', 'UNITS', 'YARD_BYTES', 'YARDSTICKS', 'doc_bytes',
            'spread_order', 'pick_pieces', 'text_at', 'piece_ids', 'sample_texts', 'name_text', 'ValidText',
-           'valid_text', 'fair_shares', 'mixed_text', 'text_bpb', 'text_yardsticks', 'kept_text', 'keep_yardsticks',
-           'other_text', 'valid_tokens', 'run_tokens']
+           'valid_text', 'fair_shares', 'mixed_text', 'part_of', 'whole_of', 'text_bpb', 'text_yardsticks', 'kept_text',
+           'keep_yardsticks', 'other_text', 'valid_tokens', 'run_tokens']
 
 # %% ../../nbs/eval/text.ipynb #2bf417bd
 import hashlib, json, math
@@ -213,18 +213,40 @@ def mixed_text(
     return ValidText(whole, name, n, docs, of_doc, of_bytes, says, each)
 
 # %% ../../nbs/eval/text.ipynb #mixed-bpb
+def part_of(
+    text:ValidText, # What is measured
+    tok,            # Its tokenizer
+    most:int,       # Size of the part [bytes]
+)->ValidText:       # The text itself where it isn't larger
+    "Some of a text, spread over the whole and over its sources"
+    if text.n_bytes<=most: return text
+    return valid_text({k: o.tokens for k,o in text.parts.items()} or text.tokens, tok, most)
+
+def whole_of(
+    v:Bpb,          # Of a part
+    text:ValidText, # The whole
+    n_bytes,        # Bytes of text that each id stands for, 0 for special tokens `[V]`
+)->Bpb:
+    "Bits per byte of a text whose loss per token is that of a part"
+    n = len(counted(text.tokens, n_bytes))
+    return Bpb(bpb=v.loss*n/math.log(2)/text.n_bytes, loss=v.loss, n_tok=n, n_bytes=text.n_bytes)
+
 def text_bpb(
     loss_fn:Callable, # As `bpb_of` takes it
     text:ValidText,   # What is measured
     n_bytes,          # Bytes of text that each id stands for, 0 for special tokens `[V]`
     T:int,            # Targets in a row [tokens]
     rows:int,         # Most rows in one call of `loss_fn`
+    part:ValidText|None=None, # What of it is read, to estimate the whole; None = all
     **how,            # `rank`, `world`
 )->tuple:             # `Bpb` of the text; `val_bpb/NAME` to that of each of its sources [bits per byte]
     "Bits per byte of a text and of its sources"
-    def of(o): return bpb_of(loss_fn, o.tokens, n_bytes, T, rows, **how)
-    if not text.parts: return of(text),{}
-    each = {k: of(o) for k,o in text.parts.items()}
+    def of(o, some):
+        v = bpb_of(loss_fn, some.tokens, n_bytes, T, rows, **how)
+        return v if some is o else whole_of(v, o, n_bytes)
+    part = part or text
+    if not text.parts: return of(text, part),{}
+    each = {k: of(o, part.parts[k]) for k,o in text.parts.items()}
     nats,n,size = (sum(o) for o in zip(*((v.loss*v.n_tok, v.n_tok, v.n_bytes) for v in each.values())))
     whole = Bpb(bpb=nats/math.log(2)/size, loss=nats/n, n_tok=n, n_bytes=size)
     return whole,{f'val_bpb/{k}': v.bpb for k,v in each.items()}

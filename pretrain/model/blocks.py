@@ -16,6 +16,7 @@ from torch import nn
 from fastcore.basics import patch
 
 from ..base.config import NatFloat, NatInt, PosFloat, PosInt, section
+from .kernels import Linear, Turned, norm, relu2
 
 # %% ../../nbs/model/blocks.ipynb #cell14
 def may_see(
@@ -66,7 +67,7 @@ def rms_norm(
     eps:float,       # Added to the mean square, so that zeros stay zeros
 )->torch.Tensor:     # Same shape, mean square 1 along the last axis
     "RMSNorm without parameters"
-    return F.rms_norm(x, x.shape[-1:], eps=eps)
+    return norm(x, eps)
 
 # %% ../../nbs/model/blocks.ipynb #cell32
 def softcap(
@@ -134,11 +135,11 @@ def _idle(cfg):
     "Switches that act on nothing as the others stand"
     res = []
     if cfg.value_gate and cfg.value_embed=='none':
-        res.append(('value_gate', f"{cfg.value_gate:g} opens on no table; with value_embed = 'all' it would"))
+        res.append(('value_gate', "a gate without a table opens on nothing; with value_embed = 'all' it works"))
     if cfg.value_residual and cfg.n_layer==1:
-        res.append(('value_residual', 'true has no later layer to mix into; n_layer = 2 would'))
+        res.append(('value_residual', 'there is no later layer to mix into; n_layer = 2 works'))
     if cfg.post_norm and not cfg.init_out:
-        res.append(('post_norm', 'true cannot norm outputs that start as zeros (init_out = 0); init_out = 1 would'))
+        res.append(('post_norm', 'outputs that start as zeros (init_out = 0) cannot be normed; init_out = 1 works'))
     return res
 
 # %% ../../nbs/model/blocks.ipynb #42a3515d
@@ -151,11 +152,15 @@ class Attention(nn.Module):
         super().__init__()
         self.cfg,self.i = cfg,i
         C,kv = cfg.width,cfg.kv_heads*cfg.head_dim
-        self.q,self.k,self.v = (nn.Linear(C, n, bias=False) for n in (C,kv,kv))
-        self.o = nn.Linear(C, C, bias=False)
+        self.q,self.k,self.v = (Linear(C, n) for n in (C,kv,kv))
+        self.o = Linear(C, C)
 
     def heads(self, x): return x.view(*x.shape[:-1], -1, self.cfg.head_dim).transpose(1,2)   # [B,T,H*D] to [B,H,T,D]
-    def turned(self, x, rope): return rms_norm(rotate(self.heads(x), *rope), self.cfg.norm_eps).type_as(x)
+
+    def turned(self, x, rope):
+        h,eps = self.heads(x),self.cfg.norm_eps
+        if torch.compiler.is_compiling(): return rms_norm(rotate(h, *rope), eps).type_as(x)
+        return Turned.apply(h, *rope, eps)
 
     def forward(self,
         x:torch.Tensor,  # Normed residual stream [B,T,C]
@@ -214,10 +219,10 @@ class MLP(nn.Module):
         cfg:ModelConfig,  # Shape
     ):
         super().__init__()
-        self.up = nn.Linear(cfg.width, cfg.mlp_ratio*cfg.width, bias=False)
-        self.down = nn.Linear(cfg.mlp_ratio*cfg.width, cfg.width, bias=False)
+        self.up = Linear(cfg.width, cfg.mlp_ratio*cfg.width)
+        self.down = Linear(cfg.mlp_ratio*cfg.width, cfg.width)
 
-    def forward(self, x): return self.down(F.relu(self.up(x)).square())
+    def forward(self, x): return relu2(x, self.up.weight, self.down.weight)
 
 class Block(nn.Module):
     "Attention, then MLP, each added to the residual stream"

@@ -162,8 +162,9 @@ def adamw(
     cfg:OptimConfig,   # Epsilon
 )->AdamW:              # Fused where the device can
     "AdamW over several groups"
-    try: return AdamW(groups, fused=True, lr=cfg.lr, eps=cfg.eps)
-    except RuntimeError: return AdamW(groups, lr=cfg.lr, eps=cfg.eps)
+    kw = dict(lr=cfg.lr, eps=cfg.eps)
+    try: return AdamW(groups, fused=True, **kw)
+    except RuntimeError: return AdamW(groups, **kw)
 
 DTYPES = dict(auto=None, float32=torch.float32, bfloat16=torch.bfloat16)
 

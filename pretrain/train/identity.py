@@ -53,6 +53,7 @@ ELSEWHERE = ('data.', 'tokenizer.', 'prepare.', 'train.device', 'train.precision
 WHERE = {'optim.muon_': ('optim.matrix','muon'), 'guard.spike_window': ('guard.spike',),
          'guard.max_bad': ('guard.on_bad','skip'), 'guard.max_rollbacks': ('guard.on_bad','rollback'),
          'schedule.final': ('schedule.warmdown',), 'schedule.shape': ('schedule.warmdown',), 'core.': ('core.bundle',),
+         'eval.share': ('eval.bytes',0),
          'sample.': ('sample.prompts',)}   # beginning of keys: the key on which they depend, and its value if not any
 
 def acts(
@@ -202,6 +203,7 @@ def as_begun(
     load:Callable, # Reads it
     cfg,           # Today's config
     former:dict,   # Keys to defaults of earlier versions
+    chosen=(),     # Keys that a run chooses, and keeps, where its config says nothing
 )->dict:           # Keys to values; empty for a new run
     "What a run keeps of its own config, though today's says otherwise"
     try:
@@ -209,6 +211,7 @@ def as_begun(
         named = dict(flat(tomllib.loads(Path(path).read_text(encoding='utf-8'))))   # by the version that wrote it
     except (OSError,ValueError): return {}
     keep = {k: v for k,v in former.items() if (was[k]==v or k not in named) and now[k]==default[k]!=v}
+    keep |= {k: was[k] for k in chosen if now[k]==default[k]!=was[k]}
     given,own = now['tokenizer.path'],Path(path).with_name('tokenizer')
     moved = given and given==was['tokenizer.path'] and own.is_dir() and not Path(given).is_dir()
     return keep | ({'tokenizer.path': str(own)} if moved else {})

@@ -249,7 +249,8 @@ def save_due(self:Loop,
 
 # %% ../../nbs/train/loop.ipynb #e4c67718
 OWN = set("""step loss loss_ema lr grad_norm dt_s compile_s tok_per_s mfu mfu_seen peak eta_s row tokens tokens_skipped
-    taken_back skipped rollback train_s changed half val_bpb val_loss val_bytes val_text core core_se""".split())
+    taken_back skipped rollback train_s changed half val_bpb val_loss val_bytes val_text val_read
+    core core_se""".split())
 
 def check_names(
     evals:dict, # Name to evaluation

@@ -29,7 +29,11 @@ def length_that_fits(lab, seed):
 
 def kinds():
     "Overrides of each optimizer"
-    return {'adamw': [], 'muon': ['optim.matrix=muon']}
+    muon = ['optim.matrix=muon']
+    every = [*muon, 'optim.muon_beta2=.9', 'optim.muon_equal_rows=true', 'optim.muon_cautious=true',
+             'optim.muon_momentum_rise=9', 'optim.muon_momentum_end=.8', 'optim.decay_shape=cosine',
+             'optim.embed_betas=[.8,.995]', 'optim.head_decay=.01']
+    return {'adamw': [], 'muon with every switch': every, 'muon': muon}
 
 # Places that are tried in the short form
 SHORT = 'last warm-up step','exact epoch end','second epoch','right after validation','last step'

@@ -1,6 +1,6 @@
 """Corpora that are large where nobody expects it, read with `skip` in a process of its own: what is whole is read, what
 is not is counted, and the most memory that the process ever had stays below half a gigabyte."""
-import bz2, gzip, json, lzma, sys
+import bz2, gzip, json, lzma, random, sys
 from _case import case
 
 READ = '''
@@ -73,3 +73,22 @@ def add(name, what, file, parts, expected):
     case(f'{what}, with skip', f'{expected}, below 500 MB', full=True)(fn)
 
 for o in LARGE: add(*o)
+
+LOOK = '''
+from pathlib import Path
+from pretrain.cli import main
+main(['look', 'text'])
+peak = int(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])/1000
+print(int(peak))
+'''
+LOOK_DOCS = 7_000 # Of 2,500 words each, 100 MB
+
+@case('100 MB of JSON lines, `look`', 'exit 0, below 500 MB', full=True)
+def look_100(lab):
+    from pretrain.data.readers import embedded_documents
+    words,r = ' '.join(embedded_documents()).split(' '),random.Random(0)
+    lab.write('text/x.jsonl', ''.join(json.dumps(dict(text=' '.join(r.choices(words, k=2500))))+'\n'
+                                      for _ in range(LOOK_DOCS)))
+    done = lab.process('-c', LOOK, timeout=600)
+    peak = int(done.out.splitlines()[-1])
+    return f'exit {done.code}, {"below 500 MB" if peak<LIMIT_MB else f"{peak} MB"}'

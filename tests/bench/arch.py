@@ -1,0 +1,105 @@
+"""What ideas of architecture gain: `python tests/bench/arch.py VARIANTS --base quickstart --seeds 1,2,3 --out FILE.json
+key=value…` trains each variant of a base config at equal steps on the same batches from the same first weights, where
+both have them, and measures bits per byte of validation text. The base is also trained for four fifths of the steps:
+that says what time is worth. Then steps of each variant and of the base are timed in turn. Runs that are in the file
+already are not made again.
+
+VARIANTS: a line each, `name: key=value key=value`; lines that begin with # are left out."""
+import argparse, json, os, platform, shlex, statistics, time
+from dataclasses import replace
+from pathlib import Path
+import torch
+from pretrain.build import build_optim, load_config, make_model, read_data
+from pretrain.eval.text import text_bpb
+from pretrain.train.gradients import accumulate, clip_grads
+
+ROUNDS,WARM = 12,2  # Of steps timed in turn, and of those before them
+
+def read_variants(path):
+    "Name to its keys"
+    lines = [l for l in Path(path).read_text().splitlines() if l.strip() and not l.startswith('#')]
+    return {(cut := l.partition(':'))[0].strip(): shlex.split(cut[2]) for l in lines}
+
+class Trained:
+    "A variant on its way: the base's data, a model, an optimizer"
+    def __init__(self, data, cfg, seed):
+        self.cfg,self.data = replace(cfg, seed=seed),data
+        self.model,_ = make_model(self.cfg, data.tok.vocab_size)
+        torch.manual_seed(seed)
+        self.model.init_weights()   # drawn before anything that only this variant has
+        self.opt,self.params = build_optim(self.model, cfg.optim),list(self.model.parameters())
+
+    def step(self, i, N):
+        x,y = self.data.loader.batch(i)
+        self.opt.schedule(i, N, self.cfg.schedule)
+        self.opt.zero_grad()
+        loss = accumulate(self.model.loss, x, y, int((y>=0).sum()), len(x), torch.device('cpu'))
+        clip_grads(self.params, self.cfg.optim.clip)
+        self.opt.step()
+        return loss.item()
+
+    def bpb(self):
+        def loss(x, y): return self.model.loss(x, y, 'none')
+        with torch.no_grad():
+            return text_bpb(loss, self.data.text, self.data.tok.n_bytes, self.cfg.model.seq_len,
+                            self.cfg.eval.rows)[0].bpb
+
+def loss_of(losses, share=.1):
+    "Mean of the last steps [nats per token]"
+    last = losses[-max(1, int(len(losses)*share)):]
+    return sum(last)/len(last)
+
+def train(data, cfg, seed, N):
+    t = Trained(data, cfg, seed)
+    begun = time.process_time()
+    losses = [t.step(i, N) for i in range(N)]
+    return dict(seed=seed, steps=N, bpb=t.bpb(), loss=loss_of(losses), cpu_s=time.process_time()-begun,
+                curve=[round(l, 4) for l in losses[::max(1, N//60)]])
+
+def step_ratio(data, base, cfg, N):
+    "Step time of a variant over that of the base, in turn: median and all of them"
+    pair,times = [Trained(data, c, 1) for c in (base, cfg)],([],[])
+    for i in range(ROUNDS+WARM):
+        for t,spent in zip(pair, times):
+            begun = time.process_time()
+            t.step(i, N)
+            spent.append(time.process_time()-begun)
+    each = [b/a for a,b in zip(*(t[WARM:] for t in times))]
+    return dict(median=statistics.median(each), each=each)
+
+def write(out, found):
+    temp = out.with_suffix('.part')
+    temp.write_text(json.dumps(found, indent=1))
+    os.replace(temp, out)
+
+def main():
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument('variants')
+    ask.add_argument('keys', nargs='*', help='of the base, key=value')
+    ask.add_argument('--base', default='quickstart')
+    ask.add_argument('--seeds', default='1')
+    ask.add_argument('--only', default='', help='names, with commas; all where left out')
+    ask.add_argument('--out', type=Path, default=Path('architecture.json'))
+    a = ask.parse_args()
+    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
+    base,variants = load_config(a.base, a.keys),{'base': [], **read_variants(a.variants)}
+    if a.only: variants = {k: v for k,v in variants.items() if k in a.only.split(',')}
+    N,data = base.train.steps,read_data(base, print)
+    found = json.loads(a.out.read_text()) if a.out.exists() else dict(runs=[], ratios={})
+    found |= dict(date=time.strftime('%Y-%m-%d'), torch=torch.__version__, machine=platform.machine(), base=a.base,
+                  keys=a.keys, steps=N, tokens=N*base.loader.batch_rows*base.model.seq_len)
+    def config(name): return load_config(a.base, [*a.keys, *variants[name]])
+    seeds = [*map(int, a.seeds.split(','))]
+    for seed,name,steps in [*((s, k, N) for s in seeds for k in variants), *((s, 'base', N*4//5) for s in seeds)]:
+        if any((r['name'], r['seed'], r['steps'])==(name, seed, steps) for r in found['runs']): continue
+        run = dict(name=name, keys=variants[name]) | train(data, config(name), seed, steps)
+        found['runs'].append(run)
+        write(a.out, found)
+        print(f"{name:<28} seed {seed} {steps} steps: {run['bpb']:.4f} bpb, {run['cpu_s']:.0f} s", flush=True)
+    for name in variants:
+        if name in found['ratios'] or name=='base': continue
+        found['ratios'][name] = step_ratio(data, base, config(name), N)
+        write(a.out, found)
+        print(f"{name:<28} {found['ratios'][name]['median']:.3f} x step time of the base", flush=True)
+
+if __name__=='__main__': main()

@@ -1,0 +1,136 @@
+"""Optimizers side by side: share of a step, and bits per byte of held-out text after equal steps and equal time. A
+command rather than a test: it takes an hour, and a figure of a machine proves nothing about another.
+
+    python tests/bench/optim.py --text FOLDER --out nbs/reports/optimizers.json
+
+FOLDER has `train*.jsonl` and `val*.jsonl`. Times are those of the process on one thread, so that whoever shares the
+machine spoils them less. What is in the file already is not measured again; `--only` names what is wanted."""
+import argparse, json, os, platform, sys, time
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import torch
+from pretrain.build import load_config, make_model, read_data
+from pretrain.eval.text import text_bpb
+from pretrain.model.optim import Optim, adamw, build_optim, group_settings, split_params
+from pretrain.train.gradients import accumulate, clip_grads
+
+BASE = {'tokenizer.vocab_size': 2048, 'model.seq_len': 128, 'model.n_layer': 4, 'model.n_head': 2, 'model.width': 128,
+        'loader.batch_rows': 8, 'eval.bytes': 100_000, 'eval.rows': 16, 'schedule.warmup': 5, 'schedule.warmdown': .5,
+        'optim.matrix': 'muon', 'optim.beta1': .8, 'optim.embed_lr': .2, 'optim.head_lr': .01, 'optim.lr': 4e-3}
+STEPS = 150          # Of a trial [steps]
+SHAPES = {'quickstart': (256, 4, 4, 128, 4096), 'depth 4': (256, 4, 2, 256, 8192)} # T, layers, heads, width, vocabulary
+TOKENS = 8192        # Of a step whose parts are timed [tokens]
+ROUNDS = 5           # Times that each is timed, in turns
+M,O = 'optim.muon_','optim.'
+TO_ZERO = {O+'decay_shape': 'cosine'}
+EVERY = {M+'beta2': .9, M+'equal_rows': True, M+'cautious': True, M+'momentum_rise': 40} | TO_ZERO
+
+# ------------------------------------------------------------ what is compared
+
+TRIALS = {'plain': {}, 'AdamW 4e-3': {O+'matrix': 'adamw'}}
+TRIALS |= {f'muon_lr {v:g}': {M+'lr': v} for v in (.04, .01)}
+TRIALS |= {'momentum .9': {M+'momentum': .9}, 'NorMuon .9': {M+'beta2': .9}, 'equal rows': {M+'equal_rows': True},
+    'decay 1': {O+'weight_decay': 1.}, 'decay 1 cautious to 0': {O+'weight_decay': 1., M+'cautious': True} | TO_ZERO,
+    'momentum rises': {M+'momentum_rise': 40}, '4 iterations': {M+'iters': 4}, 'warmdown .7': {'schedule.warmdown': .7},
+    'embed_lr .4': {O+'embed_lr': .4}, 'head_lr .02': {O+'head_lr': .02}, 'muon_lr .08': {M+'lr': .08},
+    "nanochat's betas": {O+'embed_betas': [.8, .995], O+'head_betas': [.8, .96]},
+    'momentum .85': {M+'momentum': .85}, 'quintic': {M+'chain': 'quintic'}, '3 iterations': {M+'iters': 3},
+    'warmdown 1': {'schedule.warmdown': 1.}, 'embed_lr .1': {O+'embed_lr': .1}, 'head_lr .005': {O+'head_lr': .005},
+    'decay 0': {O+'weight_decay': 0.}, 'decay 3 cautious to 0': {O+'weight_decay': 3., M+'cautious': True} | TO_ZERO,
+    'AdamW 2e-3': {O+'matrix': 'adamw', O+'lr': 2e-3}, 'AdamW 8e-3': {O+'matrix': 'adamw', O+'lr': 8e-3},
+    'no Nesterov': {M+'nesterov': False}, 'beta1 .9': {O+'beta1': .9}, 'final .05': {'schedule.final': .05},
+    'momentum rises and falls': {M+'momentum_rise': 40, M+'momentum_end': .85}, 'beta2 .99': {O+'beta2': .99},
+    'rms scale': {M+'scale': 'rms', M+'lr': .008}, 'clip off': {O+'clip': 0.}, 'warmdown .3': {'schedule.warmdown': .3},
+    'decay 1 to 0': {O+'weight_decay': 1.} | TO_ZERO, 'decay 1 cautious': {O+'weight_decay': 1., M+'cautious': True}}
+
+def torch_muon(model, cfg):
+    "As torch has it: its Muon for the matrices, AdamW for the rest"
+    how,groups = group_settings(cfg),{k: [p for _,p in ps] for k,ps in split_params(model).items() if ps}
+    muon = torch.optim.Muon([dict(params=groups.pop('matrix'), name='matrix')], lr=cfg.muon_lr,
+                            momentum=cfg.muon_momentum, weight_decay=cfg.weight_decay)
+    return Optim(model, [muon, adamw([dict(params=ps, name=k, **how[k]) for k,ps in groups.items()], cfg)], cfg)
+
+# ------------------------------------------------------------ training
+
+READ = {}   # what was read already
+
+def start(args, keys):
+    "Config, data, model, optimizer"
+    text = {'data.train': [str(p) for p in sorted(args.text.glob('train*.jsonl'))],
+            'data.valid': [str(p) for p in sorted(args.text.glob('val*.jsonl'))]}
+    cfg = load_config(None, BASE | text | {'train.device': 'cpu', 'train.steps': STEPS} | keys)
+    key = (cfg.tokenizer.vocab_size, cfg.model.seq_len, cfg.loader.batch_rows, cfg.seed)
+    if key not in READ: READ[key] = read_data(cfg, lambda line: None)
+    return cfg,READ[key],*make_model(cfg, READ[key].tok.vocab_size)
+
+def one_step(cfg, model, opt, loader, i, n):
+    "An update; seconds of forward and backward, and of the optimizer [s of the process]"
+    row,t0 = i*cfg.loader.batch_rows,time.process_time()
+    (x,y),n_tok = loader.batch(row=row),loader.n_valid(row=row)
+    opt.schedule(i, n, cfg.schedule)
+    opt.zero_grad()
+    accumulate(model.loss, x, y, n_tok, cfg.train.micro_rows or len(x), torch.device('cpu'))
+    clip_grads(opt.params, cfg.optim.clip)
+    t1 = time.process_time()
+    opt.step()
+    return t1-t0,time.process_time()-t1
+
+def trial(args, keys, seed, steps=STEPS):
+    "Bits per byte after a short training, and what it cost"
+    cfg,data,model,opt = start(args, keys | {'seed': seed, 'train.steps': steps})
+    parts = [one_step(cfg, model, opt, data.loader, i, steps) for i in range(steps)]
+    def loss(x, y): return model.loss(x, y, reduction='none')
+    v,_ = text_bpb(loss, data.text, data.tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
+    return dict(bpb=v.bpb, steps=steps, seed=seed, s=sum(map(sum, parts)), optim_s=sum(o for _,o in parts))
+
+def shares(args, shape):
+    "Seconds of forward and backward and of each optimizer, in turns, at `TOKENS` tokens a step"
+    T,L,H,C,V = SHAPES[shape]
+    keys = {'model.seq_len': T, 'model.n_layer': L, 'model.n_head': H, 'model.width': C, 'tokenizer.vocab_size': V,
+            'loader.batch_rows': TOKENS//T, 'train.micro_rows': TOKENS//T//4}
+    cfg,data,model,ours = start(args, keys)
+    every = start(args, keys | EVERY)[0]
+    opts = {'AdamW': build_optim(model, replace(cfg.optim, matrix='adamw')), 'Muon': ours,
+            'Muon, every switch': build_optim(model, every.optim), "torch's Muon": torch_muon(model, cfg.optim)}
+    res = {k: [] for k in ('forward and backward', *opts)}
+    one_step(cfg, model, ours, data.loader, 0, STEPS)
+    for r in range(ROUNDS):
+        for k,o in opts.items():
+            if k=='AdamW': res['forward and backward'].append(one_step(cfg, model, o, data.loader, r, STEPS)[0])
+            t = time.process_time()
+            o.step()
+            res[k].append(time.process_time()-t)
+    return res
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument('--text', type=Path, required=True)
+    p.add_argument('--out', type=Path, required=True)
+    p.add_argument('--only', nargs='*', default=None, help='names of trials, or "shares"')
+    p.add_argument('--set', nargs='*', default=[], help='key=value: another base than the one below')
+    p.add_argument('--steps', type=int, default=STEPS, help='of a trial')
+    p.add_argument('--seeds', type=int, nargs='*', default=[1])
+    args = p.parse_args()
+    torch.set_num_threads(1)
+    base = BASE | {k: json.loads(v) for k,v in (o.split('=') for o in args.set)}
+    found = json.loads(args.out.read_text()) if args.out.exists() else dict(trials={}, shares={})
+    found |= dict(date=str(date.today()), machine=f'{platform.machine()}, torch {torch.__version__}, one thread',
+                  base=base, tokens=TOKENS)
+    def keep(): args.out.write_text(json.dumps(found, indent=1)+'\n')
+    for k in SHAPES:
+        if k not in found['shares'] and (args.only is None or 'shares' in args.only):
+            found['shares'][k] = shares(args, k)
+            keep()
+    for seed in args.seeds:
+        for k,keys in TRIALS.items():
+            known = {o['seed'] for o in found['trials'].get(k, [])}
+            if seed in known or args.only is not None and k not in args.only: continue
+            res = trial(args, base | keys, seed, args.steps)
+            found['trials'].setdefault(k, []).append(res)
+            keep()
+            print(f'{k:<28} seed {seed} {res["bpb"]:.4f} {res["s"]:.0f} s', flush=True)
+
+if __name__=='__main__': main()
