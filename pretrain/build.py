@@ -16,6 +16,7 @@ import torch
 from fastcore.basics import patch
 from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_keys, section, to_dict, to_toml
 from .base.dist import by_main, is_main, rank, together, world
+from .base.meanwhile import Meanwhile
 from .base.toml import Source
 from .base.value import at_home
 from .data.readers import EMBEDDED
@@ -227,6 +228,7 @@ class Run(Loop):
                          before=first_looks(cfg), after=later_looks(cfg), 
                          identity=identity_of(cfg, data, machine, begin.print),
                          todays=todays, machine=machine, console=console)
+        self.yards = Meanwhile('yardsticks', self.saver.news)
         self.resume()
         console.say(self.plan())
         if not look: by_main(self.write_dir)
@@ -308,10 +310,10 @@ def first_validation(self:Run)->dict: # As `validate`
 # %% ../nbs/build.ipynb #8ba21bc6
 @patch
 def meet_text(self:Run):
-    "Yardsticks of the text that is measured, in `evaluation/yardsticks.json`; no best of another text"
+    "No best of another text; meanwhile, yardsticks for it, in `evaluation/yardsticks.json`"
     text,was = self.data.text,self.news.get('changed', {}).get('eval.bytes', [self.cfg.eval.bytes])[0]
     if line := other_text(text, self.state.best, was//Config.units['eval.tokens']): self.console.say(line)
-    if line := by_main(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok)): self.console.say(line)
+    if is_main(): self.yards.start(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok, self.data.measure))
 
 # %% ../nbs/build.ipynb #c7763863
 @patch
@@ -384,17 +386,21 @@ def first_check(self:Run):
 @patch
 def plot(self:Run):
     "Loss, bits per byte, learning rate, gradient norm so far"
+    self.yards.join()
     return plot_run(self.out)
 
 @patch
 def report(self:Run):
     "Figures, curves, and what the model wrote at which step, on one page"
+    self.yards.join()
     return report_run(self.out)
 
 @patch
 def finish(self:Run):
     "Plot, report, and where the time went"
     if not is_main(): return
+    self.yards.join()
+    self.console.empty(self.saver.news)
     say,best,log = self.console.say,self.state.best,read_run(self.out)
     plot,page = save_plot(log),save_report(log)
     for o in (f'data: {self.state.account(self.loader.n_text)}', *run_sources(log), f'time: {self.clock}'): say(str(o))
@@ -409,6 +415,12 @@ def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     if went_on and self.over: self.finish()
     self.tracker.end()
     return self
+
+@patch
+def close(self:Run):
+    "Nothing of the run goes on; save what is not saved, give the directory back"
+    self.yards.join()
+    Loop.close(self)
 
 # %% ../nbs/build.ipynb #cell102
 def load_model(
