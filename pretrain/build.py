@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
-from .base.config import NatInt, PathStr, assemble, at_place, read_config, section, to_dict, to_toml
+from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_keys, section, to_dict, to_toml
 from .base.dist import by_main, is_main, rank, together, world
 from .base.meanwhile import Meanwhile
 from .base.toml import Source
@@ -33,7 +33,7 @@ from .eval.samples import SampleConfig, sample as write_samples, write as write_
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_pages
 from .eval.report import plot_run
-from .export.bring import beginning, with_origin
+from .export.bring import beginning, own_keys, with_origin
 from .eval.sources import run_sources
 from .eval.text import ValidText, keep_yardsticks, other_text, text_bpb
 from .model.cost import flops_per_token
@@ -42,6 +42,7 @@ from .model.gpt import GPT
 from .model.optim import OptimConfig, build_optim
 from .model.schedule import ScheduleConfig, check_schedule
 from .reading import Data, read_data, with_text
+from .sizes import check_depth, dialled, kept_keys, remarks, settle, waits
 from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
 from .store.files import begun_in, foreign, is_run, shown, write_whole
@@ -137,11 +138,16 @@ def load_config(
     given = [overrides] if isinstance(overrides, (str,Mapping)) else [*overrides]
     path = None if name is None or isinstance(name, Config) else find_config(at_home(str(name)))
     base,plain = (dict(flat(to_dict(o))) if isinstance(name, Config) else {} for o in (name, Config()))
-    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k]}   # what is said by nobody
+    keep = getattr(name, '_said', set()) | kept_keys(name) if base else set()
+    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k] or k in keep}   # somebody said
     if path and path.name=='config.toml' and is_run(path.parent): base = run_keys(path)
-    def read(under=None): return read_config(Config, path, [base, *given, keys], under)
-    cfg = read()
-    return with_origin(cfg, read) if cfg.train.init else cfg
+    given = [base, *given, keys]
+    said = said_keys(Config, path, given)
+    under,over = dialled(said, lambda: own_keys(Config, said.get('out', Config.out)))
+    def read(more=()): return read_config(Config, path, [*given, over], under | dict(more))
+    cfg = check_depth(with_origin(cfg, read) if (cfg := read()).train.init else cfg)
+    object.__setattr__(cfg, '_said', {*said})   # for whoever reads it again with other keys
+    return cfg
 
 # %% ../nbs/build.ipynb #65ab6ffd
 def make_model(
@@ -206,6 +212,9 @@ class Run(Loop):
         place = take_dir(cfg.out, look)
         self.bundle = cfg.core.bundle and Path(cfg.core.bundle).absolute()   # the process may change its folder
         for line in machine.lines(): console.say(line)
+        if waits(cfg):
+            data = read_data(cfg, lambda line: None)
+            cfg = load_config(cfg, settle(cfg, data.tok.vocab_size, data.loader.n_text, machine, console.say))
         data = read_data(cfg, console.say)
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
         begin = together(lambda: beginning(cfg.train.init, cfg.out))
@@ -257,7 +266,7 @@ def write_dir(self:Run):
     "The run directory: resolved config and tokenizer"
     (self.out/'evaluation').mkdir(parents=True, exist_ok=True)
     path = self.out/'config.toml'
-    if not says(path, to_dict(self.cfg)): write_whole(path, to_toml(self.cfg).encode())
+    if not says(path, to_dict(self.cfg)): write_whole(path, to_toml(self.cfg, remarks(self.cfg)).encode())
     self.tok.save(self.out/'tokenizer')
 
 @patch

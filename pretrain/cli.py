@@ -159,8 +159,10 @@ def _config(a):
     "Without a file: every key with its default, unit and meaning. With one: the resolved config"
     from pretrain.base.config import describe, to_toml
     from pretrain.build import Config
+    from pretrain.sizes import remarks
     if a.config and '=' in a.config: a.overrides,a.config = [a.config, *a.overrides],None   # no file
-    print(to_toml(_load(a)) if a.config or a.overrides else describe(Config), end='')
+    cfg = _load(a) if a.config or a.overrides else None
+    print(to_toml(cfg, remarks(cfg)) if cfg else describe(Config), end='')
 
 # %% ../nbs/cli.ipynb #47554c67
 SAMPLE_KEYS = dict(tokens=int, temperature=float, top_k=int, top_p=float, min_p=float, seed=int)

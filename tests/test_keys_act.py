@@ -42,6 +42,7 @@ MUON,SCALARS = dict(optim__matrix='muon'),dict(model__x0_scalars=True)
 ROWS = [
     row('seed', 2),
     row('loader.batch_rows', 8), row('loader.window', 2),
+    row('model.depth', 2), row('model.dial_tokens', 10**6, model__depth=2), row('model.recipe', 'best'),
     row('model.seq_len', 12), row('model.n_layer', 1), row('model.n_head', 1), row('model.n_kv_head', 1),
     row('model.width', 32), row('model.mlp_ratio', 2), row('model.rope_base', 50.), row('model.softcap', 2.),
     row('model.window', 4), row('model.norm_eps', 1e-3), row('model.init_embed', .5), row('model.init_head', .1),
