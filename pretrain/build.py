@@ -197,8 +197,7 @@ class Run(Loop):
         age_s=0.,   # For how long somebody has been waiting for it: that counts with train.minutes [s]
         **keys,     # Any key of the config: `out='runs/x'`, `**{'train.steps': 50}`
     ):
-        budget = Budget().__enter__()
-        budget.before_s = age_s
+        budget = Budget(spent_s=age_s).__enter__()
         cfg = load_config(cfg, **keys)
         if why := foreign(cfg.out): raise ValueError(why)
         own = as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
@@ -285,7 +284,7 @@ def validate(self:Run,
     "Bits per byte on the validation text, which is named, and the other evaluations"
     c,device,text = self.cfg,self.machine.device,self.data.text
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
-    with self.budget.look('text'):
+    with self.budget.look('text', text.n_bytes/(part or text).n_bytes):
         v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, part, rank=rank(), world=world())
     res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | each | self.measure_core()
     for name,fn in self.evals.items(): res |= named(name, fn(self), res)
@@ -295,9 +294,7 @@ def validate(self:Run,
 def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't due, or can't be asked
     "CORE of the model as it is, kept in the run's directory"
     c = self.cfg.core
-    cost = self.budget.total_s and not self.n_step   # is to be known
-    due = self.done or c.every and self.n_step%c.every==0 or cost
-    if not c.bundle or not due: return {}
+    if not c.bundle or not (self.due(c.every) or self.budget.total_s and not self.n_step): return {}   # for its cost
     with self.machine.autocast():
         try:
             keep = None if self.look else core_dir(self.out, self.n_step, c.max_per_task)
@@ -315,8 +312,6 @@ def first_validation(self:Run)->dict: # As `validate`
     part = self.data.part
     res = self.validate(part)
     how = '' if part is self.data.text else f', as {part.n_bytes:,} bytes of it tell'
-    b,rest = self.budget,self.data.text.n_bytes/part.n_bytes-1
-    if how and b.looking: b.missing_s = b.cost('text')*rest   # what all of it would take
     self.note(f'validation: step 0: {res["val_bpb"]:.4f} bits per byte{how}')
     return res | (dict(val_read=part.n_bytes) if how else {})
 

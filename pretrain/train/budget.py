@@ -94,11 +94,12 @@ class Budget:
         total_s:float=0.,            # Of the whole run; 0 = no matter [s]
         plan=(),                     # Decisions: pairs of steps taken, and steps of the run as seen from there
         now:Callable=time.monotonic, # The clock [s]
+        spent_s:float=0.,            # Before it began to look at the clock [s]
     ):
         self.total_s,self.plan,self.now = total_s,[list(o) for o in plan],now
         self.costs = {}                        # seconds of a look: the last time, and at most
         self.carried_s = 0.                    # spent in earlier sessions [s]
-        self.before_s,self.aside_s = 0.,0.     # spent in this one; and on looks [s]
+        self.before_s,self.aside_s = spent_s,0. # spent in this one; and on looks [s]
         self.depth,self.began = 0,0.           # is the stopwatch running, and since when
         self.looking,self.missing_s = False,0. # is a look going on, and how much more would all of it take [s]
         self.marks = deque()                   # steps taken, and seconds of stepping by then, lately
@@ -124,13 +125,15 @@ class Budget:
 @patch
 @contextmanager
 def look(self:Budget,
-    name:str, # Of what is not a step
+    name:str,      # Of what is not a step
+    times:float=1.,# How often this would be the whole of it
 ):
     "Inside, time is booked for a look"
     start,outer,self.looking = self.spent_s,self.looking,True
     try: yield
     finally: self.looking = outer
     took = self.spent_s-start
+    self.missing_s += took*(times-1)
     if not outer:
         self.aside_s += took
         took,self.missing_s = took+self.missing_s,0.
