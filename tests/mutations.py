@@ -250,7 +250,7 @@ MUTATIONS = [
     Mutation('switches: a gate that never opens wide', 'model/extras', 'self.most*torch.sigmoid', 'torch.sigmoid', 'nbs/model/extras.ipynb#A gate'),
     Mutation('switches: each layer mixes its own values', 'model/extras', 'if self.i==0: side.v = v', 'side.v = v', 'nbs/model/extras.ipynb#Attention'),
     Mutation('switches: no norm behind', 'model/extras', 'return rms_norm(y, self.eps) if self.cfg.post_norm else y', 'return y', 'nbs/model/extras.ipynb#The block'),
-    Mutation('switches: a pair across the beginning of a row', 'model/extras', '(HASH[0]*(a+1) ^', '(HASH[0]*a.clamp(min=0) ^', 'nbs/model/extras.ipynb#Both ends'),
+    Mutation('switches: a pair across the beginning of a row', 'model/extras', '(HASH[0]*(a.long()+1) ^', '(HASH[0]*a.clamp(min=0) ^', 'nbs/model/extras.ipynb#Both ends'),
     Mutation('switches: the cache forgets the token before', 'model/cache', 'self.ids[rows,at+1] = ids', 'self.ids[rows,at+1] = ids[:,:1]', 'nbs/model/cache.ipynb#Rows of different lengths'),
     Mutation('switches: tables counted as arithmetic', 'model/cost', "('head','attention','mlp','gates')", "('head','attention','mlp','gates','tables')", 'nbs/model/cost.ipynb#Parameters and FLOPs'),
     Mutation('switches: exported as if they were not there', 'export/folder', 'if on := [', 'if on := 0 and [', 'nbs/export/folder.ipynb#The plain form'),
