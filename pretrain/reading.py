@@ -11,7 +11,7 @@ from typing import Any
 from .base.dist import first, local_rank, rank, world
 from .base.toml import unit_news
 from .data.loader import Loader
-from .data.parts import read_texts, tokenizer_of
+from .data.parts import read_texts, text_keys, tokenizer_of
 from .data.prepare import hashes_of
 from .data.tokenizer import Tokenizer
 from .eval.share import chosen_bytes, first_bytes, forward_speed
@@ -40,6 +40,7 @@ class Data:
 def read_data(
     cfg,         # A `Config`: says which text
     say=print,   # Takes one line of news at a time
+    accept=None, # Told fingerprints and files before anything is encoded; may raise
 )->Data:
     "Tokenizer, training tokens, validation tokens, loader"
     rows = cfg.loader.batch_rows
@@ -49,11 +50,15 @@ def read_data(
     hashes = hashes_of(cfg.prepare)
     tok = first(lambda: tokenizer_of(cfg.data, cfg.tokenizer, cfg.prepare, say, hashes))
     prep = replace(cfg.prepare, verify=cfg.prepare.verify and local_rank()==0)
-    texts = first(lambda: read_texts(cfg.data, tok, prep, say, hashes))
+    def account(): return {o: hashes.account(o) for o in ('train','valid')}
+    def read():
+        keys = text_keys(cfg.data, tok, hashes) if accept else {}
+        if keys: accept(dict(tokenizer=tok.fingerprint) | keys, account())
+        return read_texts(cfg.data, tok, prep, say, hashes)
+    texts = first(read)
     loader = texts.loader(cfg.model.seq_len, rows, cfg.seed, window=cfg.loader.window, rank=rank(), world=world())
     for line in (*texts.lines(loader), *unit_news()): say(line)
-    account = {o: hashes.account(o) for o in ('train','valid')}
-    return Data(tok, texts.train, texts.valid, texts.valids or texts.valid, loader, account)
+    return Data(tok, texts.train, texts.valid, texts.valids or texts.valid, loader, account())
 
 # %% ../nbs/reading.ipynb #read0013
 def with_text(
