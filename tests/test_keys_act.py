@@ -42,6 +42,7 @@ MUON,SCALARS = dict(optim__matrix='muon'),dict(model__x0_scalars=True)
 ROWS = [
     row('seed', 2),
     row('loader.batch_rows', 8), row('loader.window', 2),
+    row('model.depth', 2), row('model.dial_tokens', 10**6, model__depth=2), row('model.recipe', 'best'),
     row('model.seq_len', 12), row('model.n_layer', 1), row('model.n_head', 1), row('model.n_kv_head', 1),
     row('model.width', 32), row('model.mlp_ratio', 2), row('model.rope_base', 50.), row('model.softcap', 2.),
     row('model.window', 4), row('model.norm_eps', 1e-3), row('model.init_embed', .5), row('model.init_head', .1),
@@ -274,7 +275,7 @@ PREFLIGHT = [
     (row('preflight.docs', 3), {}, 'round trip'), (row('preflight.full_docs', 3), FULL, 'round trip'),
     (row('preflight.rows', 4), dict(short=False), 'shift'), (row('preflight.init_tol', 1e-6), {}, 'loss'),
     (row('preflight.copied', .5), FULL, 'copied'), (row('preflight.overfit_steps', 3), FULL, 'overfit'),
-    (row('preflight.overfit_loss', 2.), FULL, 'overfit'),
+    (row('preflight.overfit_loss', 2.), FULL, 'overfit'), (row('preflight.seconds', 1e-9), {}, 'gradients'),
 ]
 
 @pytest.mark.parametrize('r,form,name', PREFLIGHT, ids=lambda o: o if isinstance(o, str) else '')
