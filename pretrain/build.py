@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
-from .base.config import NatInt, PathStr, assemble, at_place, read_config, section, to_dict, to_toml
+from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_keys, section, to_dict, to_toml
 from .base.dist import by_main, is_main, rank, together, world
+from .base.meanwhile import Meanwhile
 from .base.toml import Source
 from .base.value import at_home
 from .data.readers import EMBEDDED
@@ -32,7 +33,7 @@ from .eval.samples import SampleConfig, sample as write_samples, write as write_
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_report
 from .eval.report import plot_run, read_run, save_plot
-from .export.bring import beginning, with_origin
+from .export.bring import beginning, own_keys, with_origin
 from .eval.sources import run_sources
 from .eval.text import ValidText, keep_yardsticks, other_text, text_bpb
 from .model.cost import flops_per_token
@@ -41,6 +42,7 @@ from .model.gpt import GPT
 from .model.optim import OptimConfig, build_optim
 from .model.schedule import ScheduleConfig, check_schedule
 from .reading import Data, read_data, with_text
+from .sizes import check_depth, dialled, kept_keys, remarks, settle, waits
 from .store.checkpoint import CheckpointError, list_checkpoints, load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
 from .store.files import begun_in, foreign, is_run, shown, write_whole
@@ -136,11 +138,16 @@ def load_config(
     given = [overrides] if isinstance(overrides, (str,Mapping)) else [*overrides]
     path = None if name is None or isinstance(name, Config) else find_config(at_home(str(name)))
     base,plain = (dict(flat(to_dict(o))) if isinstance(name, Config) else {} for o in (name, Config()))
-    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k]}   # what is said by nobody
+    keep = getattr(name, '_said', set()) | kept_keys(name) if base else set()
+    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k] or k in keep}   # somebody said
     if path and path.name=='config.toml' and is_run(path.parent): base = run_keys(path)
-    def read(under=None): return read_config(Config, path, [base, *given, keys], under)
-    cfg = read()
-    return with_origin(cfg, read) if cfg.train.init else cfg
+    given = [base, *given, keys]
+    said = said_keys(Config, path, given)
+    under,over = dialled(said, lambda: own_keys(Config, said.get('out', Config.out)))
+    def read(more=()): return read_config(Config, path, [*given, over], under | dict(more))
+    cfg = check_depth(with_origin(cfg, read) if (cfg := read()).train.init else cfg)
+    object.__setattr__(cfg, '_said', {*said})   # for whoever reads it again with other keys
+    return cfg
 
 # %% ../nbs/build.ipynb #65ab6ffd
 def make_model(
@@ -217,6 +224,9 @@ class Run(Loop):
         place = take_dir(cfg.out, look)
         self.bundle = cfg.core.bundle and Path(cfg.core.bundle).absolute()   # the process may change its folder
         for line in machine.lines(): console.say(line)
+        if waits(cfg):
+            data = read_data(cfg, lambda line: None)
+            cfg = load_config(cfg, settle(cfg, data.tok.vocab_size, data.loader.n_text, machine, console.say))
         data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, *o))
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
         begin = together(lambda: beginning(cfg.train.init, cfg.out))
@@ -233,6 +243,7 @@ class Run(Loop):
                          before=first_looks(cfg), after=later_looks(cfg), 
                          identity=identity_of(cfg, data, machine, begin.print),
                          todays=todays, machine=machine, console=console)
+        self.yards = Meanwhile('yardsticks', self.saver.news)
         self.resume()
         console.say(self.plan())
         if not look: by_main(self.write_dir)
@@ -263,7 +274,7 @@ def write_dir(self:Run):
     "The run directory: resolved config and tokenizer"
     (self.out/'evaluation').mkdir(parents=True, exist_ok=True)
     path = self.out/'config.toml'
-    if not says(path, to_dict(self.cfg)): write_whole(path, to_toml(self.cfg).encode())
+    if not says(path, to_dict(self.cfg)): write_whole(path, to_toml(self.cfg, remarks(self.cfg)).encode())
     self.tok.save(self.out/'tokenizer')
 
 @patch
@@ -314,10 +325,10 @@ def first_validation(self:Run)->dict: # As `validate`
 # %% ../nbs/build.ipynb #8ba21bc6
 @patch
 def meet_text(self:Run):
-    "Yardsticks of the text that is measured, in `evaluation/yardsticks.json`; no best of another text"
+    "No best of another text; meanwhile, yardsticks for it, in `evaluation/yardsticks.json`"
     text,was = self.data.text,self.news.get('changed', {}).get('eval.bytes', [self.cfg.eval.bytes])[0]
     if line := other_text(text, self.state.best, was//Config.units['eval.tokens']): self.console.say(line)
-    if line := by_main(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok)): self.console.say(line)
+    if is_main(): self.yards.start(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok, self.data.measure))
 
 # %% ../nbs/build.ipynb #c7763863
 @patch
@@ -390,17 +401,21 @@ def first_check(self:Run):
 @patch
 def plot(self:Run):
     "Loss, bits per byte, learning rate, gradient norm so far"
+    self.yards.join()
     return plot_run(self.out)
 
 @patch
 def report(self:Run):
     "Figures, curves, and what the model wrote at which step, on one page"
+    self.yards.join()
     return report_run(self.out)
 
 @patch
 def finish(self:Run):
     "Plot, report, and where the time went"
     if not is_main(): return
+    self.yards.join()
+    self.console.empty(self.saver.news)
     say,best,log = self.console.say,self.state.best,read_run(self.out)
     plot,page = save_plot(log),save_report(log)
     for o in (f'data: {self.state.account(self.loader.n_text)}', *run_sources(log), f'time: {self.clock}'): say(str(o))
@@ -415,6 +430,12 @@ def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     if went_on and self.over: self.finish()
     self.tracker.end()
     return self
+
+@patch
+def close(self:Run):
+    "Nothing of the run goes on; save what is not saved, give the directory back"
+    self.yards.join()
+    Loop.close(self)
 
 # %% ../nbs/build.ipynb #cell102
 def load_model(
