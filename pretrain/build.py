@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GUARD', 'MOVED', 'ALLOWED', 'FORMER', 'CHOSEN', 'Config', 'rows_problems', 'core_problems', 'run_keys', 'load_config',
-           'make_model', 'identity_of', 'todays', 'refuse_early', 'Run', 'first_looks', 'later_looks', 'load_model']
+           'make_model', 'identity_of', 'todays', 'Run', 'first_looks', 'later_looks', 'load_model']
 
 # %% ../nbs/build.ipynb #235c13ff
 import json
@@ -41,16 +41,16 @@ from .model.blocks import ModelConfig
 from .model.gpt import GPT
 from .model.optim import OptimConfig, build_optim
 from .model.schedule import ScheduleConfig, check_schedule
-from .reading import Data, read_data, with_text
+from .reading import Data, read_data, refuse_early, with_text
 from .sizes import check_depth, dialled, kept_keys, remarks, settle, waits
-from .store.checkpoint import CheckpointError, list_checkpoints, load_checkpoint, pick_checkpoint, split_run
+from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
 from .store.files import begun_in, foreign, is_run, shown, write_whole
 from .store.shipped import find_config
 from .train.budget import LENGTHS, steps_of
 from .train.console import Console
 from .train.guard import Guard, GuardConfig, HINT
-from .train.identity import CONTENT, as_begun, can_allow, compare_runs, flat, says
+from .train.identity import CONTENT, as_begun, can_allow, flat, says
 from .train.loop import Loop, TrainConfig, check_names, divisor_below, named
 from .train.keep import take_dir
 from .train.machine import Machine, pick_device, seed_all, start_machine, trained_in
@@ -186,21 +186,6 @@ def todays(
     config = config | dict(eval={'share': FORMER['eval.share']} | config.get('eval', {}))
     return to_dict(assemble(Config, [Source(str(path), config)]))
 
-# %% ../nbs/build.ipynb #early-def
-def refuse_early(
-    cfg:Config,   # All settings
-    prints:dict,  # Fingerprints of what would be read: `tokenizer`, `train`, `valid`
-    account:dict, # Side to `[name, hash]` of each source
-):
-    "ValueError, in one line, where that is not what the run in the directory was begun with"
-    there = list_checkpoints(Path(cfg.out)/'checkpoints')
-    try: saved = load_checkpoint(there[0][1], ())[1] if there else None
-    except CheckpointError: return   # told by whoever goes on from an older one
-    if not saved: return
-    was = saved | dict(config=todays(there[0][1], saved.get('config', {})))
-    now = was | dict(config=to_dict(cfg), identity=was['identity'] | prints, account=account)
-    if why := compare_runs(was, now, cfg.train.allow).refused: raise ValueError(f'{shown(there[0][1])}: {why}')
-
 # %% ../nbs/build.ipynb #8dcc348c
 class Run(Loop):
     "A training run that lives in its directory: build or resume it, step it, look into it"
@@ -227,7 +212,7 @@ class Run(Loop):
         if waits(cfg):
             data = read_data(cfg, lambda line: None)
             cfg = load_config(cfg, settle(cfg, data.tok.vocab_size, data.loader.n_text, machine, console.say))
-        data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, *o))
+        data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
         begin = together(lambda: beginning(cfg.train.init, cfg.out))
         if begin.weights: model.load_state_dict(begin.weights)
