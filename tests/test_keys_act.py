@@ -276,7 +276,7 @@ PREFLIGHT = [
     (row('preflight.docs', 3), {}, 'round trip'), (row('preflight.full_docs', 3), FULL, 'round trip'),
     (row('preflight.rows', 4), dict(short=False), 'shift'), (row('preflight.init_tol', 1e-6), {}, 'loss'),
     (row('preflight.copied', .5), FULL, 'copied'), (row('preflight.overfit_steps', 3), FULL, 'overfit'),
-    (row('preflight.overfit_loss', 2.), FULL, 'overfit'), (row('preflight.seconds', 1e-9), {}, 'gradients'),
+    (row('preflight.overfit_loss', 2.), FULL, 'overfit'), (row('preflight.seconds', 1e-9), {}, 'mask'),
 ]
 
 @pytest.mark.parametrize('r,form,name', PREFLIGHT, ids=lambda o: o if isinstance(o, str) else '')
