@@ -25,11 +25,11 @@ def main():
     with tempfile.TemporaryDirectory() as d:
         subprocess.run([sys.executable, '-m', 'pretrain', 'prepare', a.config, *a.keys], check=True,
                        stdout=subprocess.DEVNULL)
-        print(f'{"asked":>7} {"real":>7} {"real/asked":>10} {"steps":>7} {"decisions":>9} {"first":>7} {"bpb":>7}  load')
+        print(f'{"asked":>7} {"real":>7} {"ratio":>6} {"steps":>7} {"decisions":>9} {"first":>7} {"bpb":>7}  load')
         for m in map(float, a.minutes.split(',')):
             took_s,log = timed(a.config, m, Path(d)/f'{m:g}', a.keys)
             plan,bpb = [r['horizon'] for r in log if 'horizon' in r],[r['val_bpb'] for r in log if 'val_bpb' in r]
-            print(f'{60*m:6.0f}s {took_s:6.1f}s {took_s/60/m:10.3f} {log[-1]["step"]:7,} {len(plan):9} {plan[0]:7,} '
+            print(f'{60*m:6.0f}s {took_s:6.1f}s {took_s/60/m:6.3f} {log[-1]["step"]:7,} {len(plan):9} {plan[0]:7,} '
                   f'{bpb[-1]:7.4f}  {os.getloadavg()[0]:.1f}', flush=True)
 
 if __name__=='__main__': main()
