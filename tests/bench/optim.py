@@ -23,6 +23,7 @@ BASE = {'tokenizer.vocab_size': 2048, 'model.seq_len': 128, 'model.n_layer': 4, 
 STEPS = 150          # Of a trial [steps]
 SHAPES = {'quickstart': (256, 4, 4, 128, 4096), 'depth 4': (256, 4, 2, 256, 8192)} # T, layers, heads, width, vocabulary
 TOKENS = 8192        # Of a step whose parts are timed [tokens]
+MORE = 1.03          # AdamW alone is given so many times the steps, since Muon's share of one is less than that
 ROUNDS = 5           # Times that each is timed, in turns
 M,O = 'optim.muon_','optim.'
 TO_ZERO = {O+'decay_shape': 'cosine'}
@@ -80,6 +81,7 @@ def one_step(cfg, model, opt, loader, i, n):
 
 def trial(args, keys, seed, steps=STEPS):
     "Bits per byte after a short training, and what it cost"
+    if keys.get('optim.matrix')=='adamw': steps = round(steps*MORE)
     cfg,data,model,opt = start(args, keys | {'seed': seed, 'train.steps': steps})
     parts = [one_step(cfg, model, opt, data.loader, i, steps) for i in range(steps)]
     def loss(x, y): return model.loss(x, y, reduction='none')
