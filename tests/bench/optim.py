@@ -31,21 +31,28 @@ EVERY = {M+'beta2': .9, M+'equal_rows': True, M+'cautious': True, M+'momentum_ri
 
 # ------------------------------------------------------------ what is compared
 
-TRIALS = {'plain': {}, 'AdamW 4e-3': {O+'matrix': 'adamw'}}
-TRIALS |= {f'muon_lr {v:g}': {M+'lr': v} for v in (.04, .01)}
-TRIALS |= {'momentum .9': {M+'momentum': .9}, 'NorMuon .9': {M+'beta2': .9}, 'equal rows': {M+'equal_rows': True},
-    'decay 1': {O+'weight_decay': 1.}, 'decay 1 cautious to 0': {O+'weight_decay': 1., M+'cautious': True} | TO_ZERO,
-    'momentum rises': {M+'momentum_rise': 40}, '4 iterations': {M+'iters': 4}, 'warmdown .7': {'schedule.warmdown': .7},
-    'embed_lr .4': {O+'embed_lr': .4}, 'head_lr .02': {O+'head_lr': .02}, 'muon_lr .08': {M+'lr': .08},
-    "nanochat's betas": {O+'embed_betas': [.8, .995], O+'head_betas': [.8, .96]},
-    'momentum .85': {M+'momentum': .85}, 'quintic': {M+'chain': 'quintic'}, '3 iterations': {M+'iters': 3},
-    'warmdown 1': {'schedule.warmdown': 1.}, 'embed_lr .1': {O+'embed_lr': .1}, 'head_lr .005': {O+'head_lr': .005},
-    'decay 0': {O+'weight_decay': 0.}, 'decay 3 cautious to 0': {O+'weight_decay': 3., M+'cautious': True} | TO_ZERO,
-    'AdamW 2e-3': {O+'matrix': 'adamw', O+'lr': 2e-3}, 'AdamW 8e-3': {O+'matrix': 'adamw', O+'lr': 8e-3},
-    'no Nesterov': {M+'nesterov': False}, 'beta1 .9': {O+'beta1': .9}, 'final .05': {'schedule.final': .05},
-    'momentum rises and falls': {M+'momentum_rise': 40, M+'momentum_end': .85}, 'beta2 .99': {O+'beta2': .99},
-    'rms scale': {M+'scale': 'rms', M+'lr': .008}, 'clip off': {O+'clip': 0.}, 'warmdown .3': {'schedule.warmdown': .3},
-    'decay 1 to 0': {O+'weight_decay': 1.} | TO_ZERO, 'decay 1 cautious': {O+'weight_decay': 1., M+'cautious': True}}
+def decay(v, **more): return {O+'weight_decay': float(v)} | {O+k: x for k,x in more.items()}
+def adamw_at(lr, **more): return {O+'matrix': 'adamw', O+'lr': lr} | {O+k: x for k,x in more.items()}
+
+SHORT = {M+'momentum': .9} | decay(1)   # what a short run wants
+TRIALS = {'plain': {}, 'momentum .9': {M+'momentum': .9}, 'momentum .85': {M+'momentum': .85}, 'decay 1': decay(1),
+    'momentum .9, decay 1': SHORT, 'momentum .9, decay 3': SHORT | decay(3), 'AdamW 8e-3': adamw_at(8e-3),
+    'AdamW 4e-3': adamw_at(4e-3), 'momentum .85, decay 1': SHORT | {M+'momentum': .85},
+    'momentum .9, decay 1, NorMuon': SHORT | {M+'beta2': .9}, 'AdamW 8e-3, decay 5': adamw_at(8e-3, weight_decay=5.),
+    'momentum .9, decay 1, rate .03': SHORT | {M+'lr': .03}, 'warmdown .7': {'schedule.warmdown': .7},
+    'momentum .9, decay 4 cautious to 0': SHORT | decay(4, muon_cautious=True, decay_shape='cosine'),
+    'embed_lr .4': {O+'embed_lr': .4}, 'head_lr .02': {O+'head_lr': .02}, '4 iterations': {M+'iters': 4},
+    "nanochat's betas": {O+'embed_betas': [.8, .995], O+'head_betas': [.8, .96]}, 'quintic': {M+'chain': 'quintic'},
+    'NorMuon': {M+'beta2': .9}, 'equal rows': {M+'equal_rows': True}, 'momentum rises': {M+'momentum_rise': 40},
+    'momentum rises and falls': {M+'momentum_rise': 40, M+'momentum_end': .85}, 'no Nesterov': {M+'nesterov': False},
+    'decay 1 to 0': decay(1, decay_shape='cosine'), 'decay 1 cautious': decay(1, muon_cautious=True),
+    'decay 1 cautious to 0': decay(1, muon_cautious=True, decay_shape='cosine'), 'decay 0': decay(0),
+    '3 iterations': {M+'iters': 3}, 'rms scale': {M+'scale': 'rms', M+'lr': .008}, 'AdamW 2e-3': adamw_at(2e-3),
+    'AdamW 1.6e-2': adamw_at(1.6e-2)}
+TRIALS |= {f'rate {v:g}': {M+'lr': v} for v in (.01, .04)}
+TRIALS |= {f'{k} {v:g}': {f'{O}{k}': v} for k,vs in dict(embed_lr=(.1,), head_lr=(.005,), beta1=(.9,), beta2=(.99,),
+                                                       clip=(0.,)).items() for v in vs}
+TRIALS |= {f'{k} {v:g}': {f'schedule.{k}': v} for k,vs in dict(warmdown=(.3, 1.), final=(.05,)).items() for v in vs}
 
 def torch_muon(model, cfg):
     "As torch has it: its Muon for the matrices, AdamW for the rest"
