@@ -1,4 +1,4 @@
-"""How fast a training step is, where its time goes, how much of the peak it uses and how much memory it takes; beside an
+"""How fast a training step is, where its time goes, how much of the peak it uses and how memory it takes, beside an
 older version of this package, or anybody's step. A command rather than a test: a figure of a machine proves nothing
 about another.
 
@@ -17,6 +17,7 @@ SHAPES = dict(  # layers, width, heads, tokens of a row, vocabulary, rows
     d4=(4, 256, 4, 256, 8192, 16), d4small=(4, 256, 4, 256, 8192, 4), d6=(6, 384, 6, 512, 8192, 8),
     v32k=(4, 256, 4, 256, 32768, 16))
 WARM = 2        # Steps before any is timed
+MARK = '@step ' # Before what a process tells the one who asks
 PARTS = dict(   # Names of torch's operations
     products=('mm', 'addmm', 'addmm_', 'bmm', '_linear_pointwise', 'linear', 'matmul'),
     attention=('_scaled_dot_product_flash_attention_for_cpu', '_scaled_dot_product_flash_attention_for_cpu_backward'),
@@ -62,9 +63,14 @@ def resident():
     return tuple(int(next(l for l in lines if l.startswith(k)).split()[1])*1024 for k in ('VmRSS','VmHWM'))
 
 def profiled(step):
-    "Share of the processor's time by part, and the longest operations"
+    "Share of the processor's time by part, the longest operations, and how much torch held more than before [bytes]"
     from torch.profiler import ProfilerActivity, profile
-    with profile(activities=[ProfilerActivity.CPU]) as p: step()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as p: step()
+    now = most = 0
+    events = [e for e in p.profiler.kineto_results.events() if e.name()=='[memory]']
+    for e in sorted(events, key=lambda e: e.start_ns()):
+        now += e.nbytes()
+        most = max(most, now)
     rows = {e.key: e.self_cpu_time_total for e in p.key_averages()}
     total,part_of = sum(rows.values()),{n: k for k,names in PARTS.items() for n in names}
     shares = dict.fromkeys([*PARTS, 'the rest'], 0.)
@@ -72,7 +78,7 @@ def profiled(step):
         part = 'optimizer' if k.startswith('Optimizer') else part_of.get(k.rpartition('::')[2], 'the rest')
         shares[part] += t/total
     longest = sorted(rows.items(), key=lambda o: -o[1])[:12]
-    return shares,{k: t/total for k,t in longest}
+    return shares,{k: t/total for k,t in longest},most
 
 def worker(job):
     "Takes a step for each line that comes in, and tells its time"
@@ -81,7 +87,7 @@ def worker(job):
     torch.set_num_threads(len(job['cores']))
     L,C,H,T,V,B = shape = job['shape']
     ids = torch.randint(0, V, (B,T+1), generator=torch.Generator().manual_seed(1))
-    from pretrain.build import Run   # noqa: F401; what is imported is not counted
+    importlib.import_module('pretrain.build')   # what is imported is not counted
     a = torch.ones(64, 64)
     before,facts = resident()[0],dict
     (a@a).sum()
@@ -93,13 +99,14 @@ def worker(job):
     else: step,facts = ours(shape, ids, job['matrix'])
     for _ in range(WARM): step()
     most = resident()[1]
-    print(json.dumps(facts() | dict(before=before, most=most)), flush=True)
+    def tell(found): print(MARK+json.dumps(found), flush=True)
+    tell(facts() | dict(before=before, most=most))
     for line in sys.stdin:
-        if line.strip()=='profile': print(json.dumps(profiled(step)), flush=True)
+        if line.strip()=='profile': tell(profiled(step))
         else:
             t,c = time.perf_counter(),time.process_time()
             step()
-            print(json.dumps((time.perf_counter()-t, time.process_time()-c)), flush=True)
+            tell((time.perf_counter()-t, time.process_time()-c))
 
 # ------------------------------------------------------------ the one who asks
 
@@ -113,9 +120,9 @@ class Contender:
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.facts = self.hear()
     def hear(self):
-        line = self.p.stdout.readline()
-        if not line: raise SystemExit(f'{self.name}: ended early')
-        return json.loads(line)
+        for line in self.p.stdout:   # what others print is passed over
+            if line.startswith(MARK): return json.loads(line.removeprefix(MARK))
+        raise SystemExit(f'{self.name}: ended early')
     def say(self, what):
         self.p.stdin.write(what+'\n')
         self.p.stdin.flush()
@@ -135,7 +142,8 @@ def measure(shape, args):
     for i in range(args.rounds):
         for c in all_ if i%2==0 else all_[::-1]: c.times.append(c.say('step'))
     res = {c.name: dict(c.facts, times=c.times, tokens=B*T) for c in all_}
-    res['here']['shares'],res['here']['longest'] = all_[0].say('profile')
+    here = res['here']
+    here['shares'],here['longest'],here['above'] = all_[0].say('profile')
     for c in all_: c.end()
     return res
 
@@ -149,15 +157,18 @@ def show(shape, res):
         clock,cpu = (median([t[i] for t in r['times']]) for i in (0,1))
         ratio = [b[1]/a[1] for a,b in zip(here['times'], r['times'])]
         q = statistics.quantiles(ratio, n=4) if len(ratio)>1 else ratio*3
-        mfu = f", MFU {r['flops']*r['tokens']/cpu/r['peak']:.0%} of {r['peak']/1e9:.0f} GFLOPS" if r.get('flops') else ''
+        used = r['flops']*r['tokens']/cpu/r['peak'] if r.get('flops') else 0
+        mfu = f", MFU {used:.0%} of {r['peak']/1e9:.0f} GFLOPS" if used else ''
         print(f"  {name:<10}{r['tokens']/clock:7.0f} tokens/s, {r['tokens']/cpu:7.0f} by processor time, here is "
               f'{median(ratio):.2f} times as fast ({q[0]:.2f} to {q[2]:.2f}){mfu}')
     print('  time   '+', '.join(f'{k} {v:.0%}' for k,v in here['shares'].items()))
     if here['need']:
         need = sum(here['need'].values())
-        used = here['most']-here['before']
+        held = here['above']+need-here['need']['activations']   # a step begins with all but these
         parts = ', '.join(f'{k} {v/1e6:.0f}' for k,v in here['need'].items())
-        print(f'  memory {used/1e6:.0f} MB at most, {used/need:.2f} of the formula ({parts} MB)')
+        resident = here['most']-here['before']
+        print(f'  memory {held/1e6:.0f} MB at most, {held/need:.2f} of the formula ({parts} MB); the process grew by '
+              f'{resident/1e6:.0f} MB, libraries included')
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
