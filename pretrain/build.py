@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
-from .base.config import NatInt, PathStr, assemble, at_place, read_config, section, to_dict, to_toml
+from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_keys, section, to_dict, to_toml
 from .base.dist import by_main, is_main, rank, together, world
+from .base.meanwhile import Meanwhile
 from .base.toml import Source
 from .base.value import at_home
 from .data.readers import EMBEDDED
@@ -30,9 +31,9 @@ from .eval.core.keep import core_dir
 from .eval.core.tasks import read_bundle
 from .eval.samples import SampleConfig, sample as write_samples, write as write_live
 from .eval.preflight import PreflightConfig, Report, preflight
-from .eval.page import report_run, save_report
-from .eval.report import plot_run, read_run, save_plot
-from .export.bring import beginning, with_origin
+from .eval.page import report_run, save_pages
+from .eval.report import plot_run
+from .export.bring import beginning, own_keys, with_origin
 from .eval.sources import run_sources
 from .eval.text import ValidText, keep_yardsticks, other_text, text_bpb
 from .model.cost import flops_per_token
@@ -40,19 +41,20 @@ from .model.blocks import ModelConfig
 from .model.gpt import GPT
 from .model.optim import OptimConfig, build_optim
 from .model.schedule import ScheduleConfig, check_schedule
-from .reading import Data, read_data, with_text
+from .reading import Data, read_data, refuse_early, with_text
+from .sizes import check_depth, dialled, kept_keys, remarks, settle, waits
 from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
 from .store.files import begun_in, foreign, is_run, shown, write_whole
 from .store.shipped import find_config
-from .train.budget import LENGTHS, steps_of
+from .train.budget import LENGTHS, Budget, TrainConfig, steps_of
 from .train.console import Console
 from .train.guard import Guard, GuardConfig, HINT
 from .train.identity import CONTENT, as_begun, can_allow, flat, says
-from .train.loop import Loop, TrainConfig, check_names, divisor_below, named
+from .train.loop import Loop, divisor_below
 from .train.keep import take_dir
 from .train.machine import Machine, pick_device, seed_all, start_machine, trained_in
-from .train.metrics import MetricsConfig
+from .train.metrics import MetricsConfig, check_names, named
 from .train.mfu import describe_model, peak_flops
 from .train.progress import TrackConfig
 from .train.track.beside import check_sinks
@@ -136,11 +138,16 @@ def load_config(
     given = [overrides] if isinstance(overrides, (str,Mapping)) else [*overrides]
     path = None if name is None or isinstance(name, Config) else find_config(at_home(str(name)))
     base,plain = (dict(flat(to_dict(o))) if isinstance(name, Config) else {} for o in (name, Config()))
-    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k]}   # what is said by nobody
+    keep = getattr(name, '_said', set()) | kept_keys(name) if base else set()
+    if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k] or k in keep}   # somebody said
     if path and path.name=='config.toml' and is_run(path.parent): base = run_keys(path)
-    def read(under=None): return read_config(Config, path, [base, *given, keys], under)
-    cfg = read()
-    return with_origin(cfg, read) if cfg.train.init else cfg
+    given = [base, *given, keys]
+    said = said_keys(Config, path, given)
+    under,over = dialled(said, lambda: own_keys(Config, said.get('out', Config.out)))
+    def read(more=()): return read_config(Config, path, [*given, over], under | dict(more))
+    cfg = check_depth(with_origin(cfg, read) if (cfg := read()).train.init else cfg)
+    object.__setattr__(cfg, '_said', {*said})   # for whoever reads it again with other keys
+    return cfg
 
 # %% ../nbs/build.ipynb #65ab6ffd
 def make_model(
@@ -187,8 +194,10 @@ class Run(Loop):
         say=print,  # Takes one line of news at a time; None keeps quiet and shows no progress
         evals=None, # More evaluations: name to a function of the run giving a number or a dict; called with validation
         look=False, # Only look: nothing in its directory is made, locked or written
+        age_s=0.,   # For how long somebody has been waiting for it: that counts with train.minutes [s]
         **keys,     # Any key of the config: `out='runs/x'`, `**{'train.steps': 50}`
     ):
+        budget = Budget(spent_s=age_s).__enter__()
         cfg = load_config(cfg, **keys)
         if why := foreign(cfg.out): raise ValueError(why)
         own = as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
@@ -202,7 +211,10 @@ class Run(Loop):
         place = take_dir(cfg.out, look)
         self.bundle = cfg.core.bundle and Path(cfg.core.bundle).absolute()   # the process may change its folder
         for line in machine.lines(): console.say(line)
-        data = read_data(cfg, console.say)
+        if waits(cfg):
+            data = read_data(cfg, lambda line: None)
+            cfg = load_config(cfg, settle(cfg, data.tok.vocab_size, data.loader.n_text, machine, console.say))
+        data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
         begin = together(lambda: beginning(cfg.train.init, cfg.out))
         if begin.weights: model.load_state_dict(begin.weights)
@@ -217,10 +229,13 @@ class Run(Loop):
                          flops_seen=flops_per_token(cfg.model, data.tok.vocab_size, causal=True), peak=peak,
                          before=first_looks(cfg), after=later_looks(cfg), 
                          identity=identity_of(cfg, data, machine, begin.print),
-                         todays=todays, machine=machine, console=console)
+                         todays=todays, machine=machine, console=console, budget=budget)
+        self.yards = Meanwhile('yardsticks', self.saver.news)
         self.resume()
         console.say(self.plan())
         if not look: by_main(self.write_dir)
+        budget.__exit__()
+        if not look: together(lambda: budget.check(self.n_step))
 
     @property
     def tok(self): return self.data.tok
@@ -233,14 +248,16 @@ def first_looks(
     return [(lambda run: cfg.preflight.at_start, 'eval', lambda run: run.first_check()),
             (lambda run: True, 'eval', lambda run: run.meet_text()),
             (new, 'eval', lambda run: run.first_validation()),
-            (lambda run: new(run) and cfg.sample.every, 'sample', lambda run: run.sample_all())]
+            (lambda run: new(run) and (cfg.sample.every or cfg.train.minutes), 'sample', lambda run: run.sample_all())]
 
 def later_looks(
     cfg:Config,  # Says how often
 )->list:         # As `Loop` takes them
     "What happens after a step, when it is due"
+    def rehearsal(run): return cfg.train.minutes and run.planned and not run.budget.cost('pages 2')   # for their cost
     return [(cfg.eval.every, 'eval', lambda run: run.validate()),
-            (cfg.sample.every, 'sample', lambda run: run.sample_all())]
+            (cfg.sample.every, 'sample', lambda run: run.sample_all()),
+            (rehearsal, 'pages', lambda run: by_main(lambda: save_pages(run.out)) and None)]
 
 # %% ../nbs/build.ipynb #3220412f
 @patch
@@ -248,12 +265,13 @@ def write_dir(self:Run):
     "The run directory: resolved config and tokenizer"
     (self.out/'evaluation').mkdir(parents=True, exist_ok=True)
     path = self.out/'config.toml'
-    if not says(path, to_dict(self.cfg)): write_whole(path, to_toml(self.cfg).encode())
+    if not says(path, to_dict(self.cfg)): write_whole(path, to_toml(self.cfg, remarks(self.cfg)).encode())
     self.tok.save(self.out/'tokenizer')
 
 @patch
 def plan(self:Run)->str:
     "How much of the text the whole run will see"
+    if not self.planned: return f'plan: {self.budget}; the number of steps is set when their speed is known'
     left,G = self.total-self.n_step,self.loader.batch_rows
     look = self.loader.outlook(self.state.row+left*G, self.state.row)
     return f'plan: {self.total:,} steps of {G} rows × {self.loader.T} tokens: {look}'
@@ -266,7 +284,8 @@ def validate(self:Run,
     "Bits per byte on the validation text, which is named, and the other evaluations"
     c,device,text = self.cfg,self.machine.device,self.data.text
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
-    v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, part, rank=rank(), world=world())
+    with self.budget.look('text', text.n_bytes/(part or text).n_bytes):
+        v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, part, rank=rank(), world=world())
     res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | each | self.measure_core()
     for name,fn in self.evals.items(): res |= named(name, fn(self), res)
     return res
@@ -275,7 +294,7 @@ def validate(self:Run,
 def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't due, or can't be asked
     "CORE of the model as it is, kept in the run's directory"
     c = self.cfg.core
-    if not c.bundle or not (self.done or c.every and self.n_step%c.every==0): return {}
+    if not c.bundle or not (self.due(c.every) or self.budget.total_s and not self.n_step): return {}   # for its cost
     with self.machine.autocast():
         try:
             keep = None if self.look else core_dir(self.out, self.n_step, c.max_per_task)
@@ -299,10 +318,10 @@ def first_validation(self:Run)->dict: # As `validate`
 # %% ../nbs/build.ipynb #8ba21bc6
 @patch
 def meet_text(self:Run):
-    "Yardsticks of the text that is measured, in `evaluation/yardsticks.json`; no best of another text"
+    "No best of another text; meanwhile, yardsticks for it, in `evaluation/yardsticks.json`"
     text,was = self.data.text,self.news.get('changed', {}).get('eval.bytes', [self.cfg.eval.bytes])[0]
     if line := other_text(text, self.state.best, was//Config.units['eval.tokens']): self.console.say(line)
-    if line := by_main(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok)): self.console.say(line)
+    if is_main(): self.yards.start(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok, self.data.measure))
 
 # %% ../nbs/build.ipynb #c7763863
 @patch
@@ -361,7 +380,7 @@ def check(self:Run,
     c = self.cfg
     with self.clock('eval'):
         return preflight(self.model, self.loader, self.data.train, self.data.valid, self.tok, out=self.out,
-                         keep=c.checkpoint.most(self.total), cfg=c.preflight, optim=c.optim,
+                         keep=c.checkpoint.most(self.planned), cfg=c.preflight, optim=c.optim,
                          dtype=self.machine.dtype, micro_rows=c.train.micro_rows,
                          step=self.n_step, at=-(-self.state.row//self.loader.batch_rows), window=c.model.window,
                          trained=bool(c.train.init), short=short, overfit=overfit, say=say)
@@ -375,19 +394,24 @@ def first_check(self:Run):
 @patch
 def plot(self:Run):
     "Loss, bits per byte, learning rate, gradient norm so far"
+    self.yards.join()
     return plot_run(self.out)
 
 @patch
 def report(self:Run):
     "Figures, curves, and what the model wrote at which step, on one page"
+    self.yards.join()
     return report_run(self.out)
 
 @patch
 def finish(self:Run):
     "Plot, report, and where the time went"
     if not is_main(): return
-    say,best,log = self.console.say,self.state.best,read_run(self.out)
-    plot,page = save_plot(log),save_report(log)
+    self.yards.join()
+    self.console.empty(self.saver.news)
+    say,best = self.console.say,self.state.best
+    with self.budget.look('pages'): log,plot,page = save_pages(self.out)
+    if self.budget.total_s: say(self.budget.repeat(self.out))
     for o in (f'data: {self.state.account(self.loader.n_text)}', *run_sources(log), f'time: {self.clock}'): say(str(o))
     say(f'done: best {best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}; '
         f'plot {shown(plot)}, report {shown(page)}, everything else in {shown(self.out)}')
@@ -396,10 +420,17 @@ def finish(self:Run):
 def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     "Train to the end, or to Ctrl-C; either leaves a run that can go on"
     went_on = not self.over
-    Loop.fit(self)
-    if went_on and self.over: self.finish()
+    with self.budget:
+        Loop.fit(self)
+        if went_on and self.over: self.finish()
     self.tracker.end()
     return self
+
+@patch
+def close(self:Run):
+    "Nothing of the run goes on; save what is not saved, give the directory back"
+    self.yards.join()
+    Loop.close(self)
 
 # %% ../nbs/build.ipynb #cell102
 def load_model(

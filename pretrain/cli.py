@@ -7,7 +7,7 @@ __all__ = ['COMMANDS', 'VERSION', 'TRACEBACK', 'MISTAKES', 'SIGPIPE', 'TOGETHER'
            'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'parser', 'main', 'load_run', 'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
-import argparse, json, os, signal, sys, traceback
+import argparse, gc, json, os, signal, sys, traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,8 +62,10 @@ def main(
     try: a = parse(parser(), sys.argv[1:] if argv is None else argv)
     except ValueError as e: return _tell(e) or 2
     if a is None: return parser().print_help(sys.stderr) or 2
+    a.typed = argv is None   # or called from Python, in a process that has done other things
     lines,code = _outcome(a)
     for l in lines: _tell(l)
+    if a.typed: gc.freeze()   # the process ends: what torch has made need not be searched for circles
     return code
 
 def _do(a):
@@ -105,12 +107,21 @@ def _load(a):
     return load_config(a.config, a.overrides)
 
 # %% ../nbs/cli.ipynb #99b66071
-@_command(CONFIG, OVERRIDES)
+@_command(CONFIG, OVERRIDES, arg('--seeds', type=int, metavar='N', help='train it with N seeds, one after the other, '
+                                 'in out/seed1 and so on, and say mean and spread'))
 def _train(a):
     "Train: prepare what is missing, then go to the end, or go on where an earlier run stopped"
+    if a.seeds is not None: return _train_seeds(a)
     from pretrain.build import Run
-    run = Run(_load(a)).fit()
+    from pretrain.train.budget import process_age
+    run = Run(_load(a), age_s=process_age() if vars(a).get('typed') else 0.).fit()
     return 0 if run.done else SIGNALLED+run.hold.hit
+
+def _train_seeds(a):
+    from pretrain.base.dist import is_main
+    from pretrain.seeds import train_seeds
+    found = train_seeds(_load(a), a.seeds)
+    if is_main(): print(found)
 
 # %% ../nbs/cli.ipynb #f92eefed
 @_command(CONFIG, OVERRIDES, arg('--overfit', action='store_true', help='also learn one batch by heart'))
@@ -148,8 +159,10 @@ def _config(a):
     "Without a file: every key with its default, unit and meaning. With one: the resolved config"
     from pretrain.base.config import describe, to_toml
     from pretrain.build import Config
+    from pretrain.sizes import remarks
     if a.config and '=' in a.config: a.overrides,a.config = [a.config, *a.overrides],None   # no file
-    print(to_toml(_load(a)) if a.config or a.overrides else describe(Config), end='')
+    cfg = _load(a) if a.config or a.overrides else None
+    print(to_toml(cfg, remarks(cfg)) if cfg else describe(Config), end='')
 
 # %% ../nbs/cli.ipynb #47554c67
 SAMPLE_KEYS = dict(tokens=int, temperature=float, top_k=int, top_p=float, min_p=float, seed=int)
@@ -401,6 +414,17 @@ def _plot(a):
         out = Path(a.out or 'compare.png')
         compare(logs).savefig(out)
         print(out)
+
+# %% ../nbs/cli.ipynb #c0mpare1
+@_command(
+    arg('runs', nargs='+', type=path_word, metavar='RUNS', help='of each side: a series of seeds, a run, a pattern'),
+    arg('--by', default='time', help='what is equal in the verdict: step, tokens, time, flops; time where left out'),
+    arg('--out', type=path_word, default='compare.svg', help='picture: .svg or .png; compare.svg where left out'))
+def _compare(a):
+    """Is one setting better than another, or is it noise? The difference in bits per byte with its interval,
+    by step, tokens, time and FLOPs"""
+    from pretrain.seeds import compare_words
+    compare_words(a.runs, a.by, a.out)
 
 # %% ../nbs/cli.ipynb #7rack102
 @_command(

@@ -22,7 +22,7 @@ def at(d, path):
 
 def kind_of(path):
     s = LEAVES[path].schema
-    return 'choice' if 'enum' in s or 'const' in s else s['type']
+    return 'choice' if 'enum' in s or 'const' in s else s.get('type', 'either')
 
 # A config to be written is a list of rows `(path, value)`, in which anything may come twice or be wrong
 
@@ -89,7 +89,7 @@ def good_value(rng, path):
     s,k,d = LEAVES[path].schema,kind_of(path),at(DEFAULT, path)
     if k=='choice': return rng.choice(s.get('enum') or [s['const']])
     if k=='boolean': return rng.random()<.5
-    if k in ('string', 'array'): return d
+    if k in ('string', 'array', 'either'): return d
     lo,hi = s.get('minimum', s.get('exclusiveMinimum', -1)),s.get('maximum', MAX_INT)
     if k=='integer':
         return min(max(rng.choice([d, d+1, 2*d, d//2, rng.randint(1, 1000)]), lo + ('exclusiveMinimum' in s)), hi)
@@ -143,7 +143,8 @@ def misspelt(rng, rows, fmt):
 WRONG = dict(integer=['12', True, 1.5, [1], {}, None, Raw('1e3'), '', [[1]]],
              number=['0.1', True, [.1], {'a': 1}, None, ''],
              boolean=[0, 1, 'true', 'yes', [True], None, 1.], string=[3, True, 1.5, ['a'], {'a': 'b'}, []],
-             array=[3, True, [1], {}, ['a', 2], 0.5, [['a']]], choice=[3, True, 'nonsense', '', [], {}, 1.5])
+             array=[3, True, [1], {}, ['a', 2], 0.5, [['a']]], choice=[3, True, 'nonsense', '', [], {}, 1.5],
+             either=[True, 'nonsense', '', [], {}, 1.5, -1])
 
 def instead(rows, path, v): return [(q,o) for q,o in rows if q!=path] + [(path, v)], path, None
 

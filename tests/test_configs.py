@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pretrain.base.config import read_config
 from pretrain.model.cost import param_counts
-from pretrain.build import Config
+from pretrain.build import Config, load_config
+from pretrain.model.dial import RATIO
 
 CONFIGS = sorted((Path(__file__).parents[1]/'configs').iterdir())
 
@@ -14,15 +15,18 @@ def test_config_is_valid(f): read_config(Config, f)
 
 @pytest.mark.parametrize('d', [4, 8, 12, 20])
 def test_depth_series(d):
+    "One number gives what once stood there number by number; the rates of d4 are those of a short run, and higher"
     f = Path(__file__).parents[1]/f'configs/d{d}.toml'
-    c = read_config(Config, f)
+    c = load_config(f'd{d}')
     n = param_counts(c.model, c.tokenizer.vocab_size)
     said = int(re.search(r'Depth \d+: (\d+) million parameters', f.read_text())[1])
-    assert (c.model.n_layer, c.model.width, c.model.head_dim)==(d, 64*d, 128)
+    assert (c.model.depth, c.model.n_layer, c.model.width, c.model.head_dim)==(d, d, 64*d, 128)
     assert said==round(n['total']/1e6)
-    f = (768/c.model.width)**.5
+    steps = c.train.tokens_per_param*(n['attention']+n['mlp']+n['head'])/(c.loader.batch_rows*c.model.seq_len)
+    short = max(1, (RATIO*41_943_040/c.model.dial_tokens)**.32)
+    f = short*(768/c.model.width)**.5
     assert (c.optim.matrix, c.optim.embed_lr, c.optim.head_lr)==('muon', pytest.approx(.2*f, rel=.01),
-        pytest.approx(.004*f, rel=.01))
-    assert c.optim.weight_decay*c.train.steps==pytest.approx(.1*4200, rel=.01)
-    per_param = c.train.steps*c.loader.batch_rows*c.model.seq_len/(n['total']-n['embedding'])
-    assert per_param==pytest.approx(20, rel=0.01)
+        pytest.approx(.008*f, rel=.01))
+    assert c.optim.weight_decay*steps*c.optim.muon_lr==pytest.approx(.1*4200*.02, rel=.01)
+    assert steps==pytest.approx({4: 440, 8: 1600, 12: 4200, 20: 16600}[d], rel=.01)
+    assert c.train.micro_rows==(16 if d==20 else 32) and (d==4 or c.optim.muon_lr==.02)

@@ -14,9 +14,9 @@ from house import draw, edges, floors, modules, shortest, wing
 KNOWS = dict(base=(), store=('base',), data=('base','store'), model=('base','store'))
 KNOWS |= dict(train=(*KNOWS, ), eval=(*KNOWS, ))
 KNOWS |= dict(export=('base','store','data','model','eval'))
-KNOWS |= dict(reading=(*KNOWS, ))
+KNOWS |= dict(reading=(*KNOWS, ), sizes=(*KNOWS, ))
 KNOWS |= dict(build=(*KNOWS, ))
-KNOWS |= dict(looking=(*KNOWS, ), doors=(*KNOWS, ))
+KNOWS |= dict(looking=(*KNOWS, ), doors=(*KNOWS, ), seeds=(*KNOWS, ))
 KNOWS |= dict(cli=(*KNOWS, ))
 
 def violations(sources):

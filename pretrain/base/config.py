@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SHELL', 'MAX_PROBLEMS', 'COMMENT_AT', 'ConfigError', 'tree', 'leaves', 'unknown', 'to_dict', 'at_place',
            'check_table', 'old_places', 'rehouse', 'key_of', 'override', 'override_value', 'Findings', 'default_of',
-           'make', 'overrule', 'assemble', 'read_config', 'toml_table', 'to_toml', 'diff', 'section', 'default_dict',
-           'meaning', 'describe']
+           'make', 'overrule', 'assemble', 'sources', 'read_config', 'said_keys', 'toml_table', 'to_toml', 'diff',
+           'section', 'default_dict', 'meaning', 'describe']
 
 # %% ../../nbs/base/config.ipynb #cell3
 import os
@@ -286,15 +286,14 @@ def assemble(
     return res
 
 # %% ../../nbs/base/config.ipynb #f9c18861
-def read_config(
+def sources(
     cls,           # Root dataclass
-    path=None,     # TOML or JSON file, `None` for defaults only
-    overrides=(),  # `key=value`, or a dict of dotted keys to Python values, or several; they win over the file
-    under=None,    # Dotted keys to values that hold where nothing else says otherwise
-):                 # An instance of `cls`; `ConfigError` if anything is wrong
-    "A config from its defaults, a file and what is set besides"
-    bad = []
-    def say(*row): bad.append(row)
+    path,          # TOML or JSON file, `None` for defaults only
+    overrides,     # `key=value`, or a dict of dotted keys to Python values, or several; they win over the file
+    under,         # Dotted keys to values that hold where nothing else says otherwise, or None
+    say,           # Called with `(source, line, text)` for each problem
+)->list:           # Sources, the strongest last
+    "Everything that says something about a config"
     layers = [[override_value(cls, k, v, say) for k,v in (under or {}).items()]]
     layers += [[s] for s in (read_chain(path, say) if path is not None else [])]
     for o in [overrides] if isinstance(overrides, (str,Mapping)) else overrides:
@@ -303,7 +302,32 @@ def read_config(
         else: layers.append([override(cls, o, say)])
     for i,layer in enumerate(layers):
         for s in layer: s.layer = i
-    return assemble(cls, [s for layer in layers for s in layer], bad)
+    return [s for layer in layers for s in layer]
+
+def read_config(
+    cls,           # Root dataclass
+    path=None,     # TOML or JSON file, `None` for defaults only
+    overrides=(),  # `key=value`, or a dict of dotted keys to Python values, or several; they win over the file
+    under=None,    # Dotted keys to values that hold where nothing else says otherwise
+):                 # An instance of `cls`; `ConfigError` if anything is wrong
+    "A config from its defaults, a file and what is set besides"
+    bad = []
+    return assemble(cls, sources(cls, path, overrides, under, lambda *row: bad.append(row)), bad)
+
+# %% ../../nbs/base/config.ipynb #said0002
+def said_keys(
+    cls,           # Root dataclass
+    path=None,     # As `read_config`
+    overrides=(),  # As `read_config`
+)->dict:           # Dotted keys to values; those that are wrong are left to `read_config`
+    "What somebody has set, as far as it will do"
+    def say(*_): pass
+    srcs,d = sources(cls, path, overrides, None, say),{}
+    rehouse(cls, srcs, say)
+    overrule(cls, srcs)
+    for s in srcs: d = merge(d, check_table(cls, s.data, say))
+    found = {'.'.join(p): Source('', d).get(p) for p,_ in leaves(cls)}
+    return {k: v for k,v in found.items() if v is not MISSING}
 
 # %% ../../nbs/base/config.ipynb #cell121
 COMMENT_AT = 26  # Column at which a comment begins, where there is room
@@ -311,25 +335,28 @@ COMMENT_AT = 26  # Column at which a comment begins, where there is room
 def toml_table(
     cls,       # Dataclass of this table
     d:dict,    # Its values, nested; `MISSING` where there are none
-    note,      # Called with `(dataclass, field name)`, gives a comment or nothing
+    note,      # Called with `(dataclass, field name, path of the table)`, gives a comment or nothing
     at=(),     # Path of this table
 )->list:       # Lines of TOML
     "A table and those below it as TOML"
     t,res = tree(cls),[f'[{dotted(at)}]'] if at else []
     for k in [k for k in t if not is_dataclass(t[k])]:
-        s,doc = f'# {k} =' if d[k] is MISSING else f'{k} = {toml_value(d[k])}',note(cls, k)
+        s,doc = f'# {k} =' if d[k] is MISSING else f'{k} = {toml_value(d[k])}',note(cls, k, at)
         if not doc: res.append(s)
         else: res += [f'{s:<{COMMENT_AT}}  # {doc}'] if len(s) <= COMMENT_AT else [f'# {doc}', s]
     for k in [k for k in t if is_dataclass(t[k])]:
-        doc = note(cls, k)
+        doc = note(cls, k, at)
         res += ['']*bool(res) + [f'# {doc}']*bool(doc) + toml_table(t[k], d[k], note, at+(k,))
     return res
 
 def to_toml(
-    cfg,     # A config or a section
-)->str:      # `read_config` makes an equal config of it
+    cfg,      # A config or a section
+    notes=(), # Dotted keys to comments, a dict
+)->str:       # `read_config` makes an equal config of it
     "A config as a file"
-    return '\n'.join(toml_table(type(cfg), to_dict(cfg), lambda *_: '')) + '\n'
+    texts = dict(notes)
+    def note(cls, k, at): return texts.get('.'.join((*at, k)), '')
+    return '\n'.join(toml_table(type(cfg), to_dict(cfg), note)) + '\n'
 
 # %% ../../nbs/base/config.ipynb #cell126
 def diff(
@@ -381,4 +408,4 @@ def describe(
 )->str:      # TOML with comments; keys without default are commented out
     "Every key with default, meaning, unit and bounds"
     cls,base = (cls,MISSING) if isinstance(cls, type) else (type(cls),cls)
-    return '\n'.join(toml_table(cls, default_dict(cls, base), meaning)) + '\n'
+    return '\n'.join(toml_table(cls, default_dict(cls, base), lambda cls, k, _: meaning(cls, k))) + '\n'

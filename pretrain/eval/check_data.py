@@ -191,11 +191,11 @@ def same_sizes(
 # %% ../../nbs/eval/check_data.ipynb #07989b99
 READ_DOCS = 2**13 # Training documents read at a time [documents]
 READ_IDS = 2**22  # About as much of the training text as the quick check reads: a second's work [tokens]
-SIZED_IDS = 2**26 # Of so much training text the quick check knows the size of every document: a second's work [tokens]
+SIZED_IDS = 2**26 # Of so much text the quick check knows the size of every document: a second's work [tokens]
 
 def _sizes(train, valid, docs, tok):
     "Sizes of documents, those that copies keep where the time is there"
-    if tok is None or docs and train.n_tok>SIZED_IDS: return train.lens,valid.lens
+    if tok is None or docs and train.n_tok+valid.n_tok>SIZED_IDS: return train.lens,valid.lens
     return seen_bytes(train, tok),seen_bytes(valid, tok)
 
 def check_disjoint(

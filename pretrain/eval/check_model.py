@@ -41,7 +41,7 @@ def check_mask(
     half[:, ::2] = -1
     with torch.no_grad(): before,after = (loss(x, t, reduction='none') for t in (y,half))
     stray,rest = after[half<0].abs().sum().item(),before[half>=0].sum().item()
-    total = loss(x, half, reduction='sum').item()
+    with torch.no_grad(): total = loss(x, half, reduction='sum').item()
     return (stray==0 and abs(total-rest)<=SUM_TOL*abs(rest),
             f'masked targets weigh {stray:g}, the sum of the others is {total:.2f}', f'0, {rest:.2f}')
 

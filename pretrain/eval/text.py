@@ -258,9 +258,10 @@ YARDSTICKS = 'yardsticks.json'  # In the folder `evaluation` of a run
 def text_yardsticks(
     text:ValidText, # What is measured
     tok,            # Its tokenizer
+    whole=None,     # All held-out tokens, as `valid_text` takes them; None = those of the text
 )->dict:            # As `evaluation/yardsticks.json` has it
-    "What compressors reach on the validation text, and which text that is"
-    part = text if text.n_bytes<=YARD_BYTES else valid_text(text.tokens, tok, YARD_BYTES)
+    "What compressors reach on held-out text, and which text is measured"
+    part = valid_text(whole or text.tokens, tok, YARD_BYTES)
     raw = tok.decode_bytes(counted(part.tokens, tok.n_bytes))
     return dict(val_text=text.name, val_bytes=text.n_bytes, read_bytes=len(raw), bits_per_byte=yardsticks(raw))
 
@@ -275,15 +276,16 @@ def keep_yardsticks(
     folder,         # `evaluation` of a run
     text:ValidText, # What is measured
     tok,            # Its tokenizer
+    whole=None,     # All held-out tokens; None = those of the text
 )->str:             # What they are, on one line; '' where those of this text are kept already
     "Measure what compressors reach, once for each text"
     path = Path(folder)/YARDSTICKS
     if kept_text(path)==text.name: return ''
-    found = text_yardsticks(text, tok)
+    found = text_yardsticks(text, tok, whole)
     write_whole(path, json.dumps(found).encode())
     shown = ', '.join(f'{k} {v:.4f}' for k,v in found['bits_per_byte'].items())
-    of = '' if found['read_bytes']==text.n_bytes else f'{found["read_bytes"]:,} of the '
-    return f'yardsticks: {shown} bits per byte on {of}{text.n_bytes:,} validation bytes'
+    of = '' if found['read_bytes']==text.of_bytes else f'{found["read_bytes"]:,} of the '
+    return f'yardsticks: {shown} bits per byte on {of}{text.of_bytes:,} validation bytes'
 
 # %% ../../nbs/eval/text.ipynb #dfafed51
 def other_text(

@@ -81,6 +81,9 @@ def softcap(
 @section
 class ModelConfig:
     "Shape of the GPT and scale of its first weights"
+    depth:NatInt|Literal['auto'] = 0 # Gives shape, batch and rates; "auto": the best for `train.minutes`; 0 = not used
+    dial_tokens:NatInt = 0      # Tokens for which `depth` sets batch and rates; 0 = as the run's length says [tokens]
+    recipe:Literal['plain','best'] = 'plain' # Switches where nobody sets them; `depth` takes the best
     seq_len:PosInt = 256        # Tokens in a training row, T [tokens]
     n_layer:PosInt = 4          # Blocks, L
     n_head:PosInt = 4           # Query heads, H

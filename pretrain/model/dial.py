@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ASPECT', 'HEAD', 'REF_N', 'RATIO', 'REF_D', 'REF_B', 'POWER_B', 'MIN_STEPS', 'REF_SHORT', 'POWER_LR', 'REF_LR',
-           'REF_DECAY', 'REF_LONG', 'MICRO', 'REF_C', 'BUDGETS', 'RATES', 'WARMUP', 'RISE', 'heads_of', 'n_multiplying',
-           'rows_of', 'rate_mult', 'decay_of', 'Derived', 'Dial', 'put_shape', 'tokens_of', 'put_batch', 'short',
-           'put_rates', 'turn']
+           'REF_DECAY', 'REF_LONG', 'POWER_DECAY', 'MICRO', 'REF_C', 'BUDGETS', 'RATES', 'WARMUP', 'RISE', 'RECIPES',
+           'DIALS', 'heads_of', 'n_multiplying', 'rows_of', 'rate_mult', 'decay_of', 'Derived', 'Dial', 'put_shape',
+           'tokens_of', 'put_batch', 'short', 'put_rates', 'recipe_keys', 'turn', 'rules_of']
 
 # %% ../../nbs/model/dial.ipynb #dial004
 import math
@@ -65,14 +65,17 @@ def rate_mult(
 # %% ../../nbs/model/dial.ipynb #dial023
 REF_LR,REF_DECAY = .02,.1      # Muon's rate, and decay, at depth 12 with REF_B tokens a step
 REF_LONG = 4200*REF_B          # tokens of the run for which that decay is meant: 20 for each parameter
+POWER_DECAY = .5               # of the tokens for each parameter, near the fit of Bergsma et al. 2025
 
 def decay_of(
     B:float,   # Tokens a step
     D:float,   # Tokens of the run
     lr:float,  # Rate of the matrices
+    N:float,   # Parameters that multiply
 )->float:      # `optim.weight_decay`
-    "Decay that forgets over the same share of every run"
-    return REF_DECAY*(B/REF_B)*(REF_LONG/D)*(REF_LR/lr)
+    "Decay that forgets over a share of the run which tokens for each parameter decide"
+    ratio = (D/N)/(REF_LONG/REF_N)
+    return REF_DECAY*(B/REF_B)*(REF_LONG/D)*(REF_LR/lr)*ratio**POWER_DECAY
 
 # %% ../../nbs/model/dial.ipynb #dial026
 @dataclass(frozen=True)
@@ -157,17 +160,32 @@ def put_rates(
     o:Dial,    # Gets the values
     B:int,     # Tokens a step
     D:float,   # Tokens of the run
-    C:int,     # Width
+    cfg:ModelConfig, # Shape
+    N:int,     # Parameters that multiply
 ):
     "Rates, decay, warm-up"
-    mult,wide = rate_mult(B, D),math.sqrt(REF_C/C)
+    mult,wide = rate_mult(B, D),math.sqrt(REF_C/cfg.width)
     by = f'√(tokens a step / {REF_B:,})'+(f' x (tokens / {REF_SHORT:,})^{POWER_LR}' if D<REF_SHORT else '')
     lr = o.put('optim.muon_lr', short(REF_LR*mult), f'{REF_LR} x {by}')
     for k,base in RATES.items(): o.put(k, short(base*mult*wide), f'{base} x √({REF_C} / width) x {by}')
-    o.put('optim.weight_decay', short(decay_of(B, D, lr)), 'forgets over the same share of every run')
+    o.put('optim.weight_decay', short(decay_of(B, D, lr, N)), 'forgets as tokens for each parameter ask')
     o.put('schedule.warmup', min(WARMUP, int(RISE*D/B)), f'{WARMUP} steps, or {RISE:.0%} of a short run')
 
 # %% ../../nbs/model/dial.ipynb #dial042
+RECIPES = dict(   # name to dotted keys and values, for whatever nobody sets
+    plain={},
+    best={'schedule.warmdown': .5, 'optim.decay_shape': 'linear'},
+)
+
+def recipe_keys(
+    said:dict,  # Dotted keys to values that somebody has set
+)->dict:        # Dotted keys to `Derived`
+    "Switches of the recipe that is asked for, or that comes with a depth"
+    name = said.get('model.recipe', 'best' if said.get('model.depth') else 'plain')
+    keys = RECIPES[name] | ({'model.recipe': name} if name!='plain' else {})
+    return {k: Derived(v, f'recipe {name}') for k,v in keys.items() if k not in said}
+
+# %% ../../nbs/model/dial.ipynb #dial046
 def turn(
     depth:int,  # `model.depth`
     said:dict,  # Dotted keys to values that somebody has set, a whole config's or few
@@ -176,10 +194,29 @@ def turn(
     "What follows from a depth; without rates and batch where the tokens are not known yet"
     o = Dial(depth, said)
     cfg = put_shape(o)
-    D = cfg and tokens_of(said, n_multiplying(cfg, V), cfg.seq_len)
+    N = cfg and n_multiplying(cfg, V)
+    D = N and tokens_of(said, N, cfg.seq_len)
     if not D: return o.found
     rows = put_batch(o, D, cfg.seq_len, cfg.width)
     o.put('optim.matrix', 'muon', 'the rates are meant for Muon')
-    put_rates(o, rows*cfg.seq_len, D, cfg.width)
+    put_rates(o, rows*cfg.seq_len, D, cfg, N)
     o.put('model.dial_tokens', round(D), 'tokens for which batch and rates are meant')
     return o.found
+
+# %% ../../nbs/model/dial.ipynb #dial049
+DIALS = ('model.n_layer', 'model.width', 'model.n_head', 'loader.batch_rows', 'train.micro_rows', 'train.steps',
+         'optim.matrix', 'optim.muon_lr', 'optim.embed_lr', 'optim.head_lr', 'optim.weight_decay', 'schedule.warmup',
+         'model.dial_tokens')   # all that a depth may set
+
+def rules_of(
+    flat:dict,  # Dotted keys to values, of a whole config
+    V:int,      # Vocabulary
+)->dict:        # Dotted keys to words
+    "By which rule each value came that is as its rule would have it"
+    depth,found = flat['model.depth'],{}
+    said = {k: v for k,v in flat.items() if v or k not in BUDGETS}
+    for k in DIALS if depth and depth!='auto' else ():
+        o = turn(depth, {n: v for n,v in said.items() if n!=k}, V).get(k)
+        if o and k in said and o.value==said[k]: found[k] = o.why
+    kept = {k: flat.get(k) for k in RECIPES[flat['model.recipe']]}
+    return found | {k: f"recipe {flat['model.recipe']}" for k,v in kept.items() if v==RECIPES[flat['model.recipe']][k]}

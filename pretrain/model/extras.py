@@ -41,10 +41,22 @@ class Side:
         self.v = None     # Values of the first layer [B,H_kv,T,D]
 
 class Extra(nn.Module):
-    "A module with weights beside the plain form's"
+    "A module with learned numbers beside the plain form's weights"
+    starts = {}   # Name to first value
+
+    def learned(self,
+        name:str,     # Of the parameter
+        on,           # Is there one? None in its place where not
+        start:float,  # All of it, at the start
+        *shape:int,   # A single number where left out
+    ):
+        "Add a parameter"
+        self.register_parameter(name, nn.Parameter(torch.full(shape or (1,), start)) if on else None)
+        if on: self.starts = self.starts | {name: start}
+
     def begin(self):
-        "Set first weights; in a model's `init_weights`, after all others"
-        raise NotImplementedError
+        "Set first values; in a model's `init_weights`, after all that is drawn"
+        for k,start in self.starts.items(): getattr(self, k).fill_(start)
 
 # %% ../../nbs/model/extras.ipynb #ex-gate-def
 GATE_CHANNELS = 12  # Read by a gate, after nanochat's gpt.py
@@ -57,9 +69,9 @@ class Gate(Extra):
         most:float,       # Their upper bound; half of it at the start
     ):
         super().__init__()
-        self.most,self.weight = most,nn.Parameter(torch.zeros(n, min(cfg.width, GATE_CHANNELS)))
+        self.most = most
+        self.learned('weight', True, 0., n, min(cfg.width, GATE_CHANNELS))
 
-    def begin(self): self.weight.zero_()
     def forward(self, x): return self.most*torch.sigmoid(F.linear(x[...,:self.weight.shape[1]], self.weight))
 
 # %% ../../nbs/model/extras.ipynb #ex-ve-where
@@ -85,12 +97,12 @@ class RichAttention(Attention, Extra):
         K,D = cfg.kv_heads,cfg.head_dim
         self.table = nn.Embedding(V, K*D) if has_table(cfg, i) else None
         self.table_gate = Gate(cfg, K, cfg.value_gate) if self.table and cfg.value_gate else None
-        self.share = nn.Parameter(torch.empty(1)) if cfg.value_residual and i else None
+        self.learned('share', cfg.value_residual and i, SHARE)
         self.gate = Gate(cfg, cfg.n_head, GATE_MOST) if cfg.attn_gate else None
 
     def begin(self):
+        super().begin()
         if self.table: self.table.weight.normal_(0, self.cfg.init_matrix/self.cfg.width**.5)
-        if self.share is not None: self.share.fill_(SHARE)
 
     def turned(self, x, rope):
         t = super().turned(x, rope)
@@ -160,12 +172,8 @@ class RichBlock(Block, Extra):
         nn.Module.__init__(self)
         self.cfg,self.eps,self.half = cfg,cfg.norm_eps,i==cfg.n_layer//2
         self.attn,self.mlp = RichAttention(cfg, i, V),MLP(cfg)
-        self.keep = nn.Parameter(torch.empty(1)) if cfg.resid_scalars else None
-        self.recall = nn.Parameter(torch.empty(1)) if cfg.x0_scalars else None
-
-    def begin(self):
-        if self.keep is not None: self.keep.fill_(KEEP)
-        if self.recall is not None: self.recall.fill_(RECALL)
+        self.learned('keep', cfg.resid_scalars, KEEP)
+        self.learned('recall', cfg.x0_scalars, RECALL)
 
     def enter(self, x, side):
         if self.half: side.mid = x
@@ -220,7 +228,7 @@ def pair_rows(
     rows:int,        # Of the table
 )->torch.Tensor:
     "The row of each pair"
-    return (HASH[0]*(a+1) ^ HASH[1]*(b+1)) % rows
+    return (HASH[0]*(a.long()+1) ^ HASH[1]*(b.long()+1)) % rows
 
 # %% ../../nbs/model/extras.ipynb #ex-ends-def
 BACKOUT = .2  # Of the middle taken away at the end, at the start
@@ -233,14 +241,13 @@ class Ends(Extra):
         super().__init__()
         self.cfg = cfg
         self.smear_gate = Gate(cfg, 1, 1.) if cfg.smear else None
-        self.smear = nn.Parameter(torch.empty(1)) if cfg.smear else None
         self.pairs = nn.Embedding(cfg.bigram, cfg.width) if cfg.bigram else None
-        self.backout = nn.Parameter(torch.empty(1)) if cfg.backout else None
+        self.learned('smear', cfg.smear, 0.)
+        self.learned('backout', cfg.backout, BACKOUT)
 
     def begin(self):
-        if self.smear is not None: self.smear.zero_()
+        super().begin()
         if self.pairs: self.pairs.weight.zero_()
-        if self.backout is not None: self.backout.fill_(BACKOUT)
 
 # %% ../../nbs/model/extras.ipynb #ex-enter-def
 @patch
