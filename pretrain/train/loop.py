@@ -227,7 +227,8 @@ def save_due(self:Loop,
     asked,self.hold.save = self.hold.save,False
     better = c.best and self.state.best!=best
     halved = self.saved==(self.n_step, True)   # on the disk is only the half of this step
-    due = asked or better or halved or self.budget.unseen('save') or self.due(self.settings.save_every) or self.due(c.keep_every)
+    due = asked or better or halved or self.due(self.settings.save_every) or self.due(c.keep_every)
+    due = due or self.budget.unseen('save')   # to know what it costs
     return all_sum(torch.tensor(int(due))).item()>0   # for one rank, so that all take part
 
 # %% ../../nbs/train/loop.ipynb #lbud0002
