@@ -86,6 +86,7 @@ class Config:
     track:TrackConfig = TrackConfig()
     train:TrainConfig = TrainConfig()
     moved:ClassVar[dict] = MOVED # Where keys once stood, and stand today
+    above:ClassVar[dict] = {'model.depth': ('model.n_layer','model.width','model.n_head')} # What they give way to
     rivals:ClassVar[tuple] = (tuple(f'train.{k}' for k in LENGTHS),) # Keys of which one acts
     units:ClassVar[dict] = {'eval.tokens': 4} # Of today's in one of once: a token of English is about 4 bytes
 

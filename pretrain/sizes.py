@@ -82,7 +82,7 @@ def remarks(
     return rules_of(values, vocab_of(values))
 
 # %% ../nbs/sizes.ipynb #size020
-MEASURED = Curve(floor=0.7, size=30.0, a=0.3, text=60.0, b=0.35)  # of `nbs/reports/sizes.json`
+MEASURED = Curve(size=20963300000.0, a=1.4, text=249536000.0, b=0.1)  # of `nbs/reports/sizes.json`
 DEEPEST = 32    # sizes that are considered
 SHARE = .9      # of the time that is left for steps, after the start and without validation
 
@@ -149,7 +149,7 @@ def plan_for(
     text:int,        # Tokens that there are
     machine:Machine=Machine(), # Where it computes
     curve:Curve=MEASURED, # Bits per byte from size and tokens
-    budget_s:float=8.,    # For measuring [s]
+    budget_s:float=4.,    # For measuring [s]
 )->Plan:
     "Measure this machine, and look every size up on the curve"
     said,depth = asked(cfg),cfg.model.depth
