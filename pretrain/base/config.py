@@ -275,8 +275,9 @@ def outrank(
 ):
     "A key that others follow from, said in a stronger layer than theirs, takes their place"
     for key,keys in getattr(root, 'above', {}).items():
-        p = key_of(key)
-        top = max([s.layer for s in srcs if s.get(p) not in (MISSING, 0)], default=0)
+        says = {s.layer: v for s in srcs if (v := s.get(key_of(key))) not in (MISSING, 0)}
+        words = [i for i,v in says.items() if isinstance(v, str)]   # that ask for a number; one above them answers
+        top = max(words or says, default=0)
         for s in srcs:
             for k in map(key_of, keys if 0<s.layer<top else ()):   # layer 0 is what has been worked out
                 if k in s: s.data = without(s.data, k)
