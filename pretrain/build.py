@@ -31,8 +31,8 @@ from .eval.core.keep import core_dir
 from .eval.core.tasks import read_bundle
 from .eval.samples import SampleConfig, sample as write_samples, write as write_live
 from .eval.preflight import PreflightConfig, Report, preflight
-from .eval.page import report_run, save_report
-from .eval.report import plot_run, read_run, save_plot
+from .eval.page import report_run, save_pages
+from .eval.report import plot_run
 from .export.bring import beginning, own_keys, with_origin
 from .eval.sources import run_sources
 from .eval.text import ValidText, keep_yardsticks, other_text, text_bpb
@@ -47,14 +47,14 @@ from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
 from .store.files import begun_in, foreign, is_run, shown, write_whole
 from .store.shipped import find_config
-from .train.budget import LENGTHS, steps_of
+from .train.budget import LENGTHS, Budget, TrainConfig, steps_of
 from .train.console import Console
 from .train.guard import Guard, GuardConfig, HINT
 from .train.identity import CONTENT, as_begun, can_allow, flat, says
-from .train.loop import Loop, TrainConfig, check_names, divisor_below, named
+from .train.loop import Loop, divisor_below
 from .train.keep import take_dir
 from .train.machine import Machine, pick_device, seed_all, start_machine, trained_in
-from .train.metrics import MetricsConfig
+from .train.metrics import MetricsConfig, check_names, named
 from .train.mfu import describe_model, peak_flops
 from .train.progress import TrackConfig
 from .train.track.beside import check_sinks
@@ -195,8 +195,10 @@ class Run(Loop):
         say=print,  # Takes one line of news at a time; None keeps quiet and shows no progress
         evals=None, # More evaluations: name to a function of the run giving a number or a dict; called with validation
         look=False, # Only look: nothing in its directory is made, locked or written
+        age_s=0.,   # For how long somebody has been waiting for it: that counts with train.minutes [s]
         **keys,     # Any key of the config: `out='runs/x'`, `**{'train.steps': 50}`
     ):
+        budget = Budget(spent_s=age_s).__enter__()
         cfg = load_config(cfg, **keys)
         if why := foreign(cfg.out): raise ValueError(why)
         own = as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
@@ -228,11 +230,13 @@ class Run(Loop):
                          flops_seen=flops_per_token(cfg.model, data.tok.vocab_size, causal=True), peak=peak,
                          before=first_looks(cfg), after=later_looks(cfg), 
                          identity=identity_of(cfg, data, machine, begin.print),
-                         todays=todays, machine=machine, console=console)
+                         todays=todays, machine=machine, console=console, budget=budget)
         self.yards = Meanwhile('yardsticks', self.saver.news)
         self.resume()
         console.say(self.plan())
         if not look: by_main(self.write_dir)
+        budget.__exit__()
+        if not look: together(lambda: budget.check(self.n_step))
 
     @property
     def tok(self): return self.data.tok
@@ -245,14 +249,16 @@ def first_looks(
     return [(lambda run: cfg.preflight.at_start, 'eval', lambda run: run.first_check()),
             (lambda run: True, 'eval', lambda run: run.meet_text()),
             (new, 'eval', lambda run: run.first_validation()),
-            (lambda run: new(run) and cfg.sample.every, 'sample', lambda run: run.sample_all())]
+            (lambda run: new(run) and (cfg.sample.every or cfg.train.minutes), 'sample', lambda run: run.sample_all())]
 
 def later_looks(
     cfg:Config,  # Says how often
 )->list:         # As `Loop` takes them
     "What happens after a step, when it is due"
+    def rehearsal(run): return cfg.train.minutes and run.planned and not run.budget.cost('pages 2')   # for their cost
     return [(cfg.eval.every, 'eval', lambda run: run.validate()),
-            (cfg.sample.every, 'sample', lambda run: run.sample_all())]
+            (cfg.sample.every, 'sample', lambda run: run.sample_all()),
+            (rehearsal, 'pages', lambda run: by_main(lambda: save_pages(run.out)) and None)]
 
 # %% ../nbs/build.ipynb #3220412f
 @patch
@@ -266,6 +272,7 @@ def write_dir(self:Run):
 @patch
 def plan(self:Run)->str:
     "How much of the text the whole run will see"
+    if not self.planned: return f'plan: {self.budget}; the number of steps is set when their speed is known'
     left,G = self.total-self.n_step,self.loader.batch_rows
     look = self.loader.outlook(self.state.row+left*G, self.state.row)
     return f'plan: {self.total:,} steps of {G} rows × {self.loader.T} tokens: {look}'
@@ -278,7 +285,8 @@ def validate(self:Run,
     "Bits per byte on the validation text, which is named, and the other evaluations"
     c,device,text = self.cfg,self.machine.device,self.data.text
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
-    v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, part, rank=rank(), world=world())
+    with self.budget.look('text', text.n_bytes/(part or text).n_bytes):
+        v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, part, rank=rank(), world=world())
     res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | each | self.measure_core()
     for name,fn in self.evals.items(): res |= named(name, fn(self), res)
     return res
@@ -287,7 +295,7 @@ def validate(self:Run,
 def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't due, or can't be asked
     "CORE of the model as it is, kept in the run's directory"
     c = self.cfg.core
-    if not c.bundle or not (self.done or c.every and self.n_step%c.every==0): return {}
+    if not c.bundle or not (self.due(c.every) or self.budget.total_s and not self.n_step): return {}   # for its cost
     with self.machine.autocast():
         try:
             keep = None if self.look else core_dir(self.out, self.n_step, c.max_per_task)
@@ -373,7 +381,7 @@ def check(self:Run,
     c = self.cfg
     with self.clock('eval'):
         return preflight(self.model, self.loader, self.data.train, self.data.valid, self.tok, out=self.out,
-                         keep=c.checkpoint.most(self.total), cfg=c.preflight, optim=c.optim,
+                         keep=c.checkpoint.most(self.planned), cfg=c.preflight, optim=c.optim,
                          dtype=self.machine.dtype, micro_rows=c.train.micro_rows,
                          step=self.n_step, at=-(-self.state.row//self.loader.batch_rows), window=c.model.window,
                          trained=bool(c.train.init), short=short, overfit=overfit, say=say)
@@ -402,8 +410,9 @@ def finish(self:Run):
     if not is_main(): return
     self.yards.join()
     self.console.empty(self.saver.news)
-    say,best,log = self.console.say,self.state.best,read_run(self.out)
-    plot,page = save_plot(log),save_report(log)
+    say,best = self.console.say,self.state.best
+    with self.budget.look('pages'): log,plot,page = save_pages(self.out)
+    if self.budget.total_s: say(self.budget.repeat(self.out))
     for o in (f'data: {self.state.account(self.loader.n_text)}', *run_sources(log), f'time: {self.clock}'): say(str(o))
     say(f'done: best {best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}; '
         f'plot {shown(plot)}, report {shown(page)}, everything else in {shown(self.out)}')
@@ -412,8 +421,9 @@ def finish(self:Run):
 def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     "Train to the end, or to Ctrl-C; either leaves a run that can go on"
     went_on = not self.over
-    Loop.fit(self)
-    if went_on and self.over: self.finish()
+    with self.budget:
+        Loop.fit(self)
+        if went_on and self.over: self.finish()
     self.tracker.end()
     return self
 

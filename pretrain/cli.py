@@ -7,7 +7,7 @@ __all__ = ['COMMANDS', 'VERSION', 'TRACEBACK', 'MISTAKES', 'SIGPIPE', 'TOGETHER'
            'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'parser', 'main', 'load_run', 'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
-import argparse, json, os, signal, sys, traceback
+import argparse, gc, json, os, signal, sys, traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,8 +63,10 @@ def main(
     try: a = parse(parser(), sys.argv[1:] if argv is None else argv)
     except ValueError as e: return _tell(e) or 2
     if a is None: return parser().print_help(sys.stderr) or 2
+    a.typed = argv is None   # or called from Python, in a process that has done other things
     lines,code = _outcome(a)
     for l in lines: _tell(l)
+    if a.typed: gc.freeze()   # the process ends: what torch has made need not be searched for circles
     return code
 
 def _do(a):
@@ -112,7 +114,8 @@ def _train(a):
     "Train: prepare what is missing, then go to the end, or go on where an earlier run stopped"
     if a.seeds is not None: return _train_seeds(a)
     from pretrain.build import Run
-    run = Run(_load(a)).fit()
+    from pretrain.train.budget import process_age
+    run = Run(_load(a), age_s=process_age() if vars(a).get('typed') else 0.).fit()
     return 0 if run.done else SIGNALLED+run.hold.hit
 
 def _train_seeds(a):

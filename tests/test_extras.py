@@ -2,8 +2,9 @@
 beginnings, checks before a run, counts, export and import. In tests/, since it is one battery over all switches and
 many chapters; a switch of `ModelConfig` that no row turns on fails. `python tests/test_extras.py` tries every switch
 under every promise; pytest, all of them together."""
-import copy, math, os, sys
+import copy, json, math, os, runpy, sys
 from dataclasses import fields, replace
+from pathlib import Path
 from types import SimpleNamespace
 import pytest, torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -22,6 +23,7 @@ from pretrain.model.generate import generate_batch
 from pretrain.model.gpt import GPT
 from pretrain.model.optim import OptimConfig, build_optim, split_params
 
+ROOT = Path(__file__).resolve().parents[1]
 V,T = 97,24
 BASE = ModelConfig(seq_len=T, n_layer=3, n_head=4, width=32, init_out=.5)
 ONES = [dict(resid_scalars=True), dict(x0_scalars=True), dict(value_embed='alternate'), dict(value_embed='all'),
@@ -235,6 +237,24 @@ def test_runs(tmp_path, monkeypatch):
     assert all(torch.equal(w, state[k]) for k,w in begun.model.state_dict().items())
     with pytest.raises(ValueError, match='model.smear = False: the model of train.init has True'):
         Run(None, out='other', say=None, **said | {'train.init': 'whole', 'model.smear': False})
+
+def test_variants_side_by_side(tmp_path, monkeypatch):
+    "The command that compares variants: one that changes nothing is the base, bit for bit; what is there is kept"
+    monkeypatch.chdir(tmp_path)
+    for part in ('train','valid'):
+        (tmp_path/f'{part}.txt').write_text('\n\n'.join(f'The {part} {i}.' for i in range(200)))
+    (tmp_path/'variants.txt').write_text('# a comment\nthe same:\nx0: model.x0_scalars=true\n')
+    arch = runpy.run_path(str(ROOT/'tests/bench/arch.py'))
+    keys = KEYS | {'model.width': 16, 'model.n_head': 2, 'model.seq_len': 16, 'train.steps': 5,
+                   'data.train': 'train.txt', 'data.valid': 'valid.txt'}
+    argv = ['variants.txt', *(f'{k}={json.dumps(v)}' for k,v in keys.items()), '--out', 'found.json']
+    arch['main'](argv)
+    found = json.loads((tmp_path/'found.json').read_text())
+    base,same,x0,short = found['runs']
+    assert (base['bpb'],base['curve'])==(same['bpb'],same['curve']) and base['bpb']!=x0['bpb'] and short['steps']==4
+    assert base['curve'][0]==x0['curve'][0]==short['curve'][0] and [*found['ratios']]==['the same', 'x0']
+    arch['main'](argv)
+    assert json.loads((tmp_path/'found.json').read_text())['runs']==found['runs']
 
 DOORS = dict(hf=(export_hf, ()), apertus=(export_apertus, ('qk_scale',)), gguf=(export_gguf, ('qk_scale',)))
 

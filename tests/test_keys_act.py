@@ -86,6 +86,7 @@ ROWS = [
     row('train.steps', 7),
     row('train.tokens', 400, train__steps=0, train__tokens=300),
     row('train.tokens_per_param', .04, train__steps=0, train__tokens_per_param=.03),
+    row('train.horizon', [2,7,4,6], train__steps=0, train__horizon=[2,7]),
     row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
     row('train.precision', 'bfloat16'), row('train.init', 'begun'),
 ]
@@ -275,7 +276,7 @@ PREFLIGHT = [
     (row('preflight.docs', 3), {}, 'round trip'), (row('preflight.full_docs', 3), FULL, 'round trip'),
     (row('preflight.rows', 4), dict(short=False), 'shift'), (row('preflight.init_tol', 1e-6), {}, 'loss'),
     (row('preflight.copied', .5), FULL, 'copied'), (row('preflight.overfit_steps', 3), FULL, 'overfit'),
-    (row('preflight.overfit_loss', 2.), FULL, 'overfit'), (row('preflight.seconds', 1e-9), {}, 'gradients'),
+    (row('preflight.overfit_loss', 2.), FULL, 'overfit'), (row('preflight.seconds', 1e-9), {}, 'mask'),
 ]
 
 @pytest.mark.parametrize('r,form,name', PREFLIGHT, ids=lambda o: o if isinstance(o, str) else '')
@@ -404,7 +405,7 @@ SHOWN = {   # by a test of its own
 }
 PLACE = {   # acts on nothing that is trained or measured
     'prepare.workers': 'how many threads make the same tokens: nbs/data/prepare.ipynb',
-    'train.minutes': 'the clock: nbs/train/budget.ipynb', 'train.horizon': 'what a clock has said: the same chapter',
+    'train.minutes': 'the clock ends the run: tests/test_budget.py',
     'train.device': 'which device computes; another than the CPU is not everywhere: nbs/train/machine.ipynb',
 }
 

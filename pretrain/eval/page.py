@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_TEXTS', 'STYLE', 'LEGEND', 'SOURCE_HEADS', 'PAGE', 'Written', 'written', 'pick_steps', 'RunReport', 'report_run',
-           'save_report']
+           'save_report', 'save_pages']
 
 # %% ../../nbs/eval/page.ipynb #b954563b
 import math
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..base.screen import printable
-from .report import Summary, plot_run, read_run, summary, write_report
+from .report import Summary, plot_run, read_run, save_plot, summary, write_report
 from .sources import run_sources
 from ..store.log import read_metrics
 
@@ -177,3 +177,10 @@ def save_report(
 )->Path:     # `report/index.html` in it
     "Write the page of a run beside its numbers"
     return write_report(run_dir, 'index.html', report_run(run_dir).page().encode())
+
+def save_pages(
+    run_dir, # The directory that the config calls `out`
+)->tuple:    # What was read of it, and where plot and report are
+    "The plot and the report of a run, of what there is by now"
+    log = read_run(run_dir)
+    return log,save_plot(log),save_report(log)

@@ -367,6 +367,8 @@ def _finite(log, key):
 def _last(log, key): return float(y[-1]) if len(y := _finite(log, key)) else None
 def _median(log, key): return float(np.median(y)) if len(y := _finite(log, key)) else None
 
+def _planned(log): return log.config.get('train', {}).get('steps') or int(_last(log, 'horizon') or 0) or None
+
 def summary(
     run_dir, # The directory that the config calls `out`
 )->Summary:
@@ -375,7 +377,7 @@ def summary(
     step,best = _best(log) or (None,None)
     return Summary(
         name=log.path.resolve().name, steps=log.last,
-        total=log.config.get('train', {}).get('steps'), n_tok=int(_finite(log, 'tokens').sum()),
+        total=_planned(log), n_tok=int(_finite(log, 'tokens').sum()),
         loss=_last(log, 'loss'), loss_ema=_last(log, 'loss_ema'), bad=int(np.isnan(log.series('loss')[1]).sum()),
         val_bpb=_last(log, 'val_bpb'), best_bpb=best, best_step=step, yardsticks=log.yardsticks,
         tok_per_s=_median(log, 'tok_per_s'), mfu=_median(log, 'mfu'), mfu_seen=_median(log, 'mfu_seen'),

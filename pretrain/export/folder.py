@@ -56,7 +56,7 @@ def check_plain(
     if on := [f'model.{k}' for k in switches(cfg) if k not in but]:
         found = f'{on[0]} = {getattr(cfg, on[0].removeprefix("model."))!r}'
         raise ValueError(f'{found}: ours alone, and no form that other libraries read has it; a run without '
-                         f'{", ".join(on)} can be exported')
+                         f'{", ".join(on)} can be exported, such as one with model.recipe = "plain"')
 
 # %% ../../nbs/export/folder.ipynb #fo-place-def
 def check_place(

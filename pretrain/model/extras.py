@@ -228,7 +228,7 @@ def pair_rows(
     rows:int,        # Of the table
 )->torch.Tensor:
     "The row of each pair"
-    return (HASH[0]*(a+1) ^ HASH[1]*(b+1)) % rows
+    return (HASH[0]*(a.long()+1) ^ HASH[1]*(b.long()+1)) % rows
 
 # %% ../../nbs/model/extras.ipynb #ex-ends-def
 BACKOUT = .2  # Of the middle taken away at the end, at the start

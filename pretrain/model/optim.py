@@ -210,9 +210,10 @@ def schedule(self:Optim,
     i:int,              # Step, from 0
     N:int,              # Steps of the run
     cfg:ScheduleConfig, # Of the learning rate
+    lr:float|None=None, # Factor for the rates, where it is not `lr_mult` of the others
 ):
     "What acts in step `i`: rates, weight decay, Muon's momentum; a pure function of these three and the settings"
-    self.set_lr(lr_mult(i, N, cfg))
+    self.set_lr(lr_mult(i, N, cfg) if lr is None else lr)
     c = self.cfg
     decay,rise = decay_mult(i, N, c.decay_shape),(c.muon_momentum_rise, c.muon_momentum_begin)
     momentum = momentum_at(i, N, cfg, c.muon_momentum, rise, c.muon_momentum_end or None)

@@ -119,7 +119,7 @@ CURVES = ('loss', 'loss_ema', 'val_bpb')      # keys of a record that the notebo
 class Progress:
     "How far a run has come: a live line on a terminal, a bar and a plot in a notebook, plain lines elsewhere"
     def __init__(self,
-        total:int,                # Steps of the whole run
+        total:int,                # Steps of the whole run; 0 = nobody knows yet
         start:int=0,              # Steps taken before this process
         cfg:TrackConfig=TrackConfig(),  # How often to show something
         history:Iterable[Mapping]=(),   # Earlier records, for the notebook's plot
@@ -139,7 +139,7 @@ class Progress:
     def __exit__(self, *_): self.view.close()
 
     @property
-    def over(self): return self.step>=self.total
+    def over(self): return 0<self.total<=self.step
 
     def remember(self, r):
         "Take a record in: the latest of each number, and the curves"
@@ -162,13 +162,14 @@ def mark(self:Progress):
 def left(self:Progress)->float|None: # Seconds; None before the first step
     "Time until the end at the present pace"
     (t0,begun),(t1,step) = self.marks[0],self.marks[-1]
-    return (t1-t0)/(step-begun)*(self.total-step) if step>begun else None
+    return (t1-t0)/(step-begun)*(self.total-step) if self.total and step>begun else None
 
 @patch
 def line(self:Progress)->str:
     "Step, time gone and time left, numbers: a narrow window cuts off the least important"
     left = '' if self.left() is None else f'<{fmt_time(self.left())}'
-    count = f'{self.step:>{len(str(self.total))}}/{self.total}'
+    total = str(self.total or '?')
+    count = f'{self.step:>{len(total)}}/{total}'
     return f'{count} [{fmt_time(time.monotonic()-self.t0)}{left}]  {fmt_metrics(self.latest)}'.rstrip()
 
 # %% ../../nbs/train/progress.ipynb #f187edec
@@ -220,7 +221,7 @@ class Plain(Off):
     def update(self):
         p = self.p
         slow = self.last is None or time.monotonic()-self.last>=p.cfg.log_s
-        if slow or p.step%p.cfg.log_every==0 or p.step>=p.total: self.say()
+        if slow or p.step%p.cfg.log_every==0 or p.over: self.say()
 
     def note(self, text): self.write(text+'\n')
     def close(self):
@@ -329,7 +330,7 @@ class Notebook(Plain):
 
     def html(self):
         p = self.p
-        bar = f'<progress max="{p.total}" value="{p.step}" style="width:100%;max-width:480px"></progress>'
+        bar = f'<progress max="{p.total or 1}" value="{p.step}" style="width:100%;max-width:480px"></progress>'
         return {'text/html': f'<div>{bar}<br><code>{html.escape(p.line())}</code></div>', 'text/plain': p.line()}
 
     def show_bar(self):
@@ -339,7 +340,7 @@ class Notebook(Plain):
         p = self.p
         points = [(c.n, *c.xs[-1:]) for c in p.curves.values()]
         if self.fig and any(p.curves.values()) and points!=self.shown:
-            self.fig.update(picture(draw_curves(p.curves, p.total)), raw=True)
+            self.fig.update(picture(draw_curves(p.curves, p.total or p.step)), raw=True)
         self.shown = points
 
     def update(self):

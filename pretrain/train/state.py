@@ -8,6 +8,7 @@ __all__ = ['PARTS', 'PLAIN', 'State', 'of_today']
 # %% ../../nbs/train/state.ipynb #58ad9c67
 import math
 from fastcore.basics import patch
+from .budget import Budget
 from .guard import Guard
 from .metrics import Clock, Ema
 
@@ -18,8 +19,9 @@ class State:
         ema:Ema,      # The smoothed loss
         guard:Guard,  # Counts bad steps, remembers good ones
         clock:Clock,  # Seconds of each phase
+        budget:Budget|None=None, # How long the run is, and what it has taken; None = of no length
     ):
-        self.ema,self.guard,self.clock = ema,guard,clock
+        self.ema,self.guard,self.clock,self.budget = ema,guard,clock,budget or Budget()
         self.step,self.row = 0,0     # updates taken, and the row of the run with which the next batch begins
         self.epoch = [0,0]           # an epoch, and its first row: the `mark` of the loader
         self.trained = self.skipped = self.taken_back = 0   # targets by what became of them [tokens]
@@ -62,7 +64,7 @@ def judge(self:State,
     if other or now['val_bpb']<best['val_bpb']: self.best = now
 
 # %% ../../nbs/train/state.ipynb #a05a2f30
-PARTS = ('ema', 'guard', 'clock')       # have a state of their own
+PARTS = ('ema', 'guard', 'clock', 'budget')       # have a state of their own
 PLAIN = ('step', 'best', 'row', 'epoch', 'trained', 'skipped', 'taken_back')   # are what they are
 
 @patch
@@ -88,7 +90,8 @@ def go_back(self:State,
     "Become what was saved, without forgetting what was tried since"
     total,rollbacks,row = self.guard.total,self.guard.rollbacks,self.row+rows
     tried = self.trained+self.skipped+self.taken_back+n_tok
-    self.load_state_dict(saved | dict(clock=self.clock.state_dict()))
+    budget = saved['budget'] | dict(spent_s=self.budget.carried_s)   # the time is gone, the decisions are not
+    self.load_state_dict(saved | dict(clock=self.clock.state_dict(), budget=budget))
     self.guard.total,self.guard.rollbacks,self.row = total,rollbacks,row
     self.taken_back = tried-self.trained-self.skipped
 
@@ -98,6 +101,7 @@ def of_today(
     records=(),   # Of the run's log, looked at where it is one
 )->dict:
     "A saved state in today's terms"
+    saved = dict(budget={}) | saved
     if 'row' in saved: return saved
     c,n = saved['config'],dict(trained=0, skipped=0)
     for r in records:

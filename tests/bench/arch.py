@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 from pretrain.build import build_optim, load_config, make_model, read_data
-from pretrain.eval.text import text_bpb
+from pretrain.eval.text import text_bpb, valid_text
 from pretrain.train.gradients import accumulate, clip_grads
 
+TEXT = 'eval.bytes=300000'  # Of validation text, where nobody says otherwise
 ROUNDS,WARM = 12,2  # Of steps timed in turn, and of those before them
 
 def read_variants(path):
@@ -72,7 +73,7 @@ def write(out, found):
     temp.write_text(json.dumps(found, indent=1))
     os.replace(temp, out)
 
-def main():
+def main(argv=None):
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument('variants')
     ask.add_argument('keys', nargs='*', help='of the base, key=value')
@@ -80,15 +81,17 @@ def main():
     ask.add_argument('--seeds', default='1')
     ask.add_argument('--only', default='', help='names, with commas; all where left out')
     ask.add_argument('--out', type=Path, default=Path('architecture.json'))
-    a = ask.parse_args()
+    a = ask.parse_args(argv)
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
-    base,variants = load_config(a.base, a.keys),{'base': [], **read_variants(a.variants)}
+    keys = [TEXT, *a.keys]
+    base,variants = load_config(a.base, keys),{'base': [], **read_variants(a.variants)}
     if a.only: variants = {k: v for k,v in variants.items() if k in a.only.split(',')}
     N,data = base.train.steps,read_data(base, print)
+    data = replace(data, text=valid_text(data.measure, data.tok, base.eval.bytes))
     found = json.loads(a.out.read_text()) if a.out.exists() else dict(runs=[], ratios={})
     found |= dict(date=time.strftime('%Y-%m-%d'), torch=torch.__version__, machine=platform.machine(), base=a.base,
-                  keys=a.keys, steps=N, tokens=N*base.loader.batch_rows*base.model.seq_len)
-    def config(name): return load_config(a.base, [*a.keys, *variants[name]])
+                  keys=keys, steps=N, tokens=N*base.loader.batch_rows*base.model.seq_len)
+    def config(name): return load_config(a.base, [*keys, *variants[name]])
     seeds = [*map(int, a.seeds.split(','))]
     for seed,name,steps in [*((s, k, N) for s in seeds for k in variants), *((s, 'base', N*4//5) for s in seeds)]:
         if any((r['name'], r['seed'], r['steps'])==(name, seed, steps) for r in found['runs']): continue

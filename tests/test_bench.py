@@ -1,0 +1,55 @@
+"The scripts that measure beside others: what they count is counted right. Here, since no chapter is about them"
+import json, math, sys
+from pathlib import Path
+import pytest, torch
+sys.path.insert(0, str(Path(__file__).parent/'bench'))
+import peers, score
+from pretrain import GPT, ModelConfig, train_tokenizer
+from pretrain.eval.bpb import bits_per_text
+
+DOCS = ['one two three, four', 'naïve déjà vu '*9, 'x']
+def encode(text): return list(text.encode())
+SIZES = [1]*256+[0]
+
+def test_a_model_that_knows_nothing_needs_the_bits_of_its_vocabulary():
+    bpb,size,count = score.bits_per_byte(lambda x: torch.zeros(*x.shape, 257), encode, SIZES, 256, DOCS, T=7)
+    assert (size, count)==(sum(len(o.encode()) for o in DOCS),)*2
+    assert bpb==pytest.approx(math.log2(257), rel=1e-6)
+
+def test_each_token_is_a_target_once_and_never_the_first():
+    rows = score.windows([*range(20)], 99, T=6)
+    assert [i for _,y in rows for i in y]==[*range(20)] and [x[0] for x,_ in rows]==[99, 5, 11, 17]
+    assert all(len(x)==len(y) and x[1:]==y[:-1] for x,y in rows)
+
+def test_a_tokenizer_that_loses_bytes_is_noticed():
+    with pytest.raises(AssertionError, match='19 bytes in the tokens of a document of 20'):
+        score.bits_per_byte(lambda x: torch.zeros(*x.shape, 257), lambda t: encode(t)[1:], SIZES, 256, ['y'*20])
+
+def test_ours_agrees():
+    tok = train_tokenizer(DOCS*9, vocab_size=280)
+    torch.manual_seed(0)
+    model = GPT(ModelConfig(n_layer=1, n_head=1, width=16, seq_len=16), tok.vocab_size)
+    with torch.no_grad():
+        for p in model.parameters(): p.add_(.1*torch.randn_like(p))
+    for doc in DOCS:   # one at a time: the library goes on from document to document, the script begins anew
+        found = score.bits_per_byte(lambda x: model.logits(model.hidden(x)), tok.encode, list(map(int, tok.n_bytes)),
+                                    tok.bos, [doc], T=16)
+        ours = bits_per_text(model, tok, [doc], 16)
+        assert found[0]==pytest.approx(ours.bpb, rel=1e-5) and found[1]==ours.n_bytes
+
+def test_pieces_lose_nothing():
+    doc = 'words of a document\nthat goes on '*50+'x'*300
+    cut = [*peers.pieces(doc, 100)]
+    assert ''.join(cut)==doc and max(map(len, cut))<=100 and [*peers.pieces(doc, 0)]==[doc]
+
+@pytest.mark.parametrize('name,line', [
+    ('nanochat', 'step 00003/00025 (12.00%) | loss: 8.1 | lrm: 0.10 | dt: 1250.50ms | tok/sec: 818 | bf16_mfu: 0.0'),
+    ('nanogpt', 'iter 3: loss 8.1, time 1250.50ms, mfu 0.01%'), ('trainer', 'step 3 took 1.25050 s'),
+    ('ours', json.dumps(dict(step=3, loss=8.1, dt_s=1.2505)))])
+def test_seconds_of_a_step_are_read(name, line): assert peers.steps_seen(name, line)==[1.2505]
+
+def test_a_finished_run_is_known(tmp_path):
+    from types import SimpleNamespace
+    a = SimpleNamespace(work=tmp_path)
+    peers.keep(a, kind='train', peer='ours', depth=4, bpb=2.)
+    assert peers.known(a, kind='train', depth=4)['bpb']==2. and peers.known(a, depth=3) is None
