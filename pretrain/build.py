@@ -41,7 +41,7 @@ from .model.blocks import ModelConfig
 from .model.gpt import GPT
 from .model.optim import OptimConfig, build_optim
 from .model.schedule import ScheduleConfig, check_schedule
-from .reading import Data, read_data, with_text
+from .reading import Data, read_data, refuse_early, with_text
 from .sizes import check_depth, dialled, kept_keys, remarks, settle, waits
 from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
@@ -215,7 +215,7 @@ class Run(Loop):
         if waits(cfg):
             data = read_data(cfg, lambda line: None)
             cfg = load_config(cfg, settle(cfg, data.tok.vocab_size, data.loader.n_text, machine, console.say))
-        data = read_data(cfg, console.say)
+        data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
         begin = together(lambda: beginning(cfg.train.init, cfg.out))
         if begin.weights: model.load_state_dict(begin.weights)

@@ -186,6 +186,7 @@ MUTATIONS = [
     Mutation('what is saved again is another file', 'data/given', 'if path.is_file() and filecmp', 'if False and filecmp', 'nbs/data/given.ipynb#One file', full=True),
     Mutation('a file with another name is one that is gone', 'data/edits', 'if again is None: continue', 'continue', 'nbs/data/edits.ipynb#In words'),
     Mutation('why a text is another one is not said', 'train/identity', "why = f': {why}' if why else ''", "why = ''", 'nbs/train/identity.ipynb#Comparing', full=True),
+    Mutation('another text is encoded before it is refused', 'reading', 'if keys: accept(', 'if False: accept(', 'tests/test_edits.py::test_an_edit_is_noticed_and_its_file_named[truncated]', full=True),
     Mutation('files of before are forgotten when a corpus is asked anew', 'data/prepare', 'if not named: return self.past.get(side, [])', 'if not named: return []', 'nbs/data/prepare.ipynb#A name for the result', full=True),
     Mutation('validation that was kept is not all of it', 'data/split', "if skipped or skipped.cut or self.chars>KEPT_CHARS", "if self.chars>KEPT_CHARS", 'nbs/data/split.ipynb#The rule', full=True),
     Mutation('a cut stream ends quietly', 'data/streams', "if not data: raise self._wrong(f'the {self.what} stream is cut off', 'cut off')", "if not data: return setattr(self, 'd', None) or b''", 'nbs/data/streams.ipynb#Unpacked', full=True),

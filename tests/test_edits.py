@@ -135,7 +135,8 @@ def wrong(done, edit):
         silent = edit.says or not any(k in done.text for k in loud)
         return [] if done.code==0 and done.says(*edit.says) and silent and 'resume:' in done.text else [done.text]
     one_line = done.code!=0 and done.err.count('\n')==1 and 'Traceback' not in done.err
-    return [] if one_line and all(o in done.err for o in edit.says) else [done.code, done.err]
+    encoded = 'encoding with' in done.text   # it is refused first
+    return [] if one_line and all(o in done.err for o in edit.says) and not encoded else [done.code, done.text]
 
 @pytest.mark.parametrize('name', EDITS)
 def test_an_edit_is_noticed_and_its_file_named(name, stopped, tmp_path):

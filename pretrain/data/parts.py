@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SETTINGS', 'WHOLE', 'SHARED', 'SHARED_FORMAT', 'Part', 'parts', 'of_source', 'Aside', 'set_aside', 'in_common',
-           'contents', 'texts_in_common', 'in_proportion', 'tokenizer_of', 'Texts', 'prepare_side', 'read_texts']
+           'contents', 'texts_in_common', 'in_proportion', 'tokenizer_of', 'Texts', 'prepare_side', 'text_keys',
+           'read_texts']
 
 # %% ../../nbs/data/parts.ipynb #parts-imports
 import json
@@ -24,7 +25,7 @@ from .corpus import CorpusConfig, TextSource, corpus_fingerprint, documents, pat
 from .loader import Loader
 from .mixture import MixedLoader, joined
 from .prepare import HASHES_MAX, KEY_CHARS, Hashes, PrepareConfig, cache_dir, cache_errors, cache_key
-from .prepare import get_tokenizer, hashes_of, kept, prepare, tag_cache
+from .prepare import get_tokenizer, hashes_of, kept, prepare, tag_cache, tokens_key
 from .readers import CorpusError, Skipped
 from .shards import Tokens
 from .split import cutter, describe_split, normal, split_documents, split_rule, text_id
@@ -229,6 +230,14 @@ def _alone(hashes):
     res = copy(hashes)
     res.lists = {}
     return res
+
+def text_keys(
+    data:CorpusConfig, # Which corpus
+    tok,               # Tokenizer
+    hashes:Hashes,     # Of the corpus as it is now
+)->dict:               # Side to fingerprint; empty of a mixture, which has to be read first
+    "What `read_texts` will give, from names and hashes alone"
+    return {} if parts(data, 'train') else {o: tokens_key(data, o, tok, hashes) for o in ('train','valid')}
 
 def read_texts(
     data:CorpusConfig,          # Which corpus, a mixture or not

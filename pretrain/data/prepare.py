@@ -6,7 +6,7 @@
 __all__ = ['TAG', 'KINDS', 'HASHES_FILE', 'SAY_S', 'KEY_CHARS', 'HASHES_MAX', 'SOURCES_MAX', 'DIGITS', 'AT_REST_S', 'TICK_NS',
            'ELSEWHERE', 'NO_LOCKS', 'CURES', 'PrepareConfig', 'cache_dir', 'n_workers', 'tag_cache', 'ahead',
            'make_shards', 'cache_key', 'Hashes', 'hashes_of', 'stamp', 'will_tell', 'cached', 'kept', 'CacheError',
-           'cache_errors', 'open_as', 'describe_tokens', 'prepare', 'get_tokenizer']
+           'cache_errors', 'open_as', 'describe_tokens', 'tokens_key', 'prepare', 'get_tokenizer']
 
 # %% ../../nbs/data/prepare.ipynb #cell3
 import errno, hashlib, json, os, time, warnings
@@ -304,6 +304,18 @@ def describe_tokens(
     listed = f'; each place is in {shown(folder/LISTED)}' if folder and (folder/LISTED).exists() else ''
     return one_line(', '.join([*parts, str(skipped)] if skipped else parts)+listed)
 
+# %% ../../nbs/data/prepare.ipynb #key-def
+def tokens_key(
+    data:CorpusConfig, # Which corpus
+    split:Literal['train','valid','all'], # Which side of it
+    tok,               # Tokenizer: `fingerprint`
+    hashes:Hashes,     # Of the corpus as it is now
+    but:frozenset=frozenset(), # Texts that are not to be trained on
+)->str:                # 64 hex digits
+    "The fingerprint of tokens, known before there are any"
+    content = corpus_fingerprint(data, split, hashes, hashes.files)
+    return cache_key(PREPARED_FORMAT, tok.fingerprint, content, *([sorted(but)] if but else []))
+
 # %% ../../nbs/data/prepare.ipynb #cell67
 def prepare(
     data:CorpusConfig,              # Which corpus
@@ -319,9 +331,7 @@ def prepare(
     root,hashes = cache_dir(prep),hashes or hashes_of(prep)
     named = split.replace('all', 'train')
     what = f'{named} tokens{of}'
-    def name():
-        content = corpus_fingerprint(data, split, hashes, hashes.files)
-        return cache_key(PREPARED_FORMAT, tok.fingerprint, content, *([sorted(but)] if but else []))
+    def name(): return tokens_key(data, split, tok, hashes, but)
     key = name()
     hashes.save()
     folder,side = root/'tokens'/f'{split}-{key[:KEY_CHARS]}',split if data.valid else 'train'
