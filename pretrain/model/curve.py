@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 import torch
 
-# %% ../../nbs/model/curve.ipynb #curv006
+# %% ../../nbs/model/curve.ipynb #curv007
 @dataclass(frozen=True)
 class Curve:
     "Bits per byte from size and tokens"
@@ -26,7 +26,7 @@ class Curve:
     ):      # Bits per byte
         return (self.size/N**self.a + self.text/D)**self.b
 
-# %% ../../nbs/model/curve.ipynb #curv010
+# %% ../../nbs/model/curve.ipynb #curv011
 FEWEST = 3   # sizes, and numbers of tokens, that tell a curve
 POWERS = torch.arange(.05, .505, .005, dtype=torch.float64)   # tried for both together
 SIZES = torch.arange(.4, 1.425, .05, dtype=torch.float64)     # tried for the parameters; Kaplan et al. have 0.8
@@ -49,7 +49,7 @@ def fit_curve(
     (size,text),a,b = w[i,:,0].tolist(),a[i].item(),b[i].item()
     return Curve(size*N.min().item()**a, a, text*D.min().item(), b)
 
-# %% ../../nbs/model/curve.ipynb #curv017
+# %% ../../nbs/model/curve.ipynb #curv018
 def left_out(
     points:list,  # Triples of parameters, tokens, bits per byte
     by:int=1,     # What is left out at a time: 0 a size, 1 a number of tokens
@@ -68,7 +68,7 @@ def rms_off(
     "Root of the mean squared relative error"
     return math.sqrt(sum((guess/y-1)**2 for _,_,y,guess in rows)/max(1, len(rows)))
 
-# %% ../../nbs/model/curve.ipynb #curv021
+# %% ../../nbs/model/curve.ipynb #curv022
 REPEATS = 15.4   # repetitions after which what is left to gain has fallen to 1/e, Muennighoff et al. 2023
 
 def worth(
@@ -79,7 +79,7 @@ def worth(
     if D<=U: return D
     return U + U*REPEATS*(1-math.exp(-(D/U-1)/REPEATS))
 
-# %% ../../nbs/model/curve.ipynb #curv025
+# %% ../../nbs/model/curve.ipynb #curv026
 @dataclass(frozen=True)
 class Choice:
     "A size in a fixed time"
@@ -102,7 +102,7 @@ def best(
     "The lowest"
     return min(found, key=lambda o: (o.bpb, o.depth))
 
-# %% ../../nbs/model/curve.ipynb #curv030
+# %% ../../nbs/model/curve.ipynb #curv031
 def balance(
     curve:Curve, # Of the text
     C:float,     # Parameters times tokens
