@@ -426,7 +426,7 @@ def _plot(a):
 # %% ../nbs/cli.ipynb #c0mpare1
 @_command(
     arg('runs', nargs='+', type=path_word, metavar='RUNS', help='of each side: a series of seeds, a run, a pattern'),
-    arg('--by', default='time', help='what is equal in the verdict: step, tokens, time, flops; time where left out'),
+    arg('--by', default='time', help='what is equal in the verdict: step, tokens, time, flops; or end, each its own'),
     arg('--out', type=path_word, default='compare.svg', help='picture: .svg or .png; compare.svg where left out'))
 def _compare(a):
     """Is one setting better than another, or is it noise? The difference in bits per byte with its interval,
