@@ -163,14 +163,13 @@ def plan_for(
 # %% ../nbs/sizes.ipynb #size034
 def settle(
     cfg,             # A config that waits
-    V:int,           # Vocabulary
-    text:int,        # Tokens that there are
+    data,            # Its `Data`
     machine:Machine, # Where the run computes
     say:Callable=print, # Takes one line of news at a time
 )->dict:             # Dotted keys to values
     "The depth and the tokens that its time allows, the same on every rank"
     def measure():
-        p = plan_for(cfg, cfg.train.minutes, V, text, machine)
+        p = plan_for(cfg, cfg.train.minutes, data.tok.vocab_size, data.loader.n_text, machine)
         return p.keys() | {'bpb': p.best.bpb}
     found = share(by_main(measure))
     bits = found.pop('bpb')
