@@ -252,10 +252,10 @@ def later_looks(
     cfg:Config,  # Says how often
 )->list:         # As `Loop` takes them
     "What happens after a step, when it is due"
-    def rehearsal(run): return cfg.train.minutes and run.planned and not run.budget.cost('pages 2')   # for their cost
+    def draw(run): by_main(lambda: save_pages(run.out, run.budget.look('import', 0)))
     return [(cfg.eval.every, 'eval', lambda run: run.validate()),
             (cfg.sample.every, 'sample', lambda run: run.sample_all()),
-            (rehearsal, 'pages', lambda run: by_main(lambda: save_pages(run.out)) and None)]
+            (lambda run: run.budget.unseen('pages 2'), 'pages', draw)]
 
 # %% ../nbs/build.ipynb #3220412f
 @patch
