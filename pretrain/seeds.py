@@ -159,7 +159,7 @@ def _train_one(c, say, seen):
         run.fit()
         if not run.done: raise Stopped(run.hold.hit)
 
-# %% ../nbs/seeds.ipynb #seeds36
+# %% ../nbs/seeds.ipynb #seeds35
 def in_series(
     words:list, # Runs, series, patterns
 )->list:        # The same, with the runs of a series in a list
@@ -175,7 +175,7 @@ def in_series(
 
 def compare_words(
     words:list,   # Runs, series, patterns
-    by:str,       # One of `eval.groups.AXES`
+    by:str,       # As `compare` takes it
     out:str,      # Where the figure shall be
 ):
     "Compare, print, draw"

@@ -135,16 +135,20 @@ def told_of_run(
         (f'was also measured on {n_of(len(others), "other text")}; that is left out', others),
         ('an earlier version kept no name of the text: that it is the same is taken for granted', not text)] if so]
 
-# %% ../../nbs/eval/versus.ipynb #vs25
+# %% ../../nbs/eval/versus.ipynb #vs21
 @dataclass(frozen=True, repr=False)
 class Comparison:
     "Groups of runs against the first of them; prints as a verdict and a table"
     groups:list  # `Group`s
     text:str     # That all were measured on
-    by:str       # What the verdict is at equal amounts of
+    by:str       # What the verdict is at equal amounts of; or `end`: each at its own
     rows:dict    # (place of a group, one of `AXES`) to `Row`
     ends:dict    # Place of a group to (mean of the first, its mean, difference), each at its own end
     notes:list=field(default_factory=list)  # What the reader must know
+
+    @property
+    def axis(self)->str: return self.by if self.by in AXES else 'time'   # of the figure
+    def said(self, i)->Estimate: return self.ends[i][2] if self.by=='end' else self.rows[i, self.by].last
 
 def check_distinct(
     groups:list, # `Group`s
@@ -164,12 +168,12 @@ def check_distinct(
 
 def compare(
     *runs,              # Groups, each as `find_runs` takes it: a series of seeds, a run, a pattern, a list
-    by:str='time',      # What the verdict is at equal amounts of: `step`, `tokens`, `time`, `flops`
+    by:str='time',      # What is equal in the verdict: `step`, `tokens`, `time`, `flops`; `end`: each at its own
     names=(),           # How to call the groups; as they were named where left out
     level:float=LEVEL,  # How often all intervals together shall hold the truth
 )->Comparison:
     "Is one setting better than another, and by how much?"
-    if by not in AXES: raise ValueError(f'by = {by!r}: expected one of {", ".join(AXES)}')
+    if by not in EQUAL: raise ValueError(f'by = {by!r}: expected one of {", ".join(EQUAL)}')
     if len(runs)<2: raise ValueError('compare: one group is nothing to compare; two or more would work')
     if names and len(names)!=len(runs): raise ValueError(f'names: {len(names)} for {len(runs)} groups')
     groups = [group(o, n) for o,n in zip(runs, names or ['']*len(runs))]
@@ -192,14 +196,15 @@ def _compared(groups, text, by, level):
         for axis in AXES:
             try: rows[i, axis] = along_axis(groups[0], g, text, axis, level)
             except (ValueError, OSError) as e:
-                if axis==by: raise
+                if axis==by or (axis, by)==('time', 'end'): raise
                 notes.append(f'not by {axis}: {e}')
         ends[i] = at_own_end(groups[0], g, text, level)
+        if by=='end': continue
         row = rows[i, by]
         notes += [*unequal_ends(groups[0], g, row), *read_between(groups[0], text, row), *read_between(g, text, row)]
     return Comparison(groups, text, by, rows, ends, [*dict.fromkeys(notes)])
 
-# %% ../../nbs/eval/versus.ipynb #vs45
+# %% ../../nbs/eval/versus.ipynb #vs29
 SPARE = 2  # Characters between columns
 
 def _cells(c, i):
@@ -229,7 +234,7 @@ def columns(
 def verdict(self:Comparison)->str: # A line for each group after the first
     "What can be said"
     a,*others = (g.name for g in self.groups)
-    return '\n'.join(verdict_of(a, b, self.rows[i, self.by].last, self.by) for i,b in enumerate(others, 1))
+    return '\n'.join(verdict_of(a, b, self.said(i), self.by) for i,b in enumerate(others, 1))
 
 @patch
 def __repr__(self:Comparison):
@@ -237,12 +242,12 @@ def __repr__(self:Comparison):
     return '\n'.join([self.verdict, '', *'\n\n'.join(tables).splitlines(),
                       *([''] if self.notes else []), *(f'note: {n}' for n in self.notes)])
 
-# %% ../../nbs/eval/versus.ipynb #vs46
+# %% ../../nbs/eval/versus.ipynb #vs42
 SIZE,BAND,RUN = (9, 2.9),.2,.7   # Of the figure [inch]; opacity of an interval; width of the curve of one run [pt]
 
 def _curves(ax, c):
     for i,g in enumerate(c.groups):
-        curves = [curve(o, c.text, c.by) for o in g.runs]
+        curves = [curve(o, c.text, c.axis) for o in g.runs]
         for x,y in curves: ax.plot(x[x>0], y[x>0], color=f'C{i}', lw=RUN, alpha=FAINT)
         grid = shared_grid([x for x,_ in curves])
         mean = on_grid(curves, grid).mean(0)
@@ -253,7 +258,7 @@ def _curves(ax, c):
 def _differences(ax, c):
     ax.axhline(0, color=MUTED, lw=RUN)
     for i in range(1, len(c.groups)):
-        r = c.rows[i, c.by]
+        r = c.rows[i, c.axis]
         on = r.grid>0
         low,mid,high = (np.array([getattr(e, k) for e in r.each])[on] for k in ('low', 'value', 'high'))
         ax.plot(r.grid[on], mid, 'o-', ms=FEW, color=f'C{i}')
@@ -270,15 +275,15 @@ def figure(self:Comparison):
     for ax,draw in zip(fig.subplots(1, 2), (_curves, _differences)):
         draw(ax, self)
         ax.spines[['top','right']].set_visible(False)
-        ax.set_xlabel(AXES[self.by])
+        ax.set_xlabel(AXES[self.axis])
     return fig
 
-# %% ../../nbs/eval/versus.ipynb #vs28
+# %% ../../nbs/eval/versus.ipynb #vs44
 @patch(as_prop=True)
 def alt(self:Comparison)->str:
     "The figure in words"
     names = ', '.join(g.name for g in self.groups)
-    return f'Validation bits per byte of {names} against {AXES[self.by]}, and their difference. {self.verdict}'
+    return f'Validation bits per byte of {names} against {AXES[self.axis]}, and their difference. {self.verdict}'
 
 def drawn(
     fig,             # A figure

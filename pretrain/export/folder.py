@@ -54,7 +54,7 @@ def check_plain(
         raise ValueError(f'model.window = {cfg.window}: the forms that other libraries read know full attention only; '
                          'a run with model.window = 0 can be exported')
     if on := [f'model.{k}' for k in switches(cfg) if k not in but]:
-        found = f'{on[0]} = {getattr(cfg, on[0].removeprefix("model."))!r}'
+        found = f'{on[0]} = {json.dumps(getattr(cfg, on[0].removeprefix("model.")))}'
         raise ValueError(f'{found}: ours alone, and no form that other libraries read has it; a run without '
                          f'{", ".join(on)} can be exported, such as one with model.recipe = "plain"')
 

@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 T,VOCAB,GROUP = 256,8192,1000     # Tokens of a row, of the vocabulary; documents of a row group
 SETTLED,PROBE = 5,25              # Steps before the speed counts, steps of a run that measures it
 META = b'(dp0\nVvocab_size\np1\nI%d\ns.'   # The dict with the vocabulary that nanoGPT reads, as pickle's first protocol
+COMPILES = 'nanochat',            # Programs that compile: their second start is another thing
 PIECE = 1000                      # Of a document that nanochat is given whole or in pieces [characters]
 PLAIN = dict(depth=4, tokens=2048, rate=1.)
 OWN = dict(ours=PLAIN, nanochat=PLAIN | dict(pieces=0), nanogpt=PLAIN, trainer=PLAIN)
@@ -93,11 +94,13 @@ def env(a, home, name, cache=''):
     return e | dict(PYTHONPATH=str(root)) if root else e
 
 def config_of(a, how):
-    "Our config: a shipped one, the text, and what --ours says"
-    home = place(a)
-    return [a.config, f'data.train={home}/train.jsonl', f'data.valid={home}/val.jsonl', f'prepare.cache={home}/cache',
-            f'tokenizer.vocab_size={VOCAB}', f'model.seq_len={T}', f'loader.batch_rows={how["tokens"]//T}',
-            'train.micro_rows=0', 'train.device=cpu', 'sample.every=0', f'seed={a.order}', *a.ours]
+    "Our config: a shipped one, shape and text, and what --ours says, which wins"
+    home,width = place(a),64*how['depth']
+    keys = {'model.n_layer': how['depth'], 'model.width': width, 'model.n_head': max(width//128, 1),
+            'model.seq_len': T, 'tokenizer.vocab_size': VOCAB, 'loader.batch_rows': how['tokens']//T, 'seed': a.order,
+            'data.train': home/'train.jsonl', 'data.valid': home/'val.jsonl', 'prepare.cache': home/'cache',
+            'train.micro_rows': 0, 'train.device': 'cpu', 'sample.every': 0}
+    return [a.config, *(f'{k}={v}' for k,v in keys.items()), *a.ours]
 
 def nanochat(a, how, out, steps, minutes):
     rates = dict(embedding=.3, unembedding=.008, matrix=.02, scalar=.5)   # its defaults
@@ -189,13 +192,13 @@ def keep(a, **r):
 def known(a, **key): return next((r for r in results(a) if all(r.get(k)==v for k,v in key.items())), None)
 
 def probe(a, name, how, core):
-    "Time to the first step with an empty compile cache and a full one, and the speed; each once"
+    "Time to the first step with an empty compile cache, and a full one where there is one; speed; each once"
     shape = dict(kind='start', peer=name, depth=how['depth'], tokens=how['tokens'])
     cache = Path(a.work).resolve()/'compiled'/f'{name}-d{how["depth"]}-{how["tokens"]}'
-    for state in ('cold', 'warm'):
+    for state in ('cold', 'warm') if name in COMPILES else ('cold',):
         if known(a, **shape, cache=state): continue
         if state=='cold': shutil.rmtree(cache, ignore_errors=True)
-        keep(a, **shape, cache=state, core=core, **run(a, name, how | dict(rate=1.), core, PROBE, cache=cache)[0])
+        keep(a, **shape, cache=state, core=core, **run(a, name, how | dict(rate=1.), core, a.probe, cache=cache)[0])
     return cache
 
 def steps_for(a, name, how):
@@ -289,7 +292,8 @@ def main():
     p.add_argument('--bytes', type=int, default=300_000, help='of held-out text that every model is scored on')
     p.add_argument('--cores', nargs=2, type=int, default=(0, 1))
     p.add_argument('--out', help='with table: a file for what was found')
-    p.add_argument('--config', default='d4', help='our config')
+    p.add_argument('--config', default='quickstart', help='our config, to which shape and text are given')
+    p.add_argument('--probe', type=int, default=PROBE, help='steps of a run that measures start and speed')
     p.add_argument('--ours', nargs='+', default=[], metavar='KEY=VALUE', help='more of our config')
     a = p.parse_args()
     a.how,a.cores = dict(a.how),tuple(a.cores)
