@@ -1,5 +1,5 @@
-"""What a run does besides arithmetic costs little: loader, metrics, log, tracker and checkpoint together at most 2 % of a
-step of depth 4 and width 256 on 4,096 tokens, were that step at the peak of this machine. In tests/, since it times a
+"""What a run does besides arithmetic costs little: loader, metrics, log, tracker and checkpoint together at most 2 % of
+a step of depth 4 and width 256 on 4,096 tokens, were that step at the peak of this machine. In tests/, since it times a
 whole run with its files; by the time of the process, so that others on the machine change little."""
 import time
 import pytest
