@@ -9,6 +9,7 @@ __all__ = ['MOST_TEXTS', 'STYLE', 'LEGEND', 'SOURCE_HEADS', 'PAGE', 'Written', '
 # %% ../../nbs/eval/page.ipynb #b954563b
 import math
 from base64 import b64encode
+from contextlib import nullcontext
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -179,8 +180,10 @@ def save_report(
     return write_report(run_dir, 'index.html', report_run(run_dir).page().encode())
 
 def save_pages(
-    run_dir, # The directory that the config calls `out`
-)->tuple:    # What was read of it, and where plot and report are
+    run_dir,            # The directory that the config calls `out`
+    once=nullcontext(), # Around what only the first one of a process does
+)->tuple:               # What was read of it, and where plot and report are
     "The plot and the report of a run, of what there is by now"
+    with once: import matplotlib.figure, matplotlib.backends.backend_agg
     log = read_run(run_dir)
     return log,save_plot(log),save_report(log)

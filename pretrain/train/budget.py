@@ -140,6 +140,13 @@ def look(self:Budget,
     self.costs[name] = [took, max(took, self.costs.get(name, [0,0])[1])]
 
 @patch
+def unseen(self:Budget,
+    name:str, # Of a look
+)->bool:
+    "Is it worth a try, once something is decided, to know what it costs?"
+    return bool(self.total_s and self.plan and name not in self.costs)
+
+@patch
 def cost(self:Budget,
     *names, # Of looks, the best known first
     most:bool=False, # The most that was seen, instead of the last

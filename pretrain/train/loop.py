@@ -227,8 +227,8 @@ def save_due(self:Loop,
     asked,self.hold.save = self.hold.save,False
     better = c.best and self.state.best!=best
     halved = self.saved==(self.n_step, True)   # on the disk is only the half of this step
-    first = self.budget.total_s and self.planned and not self.budget.cost('save')   # to know what it costs
-    due = asked or better or halved or first or self.due(self.settings.save_every) or self.due(c.keep_every)
+    due = asked or better or halved or self.due(self.settings.save_every) or self.due(c.keep_every)
+    due = due or self.budget.unseen('save')   # to know what it costs
     return all_sum(torch.tensor(int(due))).item()>0   # for one rank, so that all take part
 
 # %% ../../nbs/train/loop.ipynb #lbud0002
@@ -273,7 +273,7 @@ def look_ahead(self:Loop)->dict: # `horizon`, where a decision begins here
 @patch
 def save_step(self:Loop):
     "A checkpoint after a step; how long it takes to the disk is found out with the first"
-    with self.budget.look('save'): self.save(wait=bool(self.budget.total_s and not self.budget.cost('save')))
+    with self.budget.look('save'): self.save(wait=self.budget.unseen('save'))
 
 # %% ../../nbs/train/loop.ipynb #e4bf771a
 @patch

@@ -5,7 +5,7 @@ command rather than a test: it takes an hour, and a figure of a machine proves n
 
 FOLDER has `train*.jsonl` and `val*.jsonl`. Times are those of the process on one thread, so that whoever shares the
 machine spoils them less. What is in the file already is not measured again; `--only` names what is wanted."""
-import argparse, json, os, platform, sys, time
+import argparse, json, os, platform, statistics, sys, time
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 from dataclasses import replace
 from datetime import date
@@ -23,28 +23,36 @@ BASE = {'tokenizer.vocab_size': 2048, 'model.seq_len': 128, 'model.n_layer': 4, 
 STEPS = 150          # Of a trial [steps]
 SHAPES = {'quickstart': (256, 4, 4, 128, 4096), 'depth 4': (256, 4, 2, 256, 8192)} # T, layers, heads, width, vocabulary
 TOKENS = 8192        # Of a step whose parts are timed [tokens]
-ROUNDS = 5           # Times that each is timed, in turns
+ROWS = 16            # Rows of a step of a trial at equal time
+ROUNDS = 3           # Times that each is timed, in turns
 M,O = 'optim.muon_','optim.'
 TO_ZERO = {O+'decay_shape': 'cosine'}
 EVERY = {M+'beta2': .9, M+'equal_rows': True, M+'cautious': True, M+'momentum_rise': 40} | TO_ZERO
 
 # ------------------------------------------------------------ what is compared
 
-TRIALS = {'plain': {}, 'AdamW 4e-3': {O+'matrix': 'adamw'}}
-TRIALS |= {f'muon_lr {v:g}': {M+'lr': v} for v in (.04, .01)}
-TRIALS |= {'momentum .9': {M+'momentum': .9}, 'NorMuon .9': {M+'beta2': .9}, 'equal rows': {M+'equal_rows': True},
-    'decay 1': {O+'weight_decay': 1.}, 'decay 1 cautious to 0': {O+'weight_decay': 1., M+'cautious': True} | TO_ZERO,
-    'momentum rises': {M+'momentum_rise': 40}, '4 iterations': {M+'iters': 4}, 'warmdown .7': {'schedule.warmdown': .7},
-    'embed_lr .4': {O+'embed_lr': .4}, 'head_lr .02': {O+'head_lr': .02}, 'muon_lr .08': {M+'lr': .08},
-    "nanochat's betas": {O+'embed_betas': [.8, .995], O+'head_betas': [.8, .96]},
-    'momentum .85': {M+'momentum': .85}, 'quintic': {M+'chain': 'quintic'}, '3 iterations': {M+'iters': 3},
-    'warmdown 1': {'schedule.warmdown': 1.}, 'embed_lr .1': {O+'embed_lr': .1}, 'head_lr .005': {O+'head_lr': .005},
-    'decay 0': {O+'weight_decay': 0.}, 'decay 3 cautious to 0': {O+'weight_decay': 3., M+'cautious': True} | TO_ZERO,
-    'AdamW 2e-3': {O+'matrix': 'adamw', O+'lr': 2e-3}, 'AdamW 8e-3': {O+'matrix': 'adamw', O+'lr': 8e-3},
-    'no Nesterov': {M+'nesterov': False}, 'beta1 .9': {O+'beta1': .9}, 'final .05': {'schedule.final': .05},
-    'momentum rises and falls': {M+'momentum_rise': 40, M+'momentum_end': .85}, 'beta2 .99': {O+'beta2': .99},
-    'rms scale': {M+'scale': 'rms', M+'lr': .008}, 'clip off': {O+'clip': 0.}, 'warmdown .3': {'schedule.warmdown': .3},
-    'decay 1 to 0': {O+'weight_decay': 1.} | TO_ZERO, 'decay 1 cautious': {O+'weight_decay': 1., M+'cautious': True}}
+def decay(v, **more): return {O+'weight_decay': float(v)} | {O+k: x for k,x in more.items()}
+def adamw_at(lr, **more): return {O+'matrix': 'adamw', O+'lr': lr} | {O+k: x for k,x in more.items()}
+
+SHORT = {M+'momentum': .9} | decay(1)   # what a short run wants
+TRIALS = {'plain': {}, 'momentum .9': {M+'momentum': .9}, 'momentum .85': {M+'momentum': .85}, 'decay 1': decay(1),
+    'momentum .9, decay 1': SHORT, 'momentum .9, decay 3': SHORT | decay(3), 'AdamW 8e-3': adamw_at(8e-3),
+    'AdamW 4e-3': adamw_at(4e-3), 'momentum .85, decay 1': SHORT | {M+'momentum': .85},
+    'momentum .9, decay 1, NorMuon': SHORT | {M+'beta2': .9}, 'AdamW 8e-3, decay 5': adamw_at(8e-3, weight_decay=5.),
+    'momentum .9, decay 1, rate .03': SHORT | {M+'lr': .03}, 'warmdown .7': {'schedule.warmdown': .7},
+    'momentum .9, decay 4 cautious to 0': SHORT | decay(4, muon_cautious=True, decay_shape='cosine'),
+    'embed_lr .4': {O+'embed_lr': .4}, 'head_lr .02': {O+'head_lr': .02}, '4 iterations': {M+'iters': 4},
+    "nanochat's betas": {O+'embed_betas': [.8, .995], O+'head_betas': [.8, .96]}, 'quintic': {M+'chain': 'quintic'},
+    'NorMuon': {M+'beta2': .9}, 'equal rows': {M+'equal_rows': True}, 'momentum rises': {M+'momentum_rise': 40},
+    'momentum rises and falls': {M+'momentum_rise': 40, M+'momentum_end': .85}, 'no Nesterov': {M+'nesterov': False},
+    'decay 1 to 0': decay(1, decay_shape='cosine'), 'decay 1 cautious': decay(1, muon_cautious=True),
+    'decay 1 cautious to 0': decay(1, muon_cautious=True, decay_shape='cosine'), 'decay 0': decay(0),
+    '3 iterations': {M+'iters': 3}, 'rms scale': {M+'scale': 'rms', M+'lr': .008}, 'AdamW 2e-3': adamw_at(2e-3),
+    'AdamW 1.6e-2': adamw_at(1.6e-2)}
+TRIALS |= {f'rate {v:g}': {M+'lr': v} for v in (.01, .04)}
+TRIALS |= {f'{k} {v:g}': {f'{O}{k}': v} for k,vs in dict(embed_lr=(.1,), head_lr=(.005,), beta1=(.9,), beta2=(.99,),
+                                                       clip=(0.,)).items() for v in vs}
+TRIALS |= {f'{k} {v:g}': {f'schedule.{k}': v} for k,vs in dict(warmdown=(.3, 1.), final=(.05,)).items() for v in vs}
 
 def torch_muon(model, cfg):
     "As torch has it: its Muon for the matrices, AdamW for the rest"
@@ -86,32 +94,48 @@ def trial(args, keys, seed, steps=STEPS):
     v,_ = text_bpb(loss, data.text, data.tok.n_bytes, cfg.model.seq_len, cfg.eval.rows)
     return dict(bpb=v.bpb, steps=steps, seed=seed, s=sum(map(sum, parts)), optim_s=sum(o for _,o in parts))
 
-def shares(args, shape):
-    "Seconds of forward and backward and of each optimizer, in turns, at `TOKENS` tokens a step"
-    T,L,H,C,V = SHAPES[shape]
-    keys = {'model.seq_len': T, 'model.n_layer': L, 'model.n_head': H, 'model.width': C, 'tokenizer.vocab_size': V,
-            'loader.batch_rows': TOKENS//T, 'train.micro_rows': TOKENS//T//4}
+def timed(args, keys, rounds=ROUNDS):
+    "Seconds of forward and backward and of each optimizer, in turns"
     cfg,data,model,ours = start(args, keys)
     every = start(args, keys | EVERY)[0]
     opts = {'AdamW': build_optim(model, replace(cfg.optim, matrix='adamw')), 'Muon': ours,
             'Muon, every switch': build_optim(model, every.optim), "torch's Muon": torch_muon(model, cfg.optim)}
     res = {k: [] for k in ('forward and backward', *opts)}
     one_step(cfg, model, ours, data.loader, 0, STEPS)
-    for r in range(ROUNDS):
+    for r in range(rounds):
+        res['forward and backward'].append(one_step(cfg, model, ours, data.loader, r, STEPS)[0])
         for k,o in opts.items():
-            if k=='AdamW': res['forward and backward'].append(one_step(cfg, model, o, data.loader, r, STEPS)[0])
             t = time.process_time()
             o.step()
             res[k].append(time.process_time()-t)
     return res
 
+def shares(args, shape):
+    "What the parts of a step of `TOKENS` tokens take"
+    T,L,H,C,V = SHAPES[shape]
+    return timed(args, {'model.seq_len': T, 'model.n_layer': L, 'model.n_head': H, 'model.width': C,
+        'tokenizer.vocab_size': V, 'loader.batch_rows': TOKENS//T, 'train.micro_rows': TOKENS//T//4})
+
+def rivals(args, base, seed, known):
+    "Muon as a short run wants it, and AdamW at several rates for as many steps as take the same time"
+    size = base | {'loader.batch_rows': ROWS}
+    if 'times' not in known: known['times'] = timed(args, size, 3*ROUNDS)
+    t = {k: statistics.median(v) for k,v in known['times'].items()}
+    more = (t['forward and backward']+t['Muon'])/(t['forward and backward']+t['AdamW'])
+    for k in ('momentum .9, decay 1', 'AdamW 4e-3', 'AdamW 2e-3', 'plain'):
+        if any(o['seed']==seed for o in known.setdefault(k, [])): continue
+        res = trial(args, size | TRIALS[k], seed, round(args.steps*(more if 'AdamW' in k else 1)))
+        print(f'{k:<28} seed {seed} {res["steps"]} steps {res["bpb"]:.4f} {res["s"]:.0f} s', flush=True)
+        known[k].append(res)
+        yield
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('--text', type=Path, required=True)
     p.add_argument('--out', type=Path, required=True)
-    p.add_argument('--only', nargs='*', default=None, help='names of trials, or "shares"')
+    p.add_argument('--only', nargs='*', default=None, help='names of trials, "shares", "rivals"')
     p.add_argument('--set', nargs='*', default=[], help='key=value: another base than the one below')
-    p.add_argument('--steps', type=int, default=STEPS, help='of a trial')
+    p.add_argument('--steps', type=int, default=STEPS, help='of a trial; AdamW alone takes more at equal time')
     p.add_argument('--seeds', type=int, nargs='*', default=[1])
     args = p.parse_args()
     torch.set_num_threads(1)
@@ -124,6 +148,9 @@ def main():
         if k not in found['shares'] and (args.only is None or 'shares' in args.only):
             found['shares'][k] = shares(args, k)
             keep()
+    for seed in args.seeds:
+        if args.only is not None and 'rivals' not in args.only: continue
+        for _ in rivals(args, base, seed, found.setdefault('rivals', {})): keep()
     for seed in args.seeds:
         for k,keys in TRIALS.items():
             known = {o['seed'] for o in found['trials'].get(k, [])}

@@ -1,0 +1,35 @@
+"""Does a run of so many minutes take so many? `python tests/bench/budget.py [--minutes 1,2,…] [key=value…]` starts a
+command for each, with prepared data, and prints what was asked, what passed until the process had ended, and the
+decisions. A command rather than a test: ten runs of one to ten minutes take an hour."""
+import argparse, json, os, subprocess, sys, tempfile, time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MINUTES = '1,2,3,4,5,6,7,8,9,10'
+
+def timed(config, minutes, out, keys):
+    "Seconds of one command, and its log"
+    args = [sys.executable, '-m', 'pretrain', 'train', config, *keys, f'train.minutes={minutes:g}', f'out={out}']
+    t0 = time.monotonic()
+    subprocess.run(args, check=True, stdout=subprocess.DEVNULL,
+                   env=os.environ | dict(PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])))
+    took_s = time.monotonic()-t0
+    return took_s,[json.loads(line) for line in (out/'metrics.jsonl').read_text().splitlines()]
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.partition('`')[0])
+    p.add_argument('--minutes', default=MINUTES, help='of the runs, with commas between')
+    p.add_argument('--config', default='quickstart', help='a shipped config or a file')
+    p.add_argument('keys', nargs='*', help='keys of the config, key=value')
+    a = p.parse_args()
+    with tempfile.TemporaryDirectory() as d:
+        subprocess.run([sys.executable, '-m', 'pretrain', 'prepare', a.config, *a.keys], check=True,
+                       stdout=subprocess.DEVNULL)
+        print(f'{"asked":>7} {"real":>7} {"ratio":>6} {"steps":>7} {"decisions":>9} {"first":>7} {"bpb":>7}  load')
+        for m in map(float, a.minutes.split(',')):
+            took_s,log = timed(a.config, m, Path(d)/f'{m:g}', a.keys)
+            plan,bpb = [r['horizon'] for r in log if 'horizon' in r],[r['val_bpb'] for r in log if 'val_bpb' in r]
+            print(f'{60*m:6.0f}s {took_s:6.1f}s {took_s/60/m:6.3f} {log[-1]["step"]:7,} {len(plan):9} {plan[0]:7,} '
+                  f'{bpb[-1]:7.4f}  {os.getloadavg()[0]:.1f}', flush=True)
+
+if __name__=='__main__': main()
