@@ -35,6 +35,7 @@ _HOME = dict(   # name to the module that it comes from
     bits_per_text='eval.bpb',          # of a model on texts, whatever its tokenizer
     evaluate_core='eval.core.evaluate',  # the CORE metric of a model
     preflight='eval.preflight',        # looks for silent bugs before training
+    plan='planning',                   # what a time is worth here: every size with its tokens and bits per byte
     train_seeds='seeds',               # the same run with several seeds: mean, spread, curves
     compare='eval.versus',             # is one setting better than another, and by how much?
     read_metrics='store.log',          # the records of a run, step by step

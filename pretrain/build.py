@@ -86,6 +86,7 @@ class Config:
     track:TrackConfig = TrackConfig()
     train:TrainConfig = TrainConfig()
     moved:ClassVar[dict] = MOVED # Where keys once stood, and stand today
+    above:ClassVar[dict] = {'model.depth': ('model.n_layer','model.width','model.n_head')} # What they give way to
     rivals:ClassVar[tuple] = (tuple(f'train.{k}' for k in LENGTHS),) # Keys of which one acts
     units:ClassVar[dict] = {'eval.tokens': 4} # Of today's in one of once: a token of English is about 4 bytes
 
@@ -141,8 +142,7 @@ def load_config(
     keep = getattr(name, '_said', set()) | kept_keys(name) if base else set()
     if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k] or k in keep}   # somebody said
     if path and path.name=='config.toml' and is_run(path.parent): base = run_keys(path)
-    given = [base, *given, keys]
-    said = said_keys(Config, path, given)
+    said = said_keys(Config, path, given := [base, *given, keys])
     under,over = dialled(said, lambda: own_keys(Config, said.get('out', Config.out)))
     def read(more=()): return read_config(Config, path, [*given, over], under | dict(more))
     cfg = check_depth(with_origin(cfg, read) if (cfg := read()).train.init else cfg)
@@ -211,9 +211,7 @@ class Run(Loop):
         place = take_dir(cfg.out, look)
         self.bundle = cfg.core.bundle and Path(cfg.core.bundle).absolute()   # the process may change its folder
         for line in machine.lines(): console.say(line)
-        if waits(cfg):
-            data = read_data(cfg, lambda line: None)
-            cfg = load_config(cfg, settle(cfg, data.tok.vocab_size, data.loader.n_text, machine, console.say))
+        if waits(cfg): cfg = load_config(cfg, settle(cfg, read_data(cfg, lambda line: None), machine, console.say))
         data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
         model,opt = make_model(cfg, data.tok.vocab_size, machine)
         begin = together(lambda: beginning(cfg.train.init, cfg.out))

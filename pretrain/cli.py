@@ -15,6 +15,7 @@ from . import __version__
 from .base.args import arg, command_line, parse, path_word, prose_word
 from .base.screen import flush_out, offer, open_streams, reader_left, tell
 from .looking import ARGS, idle_keys
+from .planning import PLAN_ARGS, plan_
 from .train.signals import SIGNALLED, Stopped, stoppable
 
 # %% ../nbs/cli.ipynb #933292e0
@@ -331,6 +332,7 @@ def _look(a):
     "What a corpus is, what is in it twice, what is broken and where, what it costs in tokens; Ctrl-C shows it so far"
     from pretrain.looking import look_command
     return look_command(a)
+_command(CONFIG, OVERRIDES, *PLAN_ARGS)(plan_)
 
 # %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):

@@ -40,7 +40,7 @@ def dialled(
     if not said.get('model.depth'): return {k: v.value for k,v in recipe_keys(said).items()}, {}
     was,depth = own(),said['model.depth']
     same = was.get('model.n_layer')==depth or depth=='auto' and was.get('model.dial_tokens')
-    over = {k: was[k] for k in SETTLED if was.get('model.dial_tokens')} if same else {}
+    over = {k: was[k] for k in SETTLED if was.get('model.dial_tokens') and was[k]!=said.get(k)} if same else {}
     said = said | over
     found = recipe_keys(said)
     if said['model.depth']!='auto': found |= turn(said['model.depth'], said, vocab_of(said))
@@ -82,7 +82,7 @@ def remarks(
     return rules_of(values, vocab_of(values))
 
 # %% ../nbs/sizes.ipynb #size020
-MEASURED = Curve(floor=0.7, size=30.0, a=0.3, text=60.0, b=0.35)  # of `nbs/reports/sizes.json`
+MEASURED = Curve(size=7827980000.0, a=1.4, text=165009000.0, b=0.105)  # of `nbs/reports/sizes.json`
 DEEPEST = 32    # sizes that are considered
 SHARE = .9      # of the time that is left for steps, after the start and without validation
 
@@ -149,7 +149,7 @@ def plan_for(
     text:int,        # Tokens that there are
     machine:Machine=Machine(), # Where it computes
     curve:Curve=MEASURED, # Bits per byte from size and tokens
-    budget_s:float=8.,    # For measuring [s]
+    budget_s:float=4.,    # For measuring [s]
 )->Plan:
     "Measure this machine, and look every size up on the curve"
     said,depth = asked(cfg),cfg.model.depth
@@ -163,14 +163,13 @@ def plan_for(
 # %% ../nbs/sizes.ipynb #size034
 def settle(
     cfg,             # A config that waits
-    V:int,           # Vocabulary
-    text:int,        # Tokens that there are
+    data,            # Its `Data`
     machine:Machine, # Where the run computes
     say:Callable=print, # Takes one line of news at a time
 )->dict:             # Dotted keys to values
     "The depth and the tokens that its time allows, the same on every rank"
     def measure():
-        p = plan_for(cfg, cfg.train.minutes, V, text, machine)
+        p = plan_for(cfg, cfg.train.minutes, data.tok.vocab_size, data.loader.n_text, machine)
         return p.keys() | {'bpb': p.best.bpb}
     found = share(by_main(measure))
     bits = found.pop('bpb')

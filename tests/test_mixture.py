@@ -96,7 +96,7 @@ def test_records_are_what_happened(here):
 
 def test_each_source_is_measured(here):
     first,last = [r for r in records('whole') if 'val_bpb' in r][::4]
-    text = data_of().text
+    text = Run('c.toml', out='whole', say=None, look=True).data.text
     for r in (first,last):
         nats = sum(r[f'val_bpb/{k}']*o.n_bytes for k,o in text.parts.items())
         assert nats/text.n_bytes==pytest.approx(r['val_bpb'])

@@ -34,6 +34,16 @@ def test_it_goes_on_to_the_same_end(here):
     for g,w in zip(got, want): assert {k: g[k] for k in w}==pytest.approx(w, rel=1e-4)
     assert f'data: {sum(g.get("tokens", 0) for g in got):,} targets trained on' in r.stdout
 
+def test_it_goes_on_beside_files_that_it_could_not_read(here):
+    "A folder that has got files of today's formats is the folder that it was: they are left out, and that is said"
+    new = {'more.csv': 'text\nAn owl.\n', 'notes.md': 'A cat.\n', 'web.ndjson': '{"text": "A hat."}\n'}
+    for name,text in new.items(): (here/'text'/name).write_text(text)
+    r = pretrain('train', 'c.toml', 'train.steps=7', 'schedule.warmdown=0.0', cwd=here)
+    assert r.returncode==0, r.stderr
+    assert 'as this run was begun:' in r.stdout and 'data.formats' in r.stdout
+    assert '1 .csv' in r.stdout and '1 .md' in r.stdout and '1 .ndjson' in r.stdout
+    assert 'changed: train was' not in r.stdout and rows(here/'run/metrics.jsonl')[-1]['step']==7
+
 def test_its_settings_moved(here):
     "Guard settings once stood under `optim`: they act, and the run's new config has them at their new place"
     r = pretrain('train', 'c.toml', 'train.steps=7', 'schedule.warmdown=0.0', cwd=here)

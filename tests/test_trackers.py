@@ -1,6 +1,6 @@
 """Trackers fail in processes of their own, and are killed with a run: a kernel cannot do that. The quick ones; all of
 them, one by one: `python tests/trackers --full`."""
-import importlib.util, sys
+import importlib.util, json, shutil, sys
 from pathlib import Path
 import pytest
 
@@ -8,7 +8,8 @@ FOLDER = Path(__file__).resolve().parent/'trackers'
 sys.path.insert(0, str(FOLDER))
 from _failures import SINKS, Case, together, wrong
 from _rig import Lab
-from _reading import differs, kills
+from _reading import differs, kills, of_tensorboard
+from helpers import pretrain
 from pretrain.build import Run
 
 pytestmark = pytest.mark.skipif(sys.platform!='linux', reason='looks for processes in /proc')
@@ -50,3 +51,16 @@ def test_refused_before_the_run_begins(tmp_path):
     for name,said in names.items():
         with pytest.raises(ValueError, match=said) as e: Run(None, out=tmp_path/'no', say=None, **{'track.to': [name]})
         assert '\n' not in str(e.value) and not (tmp_path/'no').exists()
+
+def test_sources_and_core_have_their_names(tmp_path):
+    "What a run measures of single sources and of CORE arrives under names that say so"
+    pytest.importorskip('tensorboard')
+    run = shutil.copytree(Path(__file__).parent/'old_run/run', tmp_path/'run')
+    rows = [json.loads(o) for o in (run/'metrics.jsonl').read_text().splitlines()]
+    more = {'val_bpb/books': 1.5, 'core': .25, 'core/squad': .125}
+    (run/'metrics.jsonl').write_text(''.join(json.dumps(o | (more if 'val_bpb' in o else {}))+'\n' for o in rows))
+    done = pretrain('track', 'run', '--to', 'tensorboard', cwd=tmp_path)
+    assert done.returncode==0, done.stderr
+    sent = {k: v for _,o in of_tensorboard(run) for k,v in o.items()}
+    assert [sent.get(k) for k in ('val/bpb/books', 'core_metric', 'core/squad')]==[1.5, .25, .125]
+    assert differs('tensorboard', run)=='' and not {'val_bpb/books', 'core'} & set(sent)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SHELL', 'MAX_PROBLEMS', 'COMMENT_AT', 'ConfigError', 'tree', 'leaves', 'unknown', 'to_dict', 'at_place',
            'check_table', 'old_places', 'rehouse', 'key_of', 'override', 'override_value', 'Findings', 'default_of',
-           'make', 'overrule', 'assemble', 'sources', 'read_config', 'said_keys', 'toml_table', 'to_toml', 'diff',
-           'section', 'default_dict', 'meaning', 'describe']
+           'make', 'overrule', 'outrank', 'assemble', 'sources', 'read_config', 'said_keys', 'toml_table', 'to_toml',
+           'diff', 'section', 'default_dict', 'meaning', 'describe']
 
 # %% ../../nbs/base/config.ipynb #cell3
 import os
@@ -269,6 +269,20 @@ def overrule(
         if acting and paths[0] not in acting:
             last[acting[0]].data = merge(nested(paths[0], 0), last[acting[0]].data)
 
+def outrank(
+    root,        # Root dataclass, perhaps with an attribute `above`: dotted key to a list of dotted keys
+    srcs:list,   # Sources, the strongest last; those that are outranked are changed
+):
+    "A key that others follow from, said in a stronger layer than theirs, takes their place"
+    for key,keys in getattr(root, 'above', {}).items():
+        says = {s.layer: v for s in srcs if (v := s.get(key_of(key))) not in (MISSING, 0)}
+        words = [i for i,v in says.items() if isinstance(v, str)]   # that ask for a number; one above them answers
+        top = max(words or says, default=0)
+        for s in srcs:
+            for k in map(key_of, keys if 0<s.layer<top else ()):   # layer 0 is what has been worked out
+                if k in s: s.data = without(s.data, k)
+
+
 # %% ../../nbs/base/config.ipynb #2c10db00
 def assemble(
     cls,         # Root dataclass
@@ -279,6 +293,7 @@ def assemble(
     d,bad = {},list(bad)
     rehouse(cls, srcs, lambda *row: bad.append(row))
     overrule(cls, srcs)
+    outrank(cls, srcs)
     found = Findings(srcs, bad)
     for s in srcs: d = merge(d, check_table(cls, s.data, partial(found.say, src=s)))
     res = make(cls, d, found)
@@ -325,6 +340,7 @@ def said_keys(
     srcs,d = sources(cls, path, overrides, None, say),{}
     rehouse(cls, srcs, say)
     overrule(cls, srcs)
+    outrank(cls, srcs)
     for s in srcs: d = merge(d, check_table(cls, s.data, say))
     found = {'.'.join(p): Source('', d).get(p) for p,_ in leaves(cls)}
     return {k: v for k,v in found.items() if v is not MISSING}

@@ -81,7 +81,7 @@ def paces(
     V:int,           # Vocabulary
     optim:OptimConfig=OptimConfig(), # What moves them
     machine:Machine=Machine(),       # Where they compute
-    budget_s:float=8.,               # For all measurements together [s]
+    budget_s:float=4.,               # For all measurements together [s]
 )->dict:             # Depth to `Pace`
     "The pace of every size, measured as far as the time for it goes"
     res,t0,last = {},time.perf_counter(),None

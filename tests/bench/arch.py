@@ -14,6 +14,7 @@ from pretrain.eval.text import text_bpb, valid_text
 from pretrain.train.gradients import accumulate, clip_grads
 
 TEXT = 'eval.bytes=300000'  # Of validation text, where nobody says otherwise
+PLACES = ('data', 'prepare')  # Sections that say where things lie on this machine
 ROUNDS,WARM = 12,2  # Of steps timed in turn, and of those before them
 
 def read_variants(path):
@@ -89,8 +90,9 @@ def main(argv=None):
     N,data = base.train.steps,read_data(base, print)
     data = replace(data, text=valid_text(data.measure, data.tok, base.eval.bytes))
     found = json.loads(a.out.read_text()) if a.out.exists() else dict(runs=[], ratios={})
+    said = [k for k in keys if k.partition('.')[0] not in PLACES]
     found |= dict(date=time.strftime('%Y-%m-%d'), torch=torch.__version__, machine=platform.machine(), base=a.base,
-                  keys=keys, steps=N, tokens=N*base.loader.batch_rows*base.model.seq_len)
+                  keys=said, steps=N, tokens=N*base.loader.batch_rows*base.model.seq_len)
     def config(name): return load_config(a.base, [*keys, *variants[name]])
     seeds = [*map(int, a.seeds.split(','))]
     for seed,name,steps in [*((s, k, N) for s in seeds for k in variants), *((s, 'base', N*4//5) for s in seeds)]:

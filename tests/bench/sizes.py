@@ -48,7 +48,9 @@ def fitted(points):
     try: curve = fit_curve(of)
     except ValueError as e: return dict(why_not=str(e))
     inside = [(*p, curve(*p[:2])) for p in of]
-    return dict(curve=asdict(curve), off_inside=rms_off(inside), off_left_out=rms_off(left_out(of)))
+    by = dict(tokens=left_out(of), size=left_out(of, 0))
+    return dict(curve=asdict(curve), off_inside=rms_off(inside),
+                off_left_out={k: rms_off(rows) for k,rows in by.items() if rows})
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
