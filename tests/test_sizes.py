@@ -31,15 +31,15 @@ def fast(monkeypatch, s):
 def test_a_choice_is_made_once(here, monkeypatch):
     "The same command on a machine that became faster goes on with the size that was chosen"
     said = []
-    keys = BASE | {'out': 'run', 'model.depth': 'auto', 'train.minutes': .01}
-    fast(monkeypatch, 1e-4)
+    keys = BASE | {'out': 'run', 'model.depth': 'auto', 'train.minutes': 10.}
+    fast(monkeypatch, .1)
     run = Run(None, say=said.append, **keys)
     depth,tokens,batch = run.cfg.model.depth,run.cfg.model.dial_tokens,run.loader.batch_rows
     run.close()
     assert depth==run.cfg.model.n_layer>0 and any(l.startswith(f'depth: {depth}, for about') for l in said)
     text = Path('run/config.toml').read_text(encoding='utf-8')
     assert f'depth = {depth}\n' in text and '# 64 x depth' in text
-    fast(monkeypatch, 1e-9)
+    fast(monkeypatch, 1e-6)
     again = Run(None, say=None, **keys)
     assert (again.cfg.model.depth, again.cfg.model.dial_tokens, again.loader.batch_rows)==(depth, tokens, batch)
     assert again.cfg==run.cfg
