@@ -35,6 +35,7 @@ def decay(v, **more): return {O+'weight_decay': float(v)} | {O+k: x for k,x in m
 def adamw_at(lr, **more): return {O+'matrix': 'adamw', O+'lr': lr} | {O+k: x for k,x in more.items()}
 
 SHORT = {M+'momentum': .9} | decay(1)   # what a short run wants
+FAST,FASTER = SHORT | decay(.5) | {M+'lr': .04}, SHORT | decay(.3) | {M+'lr': .06}
 TRIALS = {'plain': {}, 'momentum .9': {M+'momentum': .9}, 'momentum .85': {M+'momentum': .85}, 'decay 1': decay(1),
     'momentum .9, decay 1': SHORT, 'momentum .9, decay 3': SHORT | decay(3), 'AdamW 8e-3': adamw_at(8e-3),
     'AdamW 4e-3': adamw_at(4e-3), 'momentum .85, decay 1': SHORT | {M+'momentum': .85},
@@ -48,7 +49,12 @@ TRIALS = {'plain': {}, 'momentum .9': {M+'momentum': .9}, 'momentum .85': {M+'mo
     'decay 1 to 0': decay(1, decay_shape='cosine'), 'decay 1 cautious': decay(1, muon_cautious=True),
     'decay 1 cautious to 0': decay(1, muon_cautious=True, decay_shape='cosine'), 'decay 0': decay(0),
     '3 iterations': {M+'iters': 3}, 'rms scale': {M+'scale': 'rms', M+'lr': .008}, 'AdamW 2e-3': adamw_at(2e-3),
-    'AdamW 1.6e-2': adamw_at(1.6e-2)}
+    'AdamW 1.6e-2': adamw_at(1.6e-2), 'momentum .9, decay .5, rate .04': FAST,
+    'momentum .9, decay .3, rate .06': FASTER,
+    'momentum .9, decay .5, rate .04, NorMuon, equal rows': FAST | {M+'beta2': .9, M+'equal_rows': True}}
+RIVALS = ('plain', 'momentum .9, decay 1', 'momentum .9, decay .5, rate .04', 'momentum .9, decay .3, rate .06',
+          'momentum .9, decay .5, rate .04, NorMuon, equal rows', 'AdamW 4e-3', 'AdamW 2e-3', 'AdamW 8e-3')
+
 TRIALS |= {f'rate {v:g}': {M+'lr': v} for v in (.01, .04)}
 TRIALS |= {f'{k} {v:g}': {f'{O}{k}': v} for k,vs in dict(embed_lr=(.1,), head_lr=(.005,), beta1=(.9,), beta2=(.99,),
                                                        clip=(0.,)).items() for v in vs}
@@ -117,12 +123,12 @@ def shares(args, shape):
         'tokenizer.vocab_size': V, 'loader.batch_rows': TOKENS//T, 'train.micro_rows': TOKENS//T//4})
 
 def rivals(args, base, seed, known):
-    "Muon as a short run wants it, and AdamW at several rates for as many steps as take the same time"
+    "Muon as a short run may want it, and AdamW at several rates for as many steps as take the same time"
     size = base | {'loader.batch_rows': ROWS}
     if 'times' not in known: known['times'] = timed(args, size, 3*ROUNDS)
     t = {k: statistics.median(v) for k,v in known['times'].items()}
     more = (t['forward and backward']+t['Muon'])/(t['forward and backward']+t['AdamW'])
-    for k in ('momentum .9, decay 1', 'AdamW 4e-3', 'AdamW 2e-3', 'plain'):
+    for k in RIVALS:
         if any(o['seed']==seed for o in known.setdefault(k, [])): continue
         res = trial(args, size | TRIALS[k], seed, round(args.steps*(more if 'AdamW' in k else 1)))
         print(f'{k:<28} seed {seed} {res["steps"]} steps {res["bpb"]:.4f} {res["s"]:.0f} s', flush=True)
