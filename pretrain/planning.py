@@ -25,7 +25,8 @@ def plan(
     from pretrain.sizes import plan_for
     from pretrain.train.machine import start_machine
     if minutes<0: raise ValueError(f'{minutes:g} minutes: a number above 0 would work')
-    given = {'model.depth': 'auto'} | ({'train.minutes': float(minutes)} if minutes else {})
+    given = {'model.depth': 'auto', 'out': os.devnull} | (   # not what a run in its place has chosen
+        {'train.minutes': float(minutes)} if minutes else {})
     cfg = load_config(cfg, [*overrides, given], **keys)
     t = cfg.train
     machine,data = start_machine(t.device, t.precision, t.threads),read_data(cfg, say)

@@ -43,7 +43,7 @@ MUTATIONS = [
     Mutation('trained on in one source, measured in another', 'data/parts', 'but = held.get(o.name, frozenset())', 'but = frozenset()', 'nbs/data/parts.ipynb#All tokens', full=True),
     Mutation('another weight goes on', 'train/identity', "if shares and 'train' not in allow: return", "if False: return", 'nbs/train/identity.ipynb#Comparing'),
     Mutation('a batch that leaves no steps', 'model/dial', 'best = min(REF_B*(D/REF_D)**POWER_B, D/MIN_STEPS)', 'best = REF_B*(D/REF_D)**POWER_B', 'nbs/model/dial.ipynb#Tokens a step'),
-    Mutation('the dial wins over what is said', 'model/dial', 'if key not in self.said: self.found[key]', 'if True: self.found[key]', 'nbs/model/dial.ipynb#Is it right?'),
+    Mutation('the dial wins over what is said', 'model/dial', 'if key not in self.said: self.found[key]', 'if True: self.found[key]', 'nbs/model/dial.ipynb#Turning it'),
     Mutation('rates that ignore the width', 'model/dial', 'mult,wide = rate_mult(B, D),math.sqrt(REF_C/cfg.width)', 'mult,wide = rate_mult(B, D),1.', 'tests/test_configs.py::test_depth_series[4]'),
     Mutation('the largest size is the best', 'model/curve', 'return min(found, key=lambda o: (o.bpb, o.depth))', 'return max(found, key=lambda o: o.depth)', 'nbs/model/curve.ipynb#The best size for a time'),
     Mutation('repeated text worth as much as fresh', 'model/curve', 'if D<=U: return D', 'return D', 'nbs/model/curve.ipynb#Text that repeats'),

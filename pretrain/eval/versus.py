@@ -66,7 +66,7 @@ def at_own_end(
     at = partners(a, b)
     return float(va.mean()),float(vb.mean()),paired(vb[at], va, level) if at else welch(vb, va, level)
 
-# %% ../../nbs/eval/versus.ipynb #vs12
+# %% ../../nbs/eval/versus.ipynb #vs25
 EQUAL = dict(step='at equal steps', tokens='at equal tokens', time='at equal time', flops='at equal FLOPs',
              end='each at its own end')
 GOES_ON = 1.02   # Ends that are no further apart are as good as equal
@@ -81,11 +81,11 @@ def verdict_of(
     "What can be said of two groups, in a line"
     lower,higher = (b, a) if e.value<0 else (a, b)
     size = f'{digits(abs(e.value), e.half)} bpb'
+    if not e.value and not e.half>0: return f'{a} and {b} are equal to the last digit {EQUAL[by]} ({e.how})'
     if math.isnan(e.half):
         few = 'one run of each' if max(e.n)==1 else 'one run of one of them'
         return (f'{lower} is lower than {higher} by {size} {EQUAL[by]}, in {few}: '
                 'whether that is more than chance one run cannot tell')
-    if not (e.value or e.half): return f'{a} and {b} are equal to the last digit {EQUAL[by]} ({e.how})'
     sure = f'{digits(abs(e.value), e.half)} ± {digits(e.half, e.half)} bpb {EQUAL[by]} ({e.often}, {e.how})'
     if e.told(): return f'{lower} is lower than {higher} by {sure}'
     return f'no difference between {a} and {b} can be told: {sure}'
