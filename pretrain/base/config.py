@@ -336,7 +336,8 @@ def said_keys(
     overrides=(),  # As `read_config`
 )->dict:           # Dotted keys to values; those that are wrong are left to `read_config`
     "What somebody has set, as far as it will do"
-    def say(*_): pass
+    passed = []   # problems, which somebody else will tell
+    def say(*row): passed.append(row)
     srcs,d = sources(cls, path, overrides, None, say),{}
     rehouse(cls, srcs, say)
     overrule(cls, srcs)

@@ -76,7 +76,11 @@ def linear(
 
 class Linear(nn.Linear):
     "`nn.Linear` without a bias, by the faster library"
-    def __init__(self, n_in, n_out): super().__init__(n_in, n_out, bias=False)
+    def __init__(self,
+        n_in:int,   # Width of its inputs
+        n_out:int,  # Width of its outputs
+    ): super().__init__(n_in, n_out, bias=False)
+
     def forward(self, x): return linear(x, self.weight)
 
 # %% ../../nbs/model/kernels.ipynb #kr-flops
