@@ -15,7 +15,7 @@ from .base.dist import by_main, is_main
 from .base.screen import offer
 from .build import Run, load_config
 from .eval.groups import AXES, SEED_DIR, curve, group, on_grid, seed_of, shared_grid, shared_text
-from .eval.report import DPI, FAINT, FEW, SMALL
+from .eval.report import FAINT, FEW, SMALL, new_figure
 from .eval.sure import Estimate, mean_of
 from .eval.versus import columns, compare, drawn, save_figure, told_of_run
 from .store.files import is_run, write_whole
@@ -87,8 +87,7 @@ def figure(self:Series,
     by:str='step', # One of `eval.groups.AXES`
 ):                 # A figure of matplotlib
     "Each run, their mean, and a band from the lowest to the highest"
-    from matplotlib.figure import Figure
-    fig = Figure(figsize=SIZE, dpi=DPI, layout='constrained')
+    fig = new_figure(figsize=SIZE)
     ax,curves = fig.subplots(),[curve(o, self.text, by) for o in self.group.runs]
     grid = shared_grid([x for x,_ in curves])
     ys,on = on_grid(curves, grid),grid>0

@@ -27,6 +27,12 @@ def read(path):
     "Cells as (kind, source)"
     return [(c['cell_type'], text(c['source'])) for c in json.loads(Path(path).read_text(encoding='utf-8'))['cells']]
 
+def without_picture(path):
+    "Cells that say what they draw, and are stored without it"
+    cells = [c for c in json.loads(Path(path).read_text(encoding='utf-8'))['cells'] if c['cell_type']=='code']
+    def drawn(c): return any(k.startswith('image/') for o in c['outputs'] for k in o.get('data', {}))
+    return [c['id'] for c in cells if re.search(r'^#\|\s*fig-alt', text(c['source']), re.M) and not drawn(c)]
+
 def is_exported(source): return bool(re.search(r'^#\|\s*export', source, re.M))
 
 def parse(source):
@@ -101,6 +107,9 @@ def module_name(path): return path.relative_to(ROOT/'pretrain').with_suffix('').
 def test_what_is_exported_is_used_at_once(name):
     owed = [names for names in unused(read(NOTEBOOKS[name])) if not any((name, n) in UNUSED for n in names)]
     assert owed==[], f'no use or test in the next {REACH} code cells'
+
+@pytest.mark.parametrize('name', NOTEBOOKS)
+def test_pictures_are_stored(name): assert without_picture(NOTEBOOKS[name])==[], 'run where pictures are not inline'
 
 @pytest.mark.parametrize('name', NOTEBOOKS)
 def test_prose_cells_are_short(name):

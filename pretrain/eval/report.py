@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['DRAWN', 'SIZE', 'SIZE_COMPARE', 'DPI', 'LOSS', 'VALID', 'OTHER', 'MUTED', 'ALERT', 'FAINT', 'THIN', 'SMALL', 'FEW',
            'POINTS', 'SKIP', 'ABOVE', 'PAD', 'MOST_SOURCES', 'PANELS', 'COLUMN', 'AXES', 'VALID_TITLE', 'LOSS_TITLE',
-           'NAMED', 'RunLog', 'read_run', 'thin', 'by_text', 'plot_run', 'write_report', 'save_plot', 'Summary',
-           'summary', 'along', 'compare']
+           'NAMED', 'RunLog', 'read_run', 'new_figure', 'thin', 'by_text', 'plot_run', 'write_report', 'save_plot',
+           'Summary', 'summary', 'along', 'compare']
 
 # %% ../../nbs/eval/report.ipynb #cell3
 import json, math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -115,16 +114,17 @@ LOSS,VALID,OTHER,MUTED,ALERT = 'tab:blue','tab:orange','tab:green','0.45','tab:r
 FAINT,THIN,SMALL = 0.35,0.8,8                      # Opacity and width of raw curves, [pt] of small print
 FEW = 3                                            # A curve of so few points shows them as dots
 
-@cache
-def _shown_figure():
-    "matplotlib's `Figure`, imported when something is drawn, that shows itself in a notebook even without pyplot"
+def new_figure(
+    **how, # As `Figure` takes it
+):         # Empty
+    "A figure of matplotlib, imported when something is drawn, that shows itself in a notebook even without pyplot"
     from matplotlib.figure import Figure
-    def png(fig):
+    fig = Figure(dpi=DPI, layout='constrained', **how)
+    def png():
         fig.savefig(buf := BytesIO(), format='png')
         return buf.getvalue()
-    return type('Figure', (Figure,), dict(_repr_png_=png))
-
-def _figure(**how): return _shown_figure()(dpi=DPI, layout='constrained', **how)
+    fig._repr_png_ = png
+    return fig
 
 # %% ../../nbs/eval/report.ipynb #f54ba1df
 POINTS = 4000  # That a curve is drawn with at most, two for each half pixel: of more the lowest and highest
@@ -265,7 +265,7 @@ def plot_run(
 ):           # A matplotlib `Figure`
     "Loss, validation, learning rate, gradient norm and speed of a run"
     log = read_run(run_dir)
-    fig = _figure(figsize=SIZE)
+    fig = new_figure(figsize=SIZE)
     fig.suptitle(log.path.resolve().name)
     have = [k for k,(key,_) in PANELS.items() if len(log.series(key)[0])]
     if not have:
@@ -434,7 +434,7 @@ def compare(
     if not logs: raise ValueError('compare: no runs given; name at least one run directory')
     texts = list(dict.fromkeys(t for log in logs for t,*_ in by_text(log))) or ['']
     wide,high = SIZE_COMPARE
-    fig = _figure(figsize=(wide*(1+len(texts))/2, high))
+    fig = new_figure(figsize=(wide*(1+len(texts))/2, high))
     left,*right = fig.subplots(1, 1+len(texts))
     for i,(log,name) in enumerate(zip(logs, short_names([l.path for l in logs]))):
         _beside(left, log, by, ('loss_ema','loss'), color=f'C{i}', label=name)

@@ -17,7 +17,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..base.words import n_of, short_names
 from .groups import AXES, Group, curve, group, on_grid, partners, shared_grid, shared_text, texts_of
-from .report import DPI, FAINT, FEW, MUTED, SMALL, RunLog
+from .report import FAINT, FEW, MUTED, SMALL, RunLog, new_figure
 from .sure import LEVEL, Estimate, digits, paired, welch
 from ..store.files import write_whole
 
@@ -269,8 +269,7 @@ def _differences(ax, c):
 @patch
 def figure(self:Comparison):
     "Curves, and differences with their intervals"
-    from matplotlib.figure import Figure
-    fig = Figure(figsize=SIZE, dpi=DPI, layout='constrained')
+    fig = new_figure(figsize=SIZE)
     fig.suptitle(self.verdict, fontsize=SMALL+1)
     for ax,draw in zip(fig.subplots(1, 2), (_curves, _differences)):
         draw(ax, self)
