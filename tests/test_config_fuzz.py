@@ -101,14 +101,19 @@ def agree(rng, cfg):
     def divisor(n): return rng.choice([0, *[k for k in range(1, n+1) if n%k==0]])
     m,d = cfg['model'],cfg['data']
     m['n_kv_head'],m['width'] = divisor(m['n_head']),m['n_head']*2*rng.randint(1, 64)
+    if m['post_norm']: m['init_out'] = 1.
     cfg['train']['micro_rows'] = divisor(cfg['loader']['batch_rows'])
     cfg['core']['every'] = cfg['eval']['every']*rng.randint(1, 4)
+    length = rng.choice(LENGTHS)
+    cfg['train'] |= {k: 0 for k in LENGTHS if k!=length} | dict(horizon=[])
+    cfg['train'][length] = max(cfg['train'][length], 1)
     cfg['schedule'] |= dict(warmup=rng.randint(0, cfg['train']['steps']//2), warmdown=rng.uniform(0, .5))
     d['train'],d['valid'] = rng.choice([(['a.txt', 'déjà/*.jsonl'], []), (['a.txt'], ['b.txt']), (['embedded'], [])])
     d['valid_frac'] = rng.uniform(.01, .5)
     cfg['tokenizer']['vocab_size'] = rng.randint(512, 50_000)
     for section,key in BELOW_ONE: cfg[section][key] = rng.uniform(0, .99)
 
+LENGTHS = 'steps', 'minutes', 'tokens', 'tokens_per_param'   # of which one acts
 BELOW_ONE = [('optim', 'beta1'), ('optim', 'beta2'), ('optim', 'muon_momentum'), ('optim', 'muon_momentum_begin'),
              ('optim', 'muon_momentum_end'), ('optim', 'muon_beta2'), ('metrics', 'ema_beta')]
 

@@ -114,7 +114,7 @@ except ValueError as e: (dir/f'err_{{rank()}}').write_text(str(e))
 notes = []
 cfg = SimpleNamespace(core=CoreConfig(bundle=str(dir/'b')), model=model.cfg)
 run = SimpleNamespace(model=model, tok=tok, cfg=cfg, out=dir/'run', look=False, bundle=dir/'b', n_step=5,
-                      done=True, machine=Machine(), note=notes.append)
+                      due=lambda every: True, machine=Machine(), note=notes.append)
 assert Run.measure_core(run)=={{}}
 assert notes[0].startswith('core       not evaluated: end: row 4'), notes''')
     said = [(tmp_path/f'err_{r}').read_text() for r in (0,1)]

@@ -42,5 +42,6 @@ def test_ctrl_c_shows_what_was_seen(tmp_path):
     assert p.stdout.readline()=='reading\n'
     time.sleep(.2)
     os.kill(p.pid, signal.SIGINT)
-    out,_ = p.communicate(timeout=120)
+    try: out,_ = p.communicate(timeout=120)
+    finally: p.kill()
     assert p.returncode==0 and out.startswith('looked at  stopped early: ') and 'tokens' in out

@@ -7,6 +7,7 @@ also go through a pipe."""
 import hashlib, json, os, random, signal, sys, time
 import numpy as np, torch, torch._dynamo  # the optimizer would import it in each child
 from pretrain import build, cli
+from pretrain.data.loader import Loader
 from pretrain.store import saver as savers
 from pretrain.train import metrics
 from pretrain.store.saver import rng_state
@@ -83,7 +84,7 @@ class Watch:
             return old(run)
         self.around(build.Run, '__init__', built)
         self.around(build.Run, 'update', update)
-        self.around(build.Loader, 'batch', batch)
+        self.around(Loader, 'batch', batch)
         self.around(build.Run, 'finish', finish)
         self.around(metrics.Clock, '__call__', phase)
         self.around(savers.Saver, 'save', save)

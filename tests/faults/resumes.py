@@ -30,9 +30,9 @@ def length_that_fits(lab, seed):
 def kinds():
     "Overrides of each optimizer"
     muon = ['optim.matrix=muon']
-    every = [*muon, 'optim.muon_beta2=.9', 'optim.muon_equal_rows=true', 'optim.muon_cautious=true',
-             'optim.muon_momentum_rise=9', 'optim.muon_momentum_end=.8', 'optim.decay_shape=cosine',
-             'optim.embed_betas=[.8,.995]', 'optim.head_decay=.01']
+    every = [*muon, 'optim.muon_beta2=0.9', 'optim.muon_equal_rows=true', 'optim.muon_cautious=true',
+             'optim.muon_momentum_rise=9', 'optim.muon_momentum_end=0.8', 'optim.decay_shape=cosine',
+             'optim.embed_betas=[0.8,0.995]', 'optim.head_decay=0.01']
     return {'adamw': [], 'muon with every switch': every, 'muon': muon}
 
 # Places that are tried in the short form
