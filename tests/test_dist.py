@@ -77,19 +77,21 @@ def test_two_ranks_equal_one_process(tmp_path, bucket_mb):
 MUON = '''
 from pretrain.model.optim import OptimConfig, build_optim
 from pretrain.train.gradients import clip_grads
-torch.manual_seed(0)
-net = torch.nn.Sequential(torch.nn.Linear(12, 24), torch.nn.Tanh(), torch.nn.Linear(24, 24), torch.nn.Tanh(),
-                          torch.nn.Linear(24, 12))
-opt = build_optim(net, OptimConfig(matrix='muon', muon_beta2=.9, muon_equal_rows=True, muon_cautious=True))
-x,goal = torch.randn(64, 12),torch.randn(64, 12)
-for step in range(8):
-    opt.zero_grad()
-    mine = slice_rows(64, rank(), world())
-    ((net(x[mine])-goal[mine]).square().sum()/64).backward()
-    reduce_grads(opt.params)
-    clip_grads(opt.params, 1.)
-    opt.step()
-out = {n: v.tolist() for n,v in [*net.named_parameters(), *opt.state_tensors().items()]}
+def train(**switches):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(12, 24), torch.nn.Tanh(), torch.nn.Linear(24, 24), torch.nn.Tanh(),
+                              torch.nn.Linear(24, 12))
+    opt = build_optim(net, OptimConfig(matrix='muon', **switches))
+    x,goal = torch.randn(64, 12),torch.randn(64, 12)
+    for step in range(8):
+        opt.zero_grad()
+        mine = slice_rows(64, rank(), world())
+        ((net(x[mine])-goal[mine]).square().sum()/64).backward()
+        reduce_grads(opt.params)
+        clip_grads(opt.params, 1.)
+        opt.step()
+    return {n: v.tolist() for n,v in [*net.named_parameters(), *opt.state_tensors().items()]}
+out = [train(), train(muon_beta2=.9, muon_equal_rows=True, muon_cautious=True)]
 (dir/f'{world()}_{rank()}.json').write_text(json.dumps(out))
 '''
 
@@ -98,8 +100,9 @@ def test_muon_on_two_ranks_equals_one_process(tmp_path):
     process to rounding"""
     for n in (1, 2): ok(tmp_path, MUON, n)
     one,a,b = [json.loads((tmp_path/f'{f}.json').read_text()) for f in ('1_0', '2_0', '2_1')]
-    assert a==b and sum(k.startswith('muon/') for k in a)==6   # a mean gradient and a mean square for each matrix
-    for k in one: torch.testing.assert_close(torch.tensor(a[k]), torch.tensor(one[k]), atol=1e-4, rtol=0, msg=k)
+    assert a==b and [sum(k.startswith('muon/') for k in o) for o in a]==[3, 6]   # with a mean square, each has two
+    for o,want,atol in zip(a, one, (1e-5, 1e-4)):   # a mean square near zero makes more of the rounding
+        for k in want: torch.testing.assert_close(torch.tensor(o[k]), torch.tensor(want[k]), atol=atol, rtol=0, msg=k)
 
 
 def test_first_builds_once(tmp_path):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['may_see', 'sight', 'rope_tables', 'rotate', 'rms_norm', 'softcap', 'ModelConfig', 'Attention', 'MLP', 'Block',
-           'working_dtype']
+           'at_places', 'working_dtype']
 
 # %% ../../nbs/model/blocks.ipynb #c68638cc
 import math
@@ -243,6 +243,13 @@ class Block(nn.Module):
         return x + self.mlp(rms_norm(x, self.eps))
 
 # %% ../../nbs/model/blocks.ipynb #936114cc
+def at_places(
+    x:torch.Tensor,   # [B,T,C]
+    at:torch.Tensor,  # Positions in each row [B,Q]
+)->torch.Tensor:      # [B,Q,C]
+    "The vectors at some positions"
+    return x.gather(1, at[...,None].expand(-1, -1, x.shape[-1]))
+
 @patch
 def only(self:Block,
     x:torch.Tensor,   # Residual stream [B,T,C], of rows that begin at position 0
@@ -253,7 +260,7 @@ def only(self:Block,
     "The block's output at some positions"
     h = rms_norm(x, self.eps)
     k,v = self.attn.keys_values(h, rope, cache)
-    x,h = (t.gather(1, at[...,None].expand(-1, -1, t.shape[-1])) for t in (x,h))
+    x,h = (at_places(t, at) for t in (x,h))
     q = self.attn.queries(h, tuple(r[at][:,None] for r in rope))
     see = may_see(at, torch.arange(k.shape[2], device=x.device), self.attn.cfg.window)[:,None]
     x = x + self.attn.mix(q, k, v, dict(attn_mask=see))

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['SWITCHES', 'DEFAULTS', 'GATE_CHANNELS', 'SHARE', 'GATE_MOST', 'KEEP', 'RECALL', 'HASH', 'BACKOUT', 'switches', 'Side',
-           'Extra', 'Gate', 'has_table', 'RichAttention', 'RichBlock', 'at_places', 'pair_rows', 'Ends', 'block_of',
-           'extra_counts']
+           'Extra', 'Gate', 'has_table', 'RichAttention', 'RichBlock', 'pair_rows', 'Ends', 'block_of', 'extra_counts']
 
 # %% ../../nbs/model/extras.ipynb #ex-imports
 from dataclasses import fields
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
 
-from .blocks import Attention, Block, MLP, ModelConfig, may_see, rms_norm
+from .blocks import Attention, Block, MLP, ModelConfig, at_places, may_see, rms_norm
 from .cache import id_before
 
 # %% ../../nbs/model/extras.ipynb #ex-sw-def
@@ -194,13 +193,6 @@ class RichBlock(Block, Extra):
         return x + self.out(self.mlp(rms_norm(x, self.eps)))
 
 # %% ../../nbs/model/extras.ipynb #ex-only-def
-def at_places(
-    x:torch.Tensor,   # [B,T,C]
-    at:torch.Tensor,  # Positions in each row [B,Q]
-)->torch.Tensor:      # [B,Q,C]
-    "The vectors at some positions"
-    return x.gather(1, at[...,None].expand(-1, -1, x.shape[-1]))
-
 @patch
 def only(self:RichBlock,
     x:torch.Tensor,   # Residual stream [B,T,C], of rows that begin at position 0
