@@ -109,7 +109,8 @@ def in_our_form(folder, cores):
     return by_tiktoken(folder, cores, sooner)
 
 
-WAYS = {'tiktoken': by_tiktoken, 'tiktoken, our form': in_our_form, 'jsonl': lambda *a: by_prepare(*a, 'train.jsonl', False),
+WAYS = {'tiktoken': by_tiktoken, 'tiktoken, our form': in_our_form,
+        'jsonl': lambda *a: by_prepare(*a, 'train.jsonl', False),
         'parquet': lambda *a: by_prepare(*a, 'train.parquet', False),
         'jsonl, valid named': lambda *a: by_prepare(*a, 'train.jsonl', True),
         'parquet, valid named': lambda *a: by_prepare(*a, 'train.parquet', True)}
