@@ -296,6 +296,7 @@ MUTATIONS = [
     Mutation('a soft cap left out without a word', 'export/apertus', 'if not uncapped_too: raise', 'if False: raise', 'nbs/export/apertus.ipynb#The soft cap', full=True),
     Mutation('GGUF names another split', 'export/gguf', "PRE = dict(llama3='llama-bpe'", "PRE = dict(llama3='gpt-2'", 'nbs/export/gguf.ipynb#llama.cpp is asked', full=True),
     Mutation('a split that llama.cpp has not goes out', 'export/gguf', 'if pattern in known: return known[pattern]', "if pattern: return known.get(pattern, 'llama-bpe')", 'nbs/export/gguf.ipynb#How text is cut'),
+    Mutation('the sooner form leaves out the look ahead', 'data/bpe', "return f'(?:{plain}){ahead}{rest}'", "return f'(?:{plain}){rest}'", 'nbs/data/bpe.ipynb#The same cuts, sooner'),
     Mutation('a split by name with other digits', 'data/bpe', r'r"\p{N}{1,3}"', r'r"\p{N}{1,2}"', 'tests/test_gguf.py::test_same_ids', full=True),
     Mutation('special tokens in a text act', 'export/hf', 'split_special_tokens=True', 'split_special_tokens=False', 'nbs/export/hf.ipynb#The tokenizer', full=True),
     Mutation('last window of a text sees less', 'export/harness', 'first = max(hi-1-self.T, 0)', 'first = lo-1', 'nbs/export/harness.ipynb#How probable is the whole text?'),
