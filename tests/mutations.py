@@ -84,9 +84,9 @@ MUTATIONS = [
     Mutation('of two lengths the weaker acts', 'base/config', 'if says[p]<max(says.values())]', 'if says[p]>min(says.values())]', 'nbs/base/config.ipynb#The whole'),
     Mutation('EMA not debiased', 'train/metrics', '(1-self.beta)/self.weight*(x-self.mean)', '(1-self.beta)*(x-self.mean)', 'nbs/train/metrics.ipynb#A loss you can read'),
     Mutation('clip before accumulation', 'train/loop',
-             'loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)\n    reduce_grads(self.params)\n    norm = clip_grads(self.params, self.clip)',
-             'def clipped(a, b): clip_grads(self.params, self.clip); return self.loss(a, b)\n'
-             '    loss = accumulate(clipped, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)\n    norm = clip_grads(self.params, 0)\n    reduce_grads(self.params)',
+             'norm = self.parallel.clip(self.params, self.clip)', 'norm = self.parallel.clip(self.params, 0)\n    self.opt.zero_grad()\n'
+             '    def clipped(a, b): self.parallel.clip(self.params, self.clip); return self.loss(a, b)\n'
+             '    accumulate(clipped, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)',
              'nbs/build.ipynb#Accumulation changes nothing'),
     Mutation('merges in the wrong order', 'export/tokenizer', "key=lambda o: o[1]):\n        parts", "key=lambda o: -o[1]):\n        parts", 'nbs/export/tokenizer.ipynb#The file', full=True),
     Mutation('ranges of a pattern not translated', 'export/tokenizer', "POSSESSIVE.sub(r'(?>\\1{\\2})', pattern)", 'pattern', 'nbs/export/tokenizer.ipynb#The same cuts?', 'ValueError', full=True),
