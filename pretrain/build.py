@@ -54,6 +54,7 @@ from .train.identity import CONTENT, as_begun, can_allow, flat, says
 from .train.loop import Loop, divisor_below
 from .train.keep import take_dir
 from .train.machine import Machine, pick_device, seed_all, start_machine, trained_in
+from .train.parallel import spread
 from .train.metrics import MetricsConfig, check_names, named
 from .train.mfu import describe_model, peak_flops
 from .train.progress import TrackConfig
@@ -154,11 +155,15 @@ def make_model(
     cfg:Config,                # Shape, rates, seed
     V:int,                     # Vocabulary
     machine:Machine=Machine(), # Where it shall live
-)->tuple:                      # Model and optimizer
+    weights:dict|None=None,    # To begin with; None = drawn
+    say=lambda line: None,     # Takes the line that tells what several processes do
+)->tuple:                      # The model on all processes, a `Parallel`; its optimizer
     "The model with its first weights, and its optimizer"
     seed_all(cfg.seed)
-    model = GPT(cfg.model, V, machine.precision).to(machine.device)
-    return model, build_optim(model, cfg.optim)
+    model = GPT(cfg.model, V, machine.precision)
+    if weights: model.load_state_dict(weights)
+    par = spread(model, cfg.train, cfg.optim, cfg.loader.batch_rows, machine, say)
+    return par, build_optim(par.model, cfg.optim)
 
 # %% ../nbs/build.ipynb #begun-def
 FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000, 'data.formats': ('.txt','.jsonl'),
@@ -213,21 +218,18 @@ class Run(Loop):
         for line in machine.lines(): console.say(line)
         if waits(cfg): cfg = load_config(cfg, settle(cfg, read_data(cfg, lambda line: None), machine, console.say))
         data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
-        model,opt = make_model(cfg, data.tok.vocab_size, machine)
         begin = together(lambda: beginning(cfg.train.init, cfg.out))
-        if begin.weights: model.load_state_dict(begin.weights)
+        par,opt = make_model(cfg, V := data.tok.vocab_size, machine, begin.weights, console.say)
         if begin.news: console.say(begin.news)
-        self.data,self.cfg = data,cfg = with_text(data, cfg, model, console.say)
+        self.data,self.cfg = data,cfg = with_text(data, cfg, par.model, console.say)
         peak = peak_flops(machine.device, machine.dtype, cfg.metrics.peak_tflops)
-        console.say(describe_model(cfg.model, data.tok.vocab_size, peak))
+        console.say(describe_model(cfg.model, V, peak))
         rate = 'optim.muon_lr' if cfg.optim.matrix=='muon' else 'optim.lr'
-        super().__init__(model, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
+        super().__init__(par, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
                          clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(rate)), ema_beta=cfg.metrics.ema_beta,
-                         flops=flops_per_token(cfg.model, data.tok.vocab_size),
-                         flops_seen=flops_per_token(cfg.model, data.tok.vocab_size, causal=True), peak=peak,
-                         before=first_looks(cfg), after=later_looks(cfg), 
-                         identity=identity_of(cfg, data, machine, begin.print),
-                         todays=todays, machine=machine, console=console, budget=budget)
+                         flops=flops_per_token(cfg.model, V), flops_seen=flops_per_token(cfg.model, V, causal=True),
+                         peak=peak, before=first_looks(cfg), after=later_looks(cfg), todays=todays, machine=machine,
+                         identity=identity_of(cfg, data, machine, begin.print), console=console, budget=budget)
         self.yards = Meanwhile('yardsticks', self.saver.news)
         self.resume()
         console.say(self.plan())

@@ -82,9 +82,9 @@ MUTATIONS = [
     Mutation('of two lengths the weaker acts', 'base/config', 'if says[p]<max(says.values())]', 'if says[p]>min(says.values())]', 'nbs/base/config.ipynb#The whole'),
     Mutation('EMA not debiased', 'train/metrics', '(1-self.beta)/self.weight*(x-self.mean)', '(1-self.beta)*(x-self.mean)', 'nbs/train/metrics.ipynb#A loss you can read'),
     Mutation('clip before accumulation', 'train/loop',
-             'loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)\n    reduce_grads(self.params)\n    norm = clip_grads(self.params, self.clip)',
-             'def clipped(a, b): clip_grads(self.params, self.clip); return self.loss(a, b)\n'
-             '    loss = accumulate(clipped, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)\n    norm = clip_grads(self.params, 0)\n    reduce_grads(self.params)',
+             'norm = self.parallel.clip(self.params, self.clip)', 'norm = self.parallel.clip(self.params, 0)\n    self.opt.zero_grad()\n'
+             '    def clipped(a, b): self.parallel.clip(self.params, self.clip); return self.loss(a, b)\n'
+             '    accumulate(clipped, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)',
              'nbs/build.ipynb#Accumulation changes nothing'),
     Mutation('merges in the wrong order', 'export/tokenizer', "key=lambda o: o[1]):\n        parts", "key=lambda o: -o[1]):\n        parts", 'nbs/export/tokenizer.ipynb#The file', full=True),
     Mutation('ranges of a pattern not translated', 'export/tokenizer', "POSSESSIVE.sub(r'(?>\\1{\\2})', pattern)", 'pattern', 'nbs/export/tokenizer.ipynb#The same cuts?', 'ValueError', full=True),
@@ -296,6 +296,7 @@ MUTATIONS = [
     Mutation('a soft cap left out without a word', 'export/apertus', 'if not uncapped_too: raise', 'if False: raise', 'nbs/export/apertus.ipynb#The soft cap', full=True),
     Mutation('GGUF names another split', 'export/gguf', "PRE = dict(llama3='llama-bpe'", "PRE = dict(llama3='gpt-2'", 'nbs/export/gguf.ipynb#llama.cpp is asked', full=True),
     Mutation('a split that llama.cpp has not goes out', 'export/gguf', 'if pattern in known: return known[pattern]', "if pattern: return known.get(pattern, 'llama-bpe')", 'nbs/export/gguf.ipynb#How text is cut'),
+    Mutation('the sooner form leaves out the look ahead', 'data/bpe', "return f'(?:{plain}){ahead}{rest}'", "return f'(?:{plain}){rest}'", 'nbs/data/bpe.ipynb#The same cuts, sooner'),
     Mutation('a split by name with other digits', 'data/bpe', r'r"\p{N}{1,3}"', r'r"\p{N}{1,2}"', 'tests/test_gguf.py::test_same_ids', full=True),
     Mutation('special tokens in a text act', 'export/hf', 'split_special_tokens=True', 'split_special_tokens=False', 'nbs/export/hf.ipynb#The tokenizer', full=True),
     Mutation('last window of a text sees less', 'export/harness', 'first = max(hi-1-self.T, 0)', 'first = lo-1', 'nbs/export/harness.ipynb#How probable is the whole text?'),

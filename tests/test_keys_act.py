@@ -322,6 +322,25 @@ def test_compile(here, monkeypatch):
     for on in (False, True): Run(None, say=None, out=str(here/f'compiled-{on}'), **BASE | {'train.compile': on}).step()
     assert len(asked)==1
 
+def test_parallel_alone(here, monkeypatch):
+    "One process says that there is nothing to share, and trains as it always does: tests/test_parallel.py has several"
+    monkeypatch.chdir(here)
+    said = []
+    runs = [Run(None, say=said.append, out=str(here/f'alone-{how}'), **BASE | {'train.parallel': how}).fit()
+            for how in ('auto', 'fsdp')]
+    assert sum('fsdp acts on several processes' in o for o in said)==1
+    assert all(map(torch.equal, *(r.model.state_dict().values() for r in runs)))
+
+def test_checkpoint_activations(here, monkeypatch):
+    "Less is kept, and nothing else changes: nbs/train/parallel.ipynb measures it"
+    import pretrain.train.parallel as P
+    monkeypatch.chdir(here)
+    again,real = [],P.checkpoint
+    monkeypatch.setattr(P, 'checkpoint', lambda *a, **k: again.append(1) or real(*a, **k))
+    runs = [Run(None, say=None, out=str(here/f'again-{on}'), **BASE | {'train.checkpoint_activations': on}).fit()
+            for on in (False, True)]
+    assert again and all(map(torch.equal, *(r.model.state_dict().values() for r in runs)))
+
 def test_loss_chunk(here, monkeypatch):
     "Memory, not results: the logits of so many tokens exist at a time"
     import pretrain.model.loss as L
@@ -398,6 +417,7 @@ def test_track_keys(tmp_path):
 SHOWN = {   # by a test of its own
     'prepare.shard_chars': test_shard_chars, 'prepare.verify': test_verify, 'checkpoint.retries': test_retries,
     'checkpoint.retry_s': test_retries, 'train.allow': test_allow, 'train.compile': test_compile,
+    'train.parallel': test_parallel_alone, 'train.checkpoint_activations': test_checkpoint_activations,
     'model.loss_chunk': test_loss_chunk, 'out': test_out_and_cache, 'prepare.cache': test_out_and_cache,
     'track.log_s': test_track_s, 'track.redraw_s': test_redraw_s,
     **{f'track.{k}': test_track_keys for k in ('to', 'project', 'name', 'group', 'grace_s')},

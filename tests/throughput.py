@@ -73,10 +73,12 @@ def measured(fn):
     out = fn()
     return dict(s=time.perf_counter()-wall, cpu_s=time.process_time()-cpu, peak_mb=peak_mb()) | out
 
-def by_tiktoken(folder, cores):
+def by_tiktoken(folder, cores, form=lambda pattern: pattern):
     "Only the encoding counts, not the reading"
+    import tiktoken
     from pretrain.data.tokenizer import Tokenizer
-    enc,spent,n = Tokenizer.load(folder/'tok')._enc,[0., 0.],[0, 0]
+    tok,spent,n = Tokenizer.load(folder/'tok'),[0., 0.],[0, 0]
+    enc = tiktoken.Encoding('beside', pat_str=form(tok.pattern), mergeable_ranks=tok.ranks, special_tokens={})
     def encode(hand):
         wall,cpu = time.perf_counter(),time.process_time()
         ids = enc.encode_ordinary_batch(hand, num_threads=cores)
@@ -101,7 +103,14 @@ def by_prepare(folder, cores, name, own):
     sides = [prepare(data, tok, prep, o, lambda line: None, hashes) for o in ('train', 'valid')]
     return dict(n_bytes=sum(o.n_bytes for o in sides), n_tok=sum(o.n_tok-o.n_doc for o in sides))
 
-WAYS = {'tiktoken': by_tiktoken, 'jsonl': lambda *a: by_prepare(*a, 'train.jsonl', False),
+def in_our_form(folder, cores):
+    "tiktoken with the form of the split pattern that `Tokenizer` gives it"
+    from pretrain.data.bpe import sooner
+    return by_tiktoken(folder, cores, sooner)
+
+
+WAYS = {'tiktoken': by_tiktoken, 'tiktoken, our form': in_our_form,
+        'jsonl': lambda *a: by_prepare(*a, 'train.jsonl', False),
         'parquet': lambda *a: by_prepare(*a, 'train.parquet', False),
         'jsonl, valid named': lambda *a: by_prepare(*a, 'train.jsonl', True),
         'parquet, valid named': lambda *a: by_prepare(*a, 'train.parquet', True)}

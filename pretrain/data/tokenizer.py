@@ -20,7 +20,7 @@ from fastcore.basics import patch
 
 from ..base.words import brief, one_line
 from .bpe import BOS, EVERYTHING, N_BYTE, SPECIALS, SPLIT, TokenizerConfig
-from .bpe import learn_ranks, no_panic, pattern_problem, utf8
+from .bpe import learn_ranks, no_panic, pattern_problem, sooner, utf8
 from .show import MASKED, ShiftTable, shift_table, token_name
 from ..store.files import TMP, make_dir, sync_dir, write_whole
 
@@ -91,7 +91,7 @@ class Tokenizer:
         self.n_bytes = np.zeros(self.vocab_size, dtype=np.int64)
         self.n_bytes[:len(ranks)] = [len(b) for b in self._bytes[:len(ranks)]]
         self.n_bytes.setflags(write=False)
-        self._enc = tiktoken.Encoding(self.fingerprint, pat_str=pattern, mergeable_ranks=ranks,
+        self._enc = tiktoken.Encoding(self.fingerprint, pat_str=sooner(pattern), mergeable_ranks=ranks,
                                       special_tokens=self.specials)
 
     def __repr__(self):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['POLAR_EXPRESS', 'QUINTIC', 'CHAINS', 'WIDE', 'RMS', 'SCALES', 'ADD_GROUP', 'LEAST', 'chain_of', 'orthogonalize',
-           'product_dtype', 'Muon', 'level_rows', 'full_norm', 'even_rows']
+           'product_dtype', 'local', 'Alone', 'Muon', 'level_rows', 'full_norm', 'even_rows']
 
 # %% ../../nbs/model/muon.ipynb #84ec7920
 import inspect
@@ -83,8 +83,23 @@ SCALES = dict(           # Factor of the rate for a matrix `[R,C]`
 # %% ../../nbs/model/muon.ipynb #7cd9b66f
 ADD_GROUP = inspect.unwrap(torch.optim.Optimizer.add_param_group)  # without torch's compiler around it
 
+def local(
+    t:torch.Tensor,  # Perhaps a DTensor
+)->torch.Tensor:     # Of the same memory
+    "What this process has of a tensor: all of it, where it is not sharded"
+    return t.to_local() if hasattr(t, 'to_local') else t
+
+class Alone:
+    "One process has every matrix whole; what several do with `n` of them is told in `train/parallel`"
+    def mine(self, n): return slice(n)              # which of them this process orthogonalises
+    def take(self, X, shape): return X              # those, whole, from what it has of all
+    def give(self, U, n, shape): return U           # and back
+    def tell(self, kept): pass                      # what it remembers of its own, to the others
+
 class Muon(torch.optim.Optimizer):
     "Momentum, orthogonalised; matrices of one shape are moved together"
+    ranks = Alone()
+
     def __init__(self,
         params:list,                 # Matrices, or torch parameter groups of them
         lr:float,                    # Largest singular value of the step of a square matrix, about
@@ -115,12 +130,25 @@ class Muon(torch.optim.Optimizer):
 @patch
 def _move(self:Muon, ps, g):
     "One update of matrices of one shape"
-    U = self._mean(ps, g)
+    n,shape = len(ps),(ps[0].shape[0],ps[0].numel()//max(ps[0].shape[0], 1))
+    kept = self._kept(ps, 'mean_square', max(shape)) if g['beta2'] else []
+    own = kept[self.ranks.mine(n)]
+    U = self.ranks.give(self._directions(self.ranks.take(self._mean(ps, g), shape), g, own), n, shape)
+    if kept: self.ranks.tell(kept)
+    self._go([local(p) for p in ps], U, g['lr']*SCALES[g['scale']](*shape), g)
+
+@patch
+def _directions(self:Muon, U, g, kept):
+    "Whole matrices `[n,R,C]` as they are to move"
+    if not len(U): return U
     if g['equal_rows']: U = level_rows(U)
     U = orthogonalize(U, g['coeffs'], g['dtype'] or product_dtype(U.device))
     if g['equal_rows']: U = full_norm(U)
-    if g['beta2']: U = even_rows(U, self._kept(ps, 'mean_square', max(U.shape[-2:])), g['beta2'])
-    rate = g['lr']*SCALES[g['scale']](*U.shape[-2:])
+    return even_rows(U, kept, g['beta2']) if g['beta2'] else U
+
+@patch
+def _go(self:Muon, ps, U, rate, g):
+    "Decay, and the step"
     moves,keep = [u.view_as(p) for u,p in zip(U,ps)],1-g['lr']*g['weight_decay']
     if g['cautious']: torch._foreach_mul_(ps, [torch.where(u*p>=0, keep, 1.) for u,p in zip(moves,ps)])
     else: torch._foreach_mul_(ps, keep)
@@ -129,15 +157,16 @@ def _move(self:Muon, ps, g):
 @patch
 def _mean(self:Muon, ps, g):
     "Directions of the mean gradient, stacked `[n,R,C]`"
-    grads,means = [p.grad for p in ps],self._kept(ps, 'momentum_buffer', ps[0].shape)
+    grads,means = [local(p.grad) for p in ps],[local(m) for m in self._kept(ps, 'momentum_buffer', None)]
     torch._foreach_lerp_(means, grads, 1-g['momentum'])
     return torch.stack(torch._foreach_lerp(grads, means, g['momentum']) if g['nesterov'] else means).flatten(2)
 
 @patch
 def _kept(self:Muon, ps, name, shape):
-    "A moment of each matrix; zeros at first"
+    "A moment of each matrix, sharded as the matrix where it has its shape; zeros at first"
     for p in ps:
-        if name not in self.state[p]: self.state[p][name] = p.new_zeros(shape)
+        new = name not in self.state[p]
+        if new: self.state[p][name] = torch.zeros_like(p) if shape is None else local(p).new_zeros(shape)
     return [self.state[p][name] for p in ps]
 
 # %% ../../nbs/model/muon.ipynb #m0mref02

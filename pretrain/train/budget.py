@@ -36,6 +36,8 @@ class TrainConfig:
     precision:Literal['auto','float32','bfloat16'] = 'auto' # Of matrix products; parameters and moments stay float32
     compile:bool = False # Compile the forward and backward with `torch.compile`
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
+    parallel:Literal['auto','ddp','fsdp'] = 'auto' # Model on several processes: whole on each, or sharded
+    checkpoint_activations:bool = False # Does a block keep its input alone, and compute again in the backward pass?
     init:PathStr = '' # Weights to begin with: `RUN`, `RUN@best`, or a folder of transformers; empty draws them
     allow:tuple[str,...] = () # Differences to accept, though it is another run then: optim.lr, train, valid …
 

@@ -7,9 +7,11 @@ __all__ = ['accumulate', 'buckets', 'reduce_grads', 'clip_grads']
 
 # %% ../../nbs/train/gradients.ipynb #a5abfcb5
 from collections.abc import Iterable
+from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 from ..base.dist import all_sum, world
+from ..model.muon import local
 
 # %% ../../nbs/train/gradients.ipynb #cell15
 def accumulate(
@@ -19,13 +21,15 @@ def accumulate(
     n_valid:int,       # Valid targets of the whole step, over all ranks [tokens]
     micro_rows:int,    # Rows of one forward and backward [rows]
     device='cpu',      # Where the model lives
+    around=lambda last: nullcontext(), # What surrounds each micro-batch, told whether it is the last
 )->Tensor:             # This rank's share of the mean loss; gradients are left in `.grad`
     "Forward and backward over micro-batches; every token of the step weighs the same"
     total = torch.zeros((), device=device)
     for i in range(0, len(x), micro_rows):
         xm,ym = (t[i:i+micro_rows].to(device, non_blocking=True) for t in (x,y))
-        loss = loss_fn(xm, ym)/n_valid
-        loss.backward()
+        with around(i+micro_rows>=len(x)):
+            loss = loss_fn(xm, ym)/n_valid
+            loss.backward()
         total += loss.detach()
     return total
 
@@ -66,10 +70,12 @@ def clip_grads(
     params:Iterable[nn.Parameter], # Those without a gradient are left out
     max_norm:float,                # Largest norm allowed; 0 measures only
     eps:float=1e-6,                # Added to the norm when dividing, as torch does
+    shards:bool=False,             # Has each rank a part of each gradient?
 )->torch.Tensor:                   # Global norm before clipping, float32 []
     "Scale all gradients by one factor so that their global norm is at most `max_norm`"
-    gs = [p.grad for p in params if p.grad is not None]
+    gs = [local(p.grad) for p in params if p.grad is not None]
     if not gs: return torch.zeros(())
     norm = torch.stack(torch._foreach_norm(gs, 2, dtype=torch.float32)).norm()
+    if shards: norm = all_sum(norm.square()).sqrt()
     if max_norm: torch._foreach_mul_(gs, (max_norm/(norm+eps)).clamp(max=1.))
     return norm

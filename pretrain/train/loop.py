@@ -23,13 +23,14 @@ from ..store.log import each_record, read_metrics
 from ..store.saver import CheckpointConfig, rng_state, set_rng_state
 from .budget import Budget, TrainConfig, of_steps, steps_of
 from .console import Console
-from .gradients import accumulate, clip_grads, reduce_grads
+from .gradients import accumulate
 from .guard import Guard
 from .identity import compare_runs
 from .keep import Kept
 from .machine import Machine, compiled, sync_of
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
 from .mfu import Peak, mfu
+from .parallel import Parallel
 from .progress import TrackConfig
 from .signals import STOPS
 from .state import State, of_today
@@ -49,7 +50,7 @@ def divisor_below(
 class Loop(Kept):
     "A run in its directory: updates, and whatever is due after them"
     def __init__(self,
-        model,                 # Of the model protocol
+        model,                 # Of the model protocol, or a `Parallel` of one
         opt,                   # An `Optim`: every parameter of the model in one group
         loader,                # A `Loader`: batches by their first row
         out,                   # Run directory, or its `RunDir`; nobody else may write there meanwhile
@@ -75,26 +76,29 @@ class Loop(Kept):
         self.budget = budget or Budget()
         state = State(Ema(ema_beta), guard or Guard(), clock, self.budget)
         super().__init__(out, state, checkpoint, identity, console)
-        self.model,self.opt,self.loader,self.settings,self.schedule = model,opt,loader,train,schedule
+        self.opt,self.loader,self.settings,self.schedule = opt,loader,train,schedule
+        self.parallel = model if isinstance(model, Parallel) else Parallel(model)
+        self.parallel.join(opt)
+        self.loss_fn = self.parallel.loss
         self.track,self.clip,self.flops,self.flops_seen = track,clip,flops,flops_seen
         self.peak,self.machine,self.todays = peak,machine,todays
         self.before,self.after = list(before),list(after)
         self.warm,self.rec = False,{}
         self.changed = {}  # since the checkpoint: name to values before and now
         self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
-        self.news = dict(peak=self.peak.record(world()))   # and what joins the next record
-        if loader.sources: self.news['sources'] = loader.sources
+        sources = dict(sources=loader.sources) if loader.sources else {}
+        self.news = dict(peak=self.peak.record(world())) | sources   # and what joins the next record
         self.dts = deque(maxlen=RECENT)
-        self.params = [p for p in model.parameters() if p.requires_grad]
+        self.params = [p for p in self.model.parameters() if p.requires_grad]
         self.per_step = loader.batch_rows*loader.T
-        n = steps_of(train, self.per_step, n_multiplied(model))
+        n = steps_of(train, self.per_step, n_multiplied(self.model))
         self.budget.total_s = 60*train.minutes
         self.budget.plan = [[0,n]]*bool(n) or [list(o) for o in zip(train.horizon[::2], train.horizon[1::2])]
-        self.loss_fn = compiled(model.loss, self.note) if train.compile else model.loss
+        if train.compile: self.parallel.compile(lambda fn: compiled(fn, self.note))
         self.tracker = Tracker(self.out, track, self.identity['config'], flops, self.note)
 
-    @property
-    def best(self): return self.state.best
+    model = property(lambda self: self.parallel.model)
+    best = property(lambda self: self.state.best)
     @property
     def compiling(self): return self.settings.compile and not self.warm   # the first step of a process
     @property
@@ -105,7 +109,7 @@ class Loop(Kept):
     def done(self): return self.n_step>=self.total
     @property
     def over(self): return self.done and not self.half
-    def tensors(self): return dict(model=self.model.state_dict(), optimizer=self.opt.state_tensors())
+    def tensors(self): return self.parallel.whole(self.opt)
     def __repr__(self):
         loss = self.state.ema.value or math.nan
         return f'Run {shown(self.out)}: step {self.n_step:,}{of_steps(self.planned)}, loss {loss:.4f}'
@@ -118,8 +122,7 @@ def restore(self:Loop,
     tensors:dict, # Parts of a checkpoint: `model`, `optimizer`, `rng`
 ):
     "Tensors and generators become what a checkpoint holds"
-    self.model.load_state_dict(tensors['model'])
-    self.opt.load_state_tensors(tensors['optimizer'])
+    self.parallel.load(self.opt, tensors)
     set_rng_state(tensors['rng'])
 
 @patch
@@ -190,7 +193,8 @@ def ask(self:Loop,
     for j,(when,name,fn) in enumerate(functions):
         if not self.due(when): continue
         which = f'{name} {j}' if functions is self.after else name
-        with self.clock(name), self.budget.look(which): self.rec |= together(lambda: fn(self)) or {}
+        with self.clock(name), self.budget.look(which), self.parallel.looking():
+            self.rec |= together(lambda: fn(self)) or {}
     self.state.judge(self.rec)
 
 # %% ../../nbs/train/loop.ipynb #8549d09f
@@ -316,9 +320,10 @@ def update(self:Loop)->dict: # The step's record
     at,N = placed(s.step, self.budget.plan, self.schedule)
     self.opt.schedule(at, N, self.schedule, lr_at(s.step, self.budget.plan, self.schedule))
     self.opt.zero_grad()
-    loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)
-    reduce_grads(self.params)
-    norm = clip_grads(self.params, self.clip)
+    loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device,
+                      self.parallel.micro)
+    self.parallel.reduce()
+    norm = self.parallel.clip(self.params, self.clip)
     loss,norm = all_sum(loss).item(),norm.item()
     verdict = s.guard.judge(s.step+1, loss, norm)
     if verdict=='go':

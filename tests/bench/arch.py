@@ -26,7 +26,7 @@ class Trained:
     "A variant on its way: the base's data, a model, an optimizer"
     def __init__(self, data, cfg, seed):
         self.cfg,self.data = replace(cfg, seed=seed),data
-        self.model,_ = make_model(self.cfg, data.tok.vocab_size)
+        self.model = make_model(self.cfg, data.tok.vocab_size)[0].model
         torch.manual_seed(seed)
         self.model.init_weights()   # drawn before anything that only this variant has
         self.opt,self.params = build_optim(self.model, cfg.optim),list(self.model.parameters())

@@ -78,7 +78,8 @@ def start(args, keys):
     cfg = load_config(None, BASE | text | {'train.device': 'cpu', 'train.steps': STEPS} | keys)
     key = (cfg.tokenizer.vocab_size, cfg.model.seq_len, cfg.loader.batch_rows, cfg.seed)
     if key not in READ: READ[key] = read_data(cfg, lambda line: None)
-    return cfg,READ[key],*make_model(cfg, READ[key].tok.vocab_size)
+    par,opt = make_model(cfg, READ[key].tok.vocab_size)
+    return cfg,READ[key],par.model,opt
 
 def one_step(cfg, model, opt, loader, i, n):
     "An update; seconds of forward and backward, and of the optimizer [s of the process]"
