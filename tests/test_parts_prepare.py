@@ -21,7 +21,8 @@ def text(i): return f'Document {i} says that {i*37%101} is more than {i*17%97}. 
 def at(home, name): return PrepareConfig(cache=str(home/name), workers=1, shard_chars=2000)
 def on_disk(home, name):
     "Every file of tokens and tokenizers of a cache, with its hash"
-    kept = [o for k in ('tokens/train-','tokens/valid-','tokens/all-','tokenizers/') for o in (home/name).glob(f'{k}*/*')]
+    folders = 'tokens/train-','tokens/valid-','tokens/all-','tokenizers/'
+    kept = [o for k in folders for o in (home/name).glob(f'{k}*/*')]
     assert not [*(home/name).glob('tokens/units-*')], 'left behind'
     return {f'{o.parent.name}/{o.name}': sha256(o.read_bytes()).hexdigest() for o in kept if o.is_file()}
 
