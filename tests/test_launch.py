@@ -77,21 +77,3 @@ def test_skypilot_by_its_parser():
     sky = pytest.importorskip('sky')
     task = sky.Task.from_yaml(str(LAUNCH/'skypilot.yaml'))
     assert (task.num_nodes, task.envs['CONFIG'])==(2, 'd20')
-
-RAY = '''
-import os, runpy, sys
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2))
-cluster.add_node(num_cpus=2)
-cluster.connect()
-sys.argv = ['ray_train.py', '2', 'quickstart', *sys.argv[2:]]
-runpy.run_path(os.environ['FILE'], run_name='__main__')
-'''
-def test_ray_train(slurm):
-    pytest.importorskip('ray.train')
-    where,env = slurm
-    env = env | dict(RAY_USAGE_STATS_ENABLED='0', RAY_raylet_start_wait_time_s='120',
-                            RAY_agent_register_timeout_ms='120000', FILE=str(LAUNCH/'ray_train.py'))
-    p = subprocess.run([sys.executable, '-c', RAY, '', *KEYS], cwd=where, env=env, text=True, capture_output=True,
-                       timeout=300)
-    assert p.returncode==0 and (where/'run/checkpoints/step_00000002').is_dir(), p.stdout[-3000:]+p.stderr[-3000:]
