@@ -22,6 +22,8 @@ class Mutation:
     full:bool = False             # Its test takes long: only with --full, or by name
 
 MUTATIONS = [
+    Mutation('a step above the peak passed over', 'train/mfu', 'over,ours = bool(old.value) and rate>old.value', 'over,ours = False', 'nbs/train/mfu.ipynb#Never above 100 %'),
+    Mutation('a peak measured beside others believed', 'train/mfu', '+BUSY*(not alone), not alone)', ', False)', 'nbs/train/mfu.ipynb#Measured, where no table knows'),
     Mutation('shift 0', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/data/shift.ipynb#The shift'),
     Mutation('shift 2', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/data/shift.ipynb#The shift'),
     Mutation('loader slice ignores the rank', 'data/loader', 'self.rows(lo+self.mine.start, lo+self.mine.stop)', 'self.rows(lo, lo+self.batch_rows//self.world)',

@@ -29,7 +29,7 @@ from .identity import compare_runs
 from .keep import Kept
 from .machine import Machine, compiled, sync_of
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
-from .mfu import Peak, mfu
+from .mfu import Gauge, Peak, peak_flops
 from .parallel import Parallel
 from .progress import TrackConfig
 from .signals import STOPS
@@ -70,14 +70,15 @@ class Loop(Kept):
         self.parallel = model if isinstance(model, Parallel) else Parallel(model)
         self.parallel.join(opt)
         self.loss_fn = self.parallel.loss
-        self.track,self.clip,self.flops,self.flops_seen = track,clip,flops,flops_seen
-        self.peak,self.machine,self.todays = peak,machine,todays
+        self.track,self.clip,self.machine,self.todays = track,clip,machine,todays
+        def again(): return peak_flops(machine.device, machine.dtype)
+        self.gauge = Gauge(peak, flops, flops_seen, again if world()==1 else None, world())
         self.before,self.after = list(before),list(after)
         self.warm,self.rec = False,{}
         self.changed = {}  # since the checkpoint: name to values before and now
         self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
         sources = dict(sources=loader.sources) if loader.sources else {}
-        self.news = dict(peak=self.peak.record(world())) | sources   # and what joins the next record
+        self.news = dict(peak=peak.record(world())) | sources   # and what joins the next record
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in self.model.parameters() if p.requires_grad]
         self.per_step = loader.batch_rows*loader.T
@@ -302,9 +303,7 @@ def record(self:Loop,
     dt = sum(laps.values())
     self.dts.append(dt)
     rec = dict(step=self.n_step+1, loss=loss, loss_ema=self.state.ema.value, lr=self.opt.lr, grad_norm=norm, dt_s=dt,
-               tok_per_s=n_tok/dt, mfu=mfu(self.flops, n_tok/dt, self.peak, world()),
-               mfu_seen=mfu(self.flops_seen, n_tok/dt, self.peak, world()),
-               eta_s=self.left_s(), row=self.state.row,
+               tok_per_s=n_tok/dt, **self.gauge.shares(n_tok/dt), eta_s=self.left_s(), row=self.state.row,
                train_s=sum(self.clock.laps[phase] for phase in STEPPING),
                tokens=n_tok if verdict=='go' else 0)
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
@@ -356,6 +355,7 @@ def move(self:Loop):
     with self.clock('compile' if self.compiling else 'train'): self.rec = self.update()
     self.warm = True
     if 'rollback' in self.rec: return
+    if peak := self.gauge.look(self.rec, self.console.once): self.news['peak'] = peak
     self.rec |= self.news
     self.state.step += 1
     self.rec |= self.look_ahead()
