@@ -27,6 +27,7 @@ from .gradients import accumulate
 from .guard import Guard
 from .identity import compare_runs
 from .keep import Kept
+from .layers import layers_of
 from .machine import Machine, compiled, sync_of
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
 from .mfu import Peak, mfu
@@ -316,13 +317,13 @@ def update(self:Loop)->dict: # The step's record
     "One optimizer update, and what it measured"
     s = self.state
     with self.clock('data'): (x,y),n_tok = self.loader.batch(row=s.row),self.loader.n_valid(row=s.row)
-    row = s.row
     at,N = placed(s.step, self.budget.plan, self.schedule)
     self.opt.schedule(at, N, self.schedule, lr_at(s.step, self.budget.plan, self.schedule))
     self.opt.zero_grad()
     loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device,
                       self.parallel.micro)
     self.parallel.reduce()
+    layers = layers_of(self)
     norm = self.parallel.clip(self.params, self.clip)
     loss,norm = all_sum(loss).item(),norm.item()
     verdict = s.guard.judge(s.step+1, loss, norm)
@@ -333,7 +334,7 @@ def update(self:Loop)->dict: # The step's record
     rec = self.record(loss, norm, n_tok, verdict)
     if verdict!='rollback': s.count(self.loader.batch_rows, n_tok, verdict=='go')
     s.epoch = self.loader.mark(s.row)
-    return rec | self.by_source(row, verdict)
+    return rec | self.by_source(rec['row'], verdict) | layers.told(verdict=='go')
 
 @patch
 def by_source(self:Loop,
