@@ -305,8 +305,7 @@ def record(self:Loop,
     self.dts.append(dt)
     rec = dict(step=self.n_step+1, loss=loss, loss_ema=self.state.ema.value, lr=self.opt.lr, grad_norm=norm, dt_s=dt,
                tok_per_s=n_tok/dt, **self.gauge.shares(n_tok/dt), eta_s=self.left_s(), row=self.state.row,
-               train_s=sum(self.clock.laps[phase] for phase in STEPPING),
-               tokens=n_tok if verdict=='go' else 0)
+               train_s=sum(self.clock.laps[o] for o in STEPPING), tokens=n_tok if verdict=='go' else 0)
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
     if self.compiling: rec['compile_s'] = laps['compile']   # of `dt_s`
     return rec | dict(go={}, skip=dict(skipped=True, tokens_skipped=n_tok), rollback=dict(rollback=True))[verdict]
