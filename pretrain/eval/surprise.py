@@ -114,7 +114,8 @@ def tinted(
 )->str:
     "A token as HTML"
     seen = SIGNS[''] if not piece else ''.join(SIGNS.get(c, c) for c in piece)
-    paint = f'rgba({WARM if share>0 else COOL},{FULL*min(abs(share), 1):.2f})' if math.isfinite(share) else 'transparent'
+    ink,much = WARM if share>0 else COOL,FULL*min(abs(share), 1)
+    paint = f'rgba({ink},{much:.2f})' if math.isfinite(share) else 'transparent'
     edge = ';border-left:2px dashed currentColor;padding-left:2px'*cut
     return f'<span style="background:{paint}{edge}" title="{html.escape(title)}">{html.escape(seen)}</span>'
 
@@ -125,7 +126,8 @@ def told_token(
     "Probability, surprise, and what was expected"
     p = math.exp(-v.nats[i])
     best = ', '.join(f'{name} {q:.1%}' for name,q in v.likely[i])
-    return f'{token_name(v.pieces[i].encode(errors="replace")) or SIGNS[""]}: {p:.2%}, {v.bits[i]:.2f} bits\nexpected: {best}'
+    name = token_name(v.pieces[i].encode(errors='replace')) or SIGNS['']
+    return f'{name}: {p:.2%}, {v.bits[i]:.2f} bits\nexpected: {best}'
 
 # %% ../../nbs/eval/surprise.ipynb #surp028
 @dataclass(frozen=True, repr=False)

@@ -40,8 +40,8 @@ def grad_norms(
     model,    # With gradients
 )->dict:      # Layer to the norm of its gradient; layers without one are left out
     "Norm of the gradient of each layer"
-    layers = {k: [local(p.grad) for _,p in ps if p.grad is not None] for k,ps in by_layer(model.named_parameters()).items()}
-    return {k: norm_of(gs) for k,gs in layers.items() if gs}
+    moved = ((n,p) for n,p in model.named_parameters() if p.grad is not None)
+    return {k: norm_of(local(p.grad) for _,p in ps) for k,ps in by_layer(moved).items()}
 
 # %% ../../nbs/train/layers.ipynb #layr014
 def dead_units(
