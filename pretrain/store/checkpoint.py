@@ -353,7 +353,8 @@ def _in_a_row(each, want, name, n, where):
     lo,end = want(name, (n, *each[0][1].shape[1:])) or (0,n)
     ends = [lo, *(first+len(t) for first,t in there)]
     if lo<end and ([first for first,_ in there]!=ends[:-1] or ends[-1]!=end):
-        raise CheckpointError(f'{where}: {name} has not each of its {n} rows once, though the files are those that were saved')
+        why = f'{name} has not each of its {n} rows once, though the files are those that were saved'
+        raise CheckpointError(f'{where}: {why}')
     return there[0][1] if len(there)==1 else torch.cat([t for _,t in there])
 
 # %% ../../nbs/store/checkpoint.ipynb #fb8dbb22
