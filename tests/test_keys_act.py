@@ -331,6 +331,19 @@ def test_parallel_alone(here, monkeypatch):
     assert sum('fsdp acts on several processes' in o for o in said)==1
     assert all(map(torch.equal, *(r.model.state_dict().values() for r in runs)))
 
+def test_sharded():
+    "Only under FSDP2, which tests/test_elastic.py has: which form a checkpoint takes"
+    from types import SimpleNamespace
+    from pretrain.model.blocks import ModelConfig
+    from pretrain.model.gpt import GPT
+    from pretrain.train.parallel import Parallel
+    par = Parallel(GPT(ModelConfig(n_layer=1, n_head=1, width=8), 300))
+    par.mode,parts = 'fsdp',[]
+    for how in ('whole', 'auto', 'sharded'):
+        par.join(SimpleNamespace(opts=[]), how)
+        parts.append(par.in_parts)
+    assert parts==[False, False, True]
+
 def test_checkpoint_activations(here, monkeypatch):
     "Less is kept, and nothing else changes: nbs/train/parallel.ipynb measures it"
     import pretrain.train.parallel as P
@@ -416,7 +429,8 @@ def test_track_keys(tmp_path):
 
 SHOWN = {   # by a test of its own
     'prepare.shard_chars': test_shard_chars, 'prepare.verify': test_verify, 'checkpoint.retries': test_retries,
-    'checkpoint.retry_s': test_retries, 'train.allow': test_allow, 'train.compile': test_compile,
+    'checkpoint.retry_s': test_retries, 'checkpoint.sharded': test_sharded,
+    'train.allow': test_allow, 'train.compile': test_compile,
     'train.parallel': test_parallel_alone, 'train.checkpoint_activations': test_checkpoint_activations,
     'model.loss_chunk': test_loss_chunk, 'out': test_out_and_cache, 'prepare.cache': test_out_and_cache,
     'track.log_s': test_track_s, 'track.redraw_s': test_redraw_s,

@@ -68,7 +68,7 @@ class Loop(Kept):
         super().__init__(out, state, checkpoint, identity, console)
         self.opt,self.loader,self.settings,self.schedule = opt,loader,train,schedule
         self.parallel = model if isinstance(model, Parallel) else Parallel(model)
-        self.parallel.join(opt)
+        self.parallel.join(opt, checkpoint.sharded)
         self.loss_fn = self.parallel.loss
         self.track,self.clip,self.machine,self.todays = track,clip,machine,todays
         def again(): return peak_flops(machine.device, machine.dtype)
@@ -90,8 +90,8 @@ class Loop(Kept):
 
     model = property(lambda self: self.parallel.model)
     best = property(lambda self: self.state.best)
-    @property
-    def compiling(self): return self.settings.compile and not self.warm   # the first step of a process
+    compiling = property(lambda self: self.settings.compile and not self.warm)   # the first step of a process
+    in_parts = property(lambda self: self.parallel.in_parts)
     @property
     def total(self): return horizon_at(self.n_step, self.budget.plan)
     @property
@@ -142,7 +142,7 @@ def read_checkpoint(self:Loop,
     path, # Of the checkpoint
 )->tuple: # Tensors and state, in today's terms also where an earlier version wrote them
     "What to go on from"
-    tensors,saved = load_checkpoint(path)
+    tensors,saved = load_checkpoint(path, want=self.parallel.rows)
     log = self.out/'metrics.jsonl'
     return tensors, of_today(saved, (r for r,_ in each_record(log)) if log.exists() else ())
 
