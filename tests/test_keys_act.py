@@ -82,7 +82,7 @@ ROWS = [
     row('preflight.at_start', True, 'said'),
     row('checkpoint.keep', 1, 'files', train__save_every=1), row('checkpoint.best', True, 'files', optim__embed_lr=9.),
     row('checkpoint.keep_every', 2, 'files'),
-    row('track.log_every', 2, 'said'),
+    row('track.log_every', 2, 'said'), row('track.layers_every', 2, 'log'),
     row('train.steps', 7),
     row('train.tokens', 400, train__steps=0, train__tokens=300),
     row('train.tokens_per_param', .04, train__steps=0, train__tokens_per_param=.03),

@@ -27,6 +27,7 @@ from .gradients import accumulate
 from .guard import Guard
 from .identity import compare_runs
 from .keep import Kept
+from .layers import layers_of
 from .machine import Machine, compiled, sync_of
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
 from .mfu import Gauge, Peak, peak_flops
@@ -304,8 +305,7 @@ def record(self:Loop,
     self.dts.append(dt)
     rec = dict(step=self.n_step+1, loss=loss, loss_ema=self.state.ema.value, lr=self.opt.lr, grad_norm=norm, dt_s=dt,
                tok_per_s=n_tok/dt, **self.gauge.shares(n_tok/dt), eta_s=self.left_s(), row=self.state.row,
-               train_s=sum(self.clock.laps[phase] for phase in STEPPING),
-               tokens=n_tok if verdict=='go' else 0)
+               train_s=sum(self.clock.laps[o] for o in STEPPING), tokens=n_tok if verdict=='go' else 0)
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
     if self.compiling: rec['compile_s'] = laps['compile']   # of `dt_s`
     return rec | dict(go={}, skip=dict(skipped=True, tokens_skipped=n_tok), rollback=dict(rollback=True))[verdict]
@@ -316,13 +316,13 @@ def update(self:Loop)->dict: # The step's record
     "One optimizer update, and what it measured"
     s = self.state
     with self.clock('data'): (x,y),n_tok = self.loader.batch(row=s.row),self.loader.n_valid(row=s.row)
-    row = s.row
     at,N = placed(s.step, self.budget.plan, self.schedule)
     self.opt.schedule(at, N, self.schedule, lr_at(s.step, self.budget.plan, self.schedule))
     self.opt.zero_grad()
     loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device,
                       self.parallel.micro)
     self.parallel.reduce()
+    layers = layers_of(self)
     norm = self.parallel.clip(self.params, self.clip)
     loss,norm = all_sum(loss).item(),norm.item()
     verdict = s.guard.judge(s.step+1, loss, norm)
@@ -333,7 +333,7 @@ def update(self:Loop)->dict: # The step's record
     rec = self.record(loss, norm, n_tok, verdict)
     if verdict!='rollback': s.count(self.loader.batch_rows, n_tok, verdict=='go')
     s.epoch = self.loader.mark(s.row)
-    return rec | self.by_source(row, verdict)
+    return rec | self.by_source(rec['row'], verdict) | layers.told(verdict=='go')
 
 @patch
 def by_source(self:Loop,
