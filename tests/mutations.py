@@ -380,7 +380,7 @@ MUTATIONS = [
     Mutation('gradients of DDP are not counted', 'train/room', "return Room('ddp', n, s.where, parts.whole, parts.moments, parts.whole, 0, 0, s.peak)", "return Room('ddp', n, s.where, parts.whole, parts.moments, 0, 0, 0, s.peak)", 'nbs/train/room.ipynb#The room of a rank'),
     Mutation('a storage counts for ever', 'train/room', 'self.live -= n', 'self.live -= 0', 'nbs/train/room.ipynb#A meter'),
     Mutation('every unit is gathered once', 'train/room', 'again = sum(n*(1+a) for b in parts.blocks for n,a in b)', 'again = sum(n for b in parts.blocks for n,a in b)', 'nbs/train/room.ipynb#Over the wire'),
-    Mutation('a message between machines at the speed of one', 'train/scale', '(d.link if N<=d.box else min(d.link, d.box*d.net))', 'd.link', 'nbs/train/scale.ipynb#A step'),
+    Mutation('a message between machines at the speed of one', 'train/scale', '(d.link if N<=d.box else min(d.link, d.box*d.net))', 'd.link', 'nbs/train/scale.ipynb#A message'),
     Mutation('devices that do not divide the rows', 'planning', 'if rows%gpus:', 'if False:', 'nbs/planning.ipynb#On devices'),
     Mutation('what does not fit is advised', 'planning', 'return w.room.peak<=USABLE*1e9*self.device.memory_gb', 'return True', 'nbs/planning.ipynb#On devices'),
     Mutation('objects in the order of the store', 'data/remote', 'for url in sorted(files)]', 'for url in files]', 'nbs/data/remote.ipynb#Finding objects', full=True),

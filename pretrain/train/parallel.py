@@ -328,7 +328,7 @@ def whole(self:Parallel,
     def gather(t):
         t = t.full_tensor() if hasattr(t, 'placements') else t
         return t.detach().cpu() if rank()==0 else None
-    return {part: {k: gather(t) for k,t in ts.items()} for part,ts in self.tensors(opt).items()}
+    return {part: {k: gather(ts[k]) for k in sorted(ts)} for part,ts in self.tensors(opt).items()}   # alike on all
 
 @patch
 @contextmanager
