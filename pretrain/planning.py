@@ -64,7 +64,8 @@ def tokens_there(
     from pretrain.reading import read_data
     def say(line):
         if 'learning' in line or 'encoding' in line: raise _NotThere
-    try: return read_data(replace(cfg, loader=replace(cfg.loader, batch_rows=1)), say).loader.n_text,'prepared'
+    one = replace(cfg, loader=replace(cfg.loader, batch_rows=1), train=replace(cfg.train, micro_rows=0))
+    try: return read_data(one, say).loader.n_text,'prepared'
     except _NotThere: pass
     except (ValueError, OSError) as e: return None,str(e)
     files = map(str, find_files(paths_of(cfg.data.train), 'data.train', cfg.data.formats))
