@@ -45,11 +45,16 @@ SIGPIPE = 13   # its number, also where the system has no such signal
 
 def _tell(line): offer(sys.stderr, f'pretrain: {line}\n')
 
+def _others_say(e):
+    "Is it told by rank 0, which knows it too?"
+    from pretrain.base.dist import rank
+    return getattr(e, 'everywhere', False) and rank()
+
 def _said(e):
     "What went wrong, in lines, and the exit code"
     if isinstance(e, KeyboardInterrupt):
         return ['interrupted; start again with the same command to go on'], SIGNALLED+getattr(e, 'sig', signal.SIGINT)
-    if isinstance(e, (ValueError, OSError)): return getattr(e, 'problems', [str(e)]), 2
+    if isinstance(e, (ValueError, OSError)): return [] if _others_say(e) else getattr(e, 'problems', [str(e)]), 2
     return [f'{type(e).__name__}: {e}'], 1
 
 # %% ../nbs/cli.ipynb #c4dcbefb

@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 import numpy as np, torch
 from ..base.dist import local_rank, setup, world
+from ..base.watch import watch
 
 # %% ../../nbs/train/machine.ipynb #c30fbb40
 def usable(
@@ -107,12 +108,15 @@ def start_machine(
     device:str='auto',    # `train.device`
     precision:str='auto', # `train.precision`
     threads:int=0,        # CPU threads, 0 = what torch chooses [threads]
+    met:Callable|None=None, # Called with the kind of device once the ranks can talk; may raise
+    limit_s:float=600.,   # `train.limit_s` [s]
 )->Machine:
     "Choose, and meet the other ranks where torchrun started some"
     if threads: torch.set_num_threads(threads)
     where,why = pick_device(device)
     if where.type=='cpu': keep_memory()
-    setup(where)
+    setup(where, limit_s, met=met and (lambda: met(where.type)))
+    watch(limit_s)
     dtype,why_dtype = pick_precision(precision, where)
     return Machine(where, dtype, why, why_dtype)
 
