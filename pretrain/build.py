@@ -53,7 +53,8 @@ from .train.budget import LENGTHS, Budget, TrainConfig, steps_of
 from .train.console import Console
 from .train.guard import Guard, GuardConfig, HINT
 from .train.identity import CONTENT, as_begun, can_allow, flat, says
-from .train.loop import Loop, divisor_below
+from .train.gradients import divisor_below
+from .train.loop import Loop
 from .train.keep import take_dir
 from .train.machine import Machine, pick_device, seed_all, start_machine, trained_in
 from .train.parallel import spread
@@ -216,8 +217,8 @@ class Run(Loop):
         asked,own = dict(flat(to_dict(cfg))),as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
         self.cfg = cfg = load_config(cfg, own) if own else cfg
         console,self.look,self.evals = Console(say, is_main()),look,check_names(evals or {})
-        old = [k for k in own if not k.startswith('eval.')]   # what of the text is measured is said in any case
-        if old: console.say(f'as this run was begun: {", ".join(old)}')
+        if old := [k for k in own if not k.startswith('eval.')]:   # what of the text is measured is said in any case
+            console.say(f'as this run was begun: {", ".join(old)}')
         if not look: check_sinks(cfg.track.to)
         if cfg.core.bundle: read_bundle(cfg.core.bundle, cfg.core.max_per_task)   # what is wrong with it is said now
         machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads, partial(same_start, asked),
@@ -248,8 +249,7 @@ class Run(Loop):
         budget.__exit__()
         if not look: together(lambda: budget.check(self.n_step))
 
-    @property
-    def tok(self): return self.data.tok
+    tok = property(lambda self: self.data.tok)
 
 def first_looks(
     cfg:Config,  # Says what is wanted
@@ -295,10 +295,10 @@ def validate(self:Run,
     "Bits per byte on the validation text, which is named, and the other evaluations"
     c,device,text = self.cfg,self.machine.device,self.data.text
     def loss(x, y): return self.loss(x.to(device), y.to(device), reduction='none')
-    with self.budget.look('text', text.n_bytes/(part or text).n_bytes):
+    with self.budget.look('text', text.n_bytes/(part or text).n_bytes), self.parallel.looking():
         v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, part, rank=rank(), world=world())
     res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | each | self.measure_core()
-    for name,fn in self.evals.items(): res |= named(name, fn(self), res)
+    for name,fn in self.evals.items(): res |= named(name, self.shown_whole(fn), res)
     return res
 
 @patch
@@ -306,7 +306,7 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
     "CORE of the model as it is, kept in the run's directory"
     c = self.cfg.core
     if not c.bundle or not (self.due(c.every) or self.budget.total_s and not self.n_step): return {}   # for its cost
-    with self.machine.autocast():
+    with self.machine.autocast(), self.parallel.looking():
         try:
             keep = None if self.look else core_dir(self.out, self.n_step, c.max_per_task)
             res = evaluate_core(self.model, self.tok, self.bundle, c.max_per_task, self.model.seq_len, c.batch_tokens,
@@ -355,7 +355,7 @@ def sample(self:Run,
 )->str:                       # The continuation, without the prompt
     "Let the model write, to the end of a document or to `tokens`"
     how = self.asked(prompt, tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
-    return write_samples(self.model, self.tok, how, self.note)[0]['text']
+    with self.parallel.looking(): return write_samples(self.model, self.tok, how, self.note)[0]['text']
 
 @patch
 def write(self:Run,
@@ -369,7 +369,7 @@ def write(self:Run,
 ):
     "What `sample` returns, shown while it is being written"
     how = self.asked(prompt, tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
-    write_live(self.model, self.tok, how, say=self.note)
+    with self.parallel.looking(): write_live(self.model, self.tok, how, say=self.note)
 
 # %% ../nbs/build.ipynb #ee36eccb
 @patch
@@ -389,7 +389,7 @@ def check(self:Run,
 )->Report:              # What was measured and what was expected
     "Look for silent bugs in the run as it stands; nothing in it changes"
     c = self.cfg
-    with self.clock('eval'):
+    with self.clock('eval'), self.parallel.looking():
         return preflight(self.model, self.loader, self.data.train, self.data.valid, self.tok, out=self.out,
                          keep=c.checkpoint.most(self.planned), cfg=c.preflight, optim=c.optim,
                          dtype=self.machine.dtype, micro_rows=c.train.micro_rows,

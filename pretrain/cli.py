@@ -30,8 +30,7 @@ def _command(*args):
 
 # %% ../nbs/cli.ipynb #bb6af833
 VERSION = arg('--version', action='version', version=__version__)
-TRACEBACK = arg('--traceback', action='store_true', default=argparse.SUPPRESS,
-                help='show where in the code an error arose')
+TRACEBACK = arg('--traceback', action='store_true', default=argparse.SUPPRESS, help='where in the code an error arose')
 
 def parser()->argparse.ArgumentParser:
     "All commands and their arguments"
@@ -151,13 +150,14 @@ def _tokenizer(a):
         print(f'saved in {a.save}')
 
 # %% ../nbs/cli.ipynb #f675aebb
-@_command(CONFIG, OVERRIDES)
+@_command(CONFIG, OVERRIDES, arg('--part', default='', metavar='i/n', help='do part i of n, counted from 0'),
+    arg('--merge', action='store_true', help='end what all parts have begun'),
+    arg('--ray', action='store_true', help='a task for each file, on the cluster of RAY_ADDRESS or on this machine'))
 def _prepare(a):
-    "Turn the documents of a config into token shards, or find them in the cache"
-    from pretrain.data.parts import read_texts, tokenizer_of
-    c = _load(a)
-    texts = read_texts(c.data, tokenizer_of(c.data, c.tokenizer, c.prepare), c.prepare)
-    for split in ('train','valid'): print(f'{split:<6}', getattr(texts, split))
+    "Turn the documents of a config into token shards, or find them in the cache; with many machines in parts"
+    from pretrain.data.machines import prepare_over
+    texts = prepare_over(_load(a), a.part, a.merge, a.ray)
+    for split in ('train','valid') if texts else (): print(f'{split:<6}', getattr(texts, split))
 
 # %% ../nbs/cli.ipynb #c19edff9
 @_command(arg('config', nargs='?', type=path_word, help=CONFIG[1]['help']), OVERRIDES)

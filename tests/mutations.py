@@ -22,6 +22,8 @@ class Mutation:
     full:bool = False             # Its test takes long: only with --full, or by name
 
 MUTATIONS = [
+    Mutation('a step above the peak passed over', 'train/mfu', 'over,ours = bool(old.value) and rate>old.value', 'over,ours = False', 'nbs/train/mfu.ipynb#Never above 100 %'),
+    Mutation('a peak measured beside others believed', 'train/mfu', '+BUSY*(not alone), not alone)', ', False)', 'nbs/train/mfu.ipynb#Measured, where no table knows'),
     Mutation('shift 0', 'data/shift', 'rows[..., 1:].contiguous()', 'rows[..., :-1].contiguous()', 'nbs/data/shift.ipynb#The shift'),
     Mutation('shift 2', 'data/shift', 'rows[..., 1:].contiguous()', "__import__('torch').nn.functional.pad(rows[..., 2:], (0,1), value=-1)", 'nbs/data/shift.ipynb#The shift'),
     Mutation('loader slice ignores the rank', 'data/loader', 'self.rows(lo+self.mine.start, lo+self.mine.stop)', 'self.rows(lo, lo+self.batch_rows//self.world)',
@@ -86,6 +88,19 @@ MUTATIONS = [
              '    def clipped(a, b): self.parallel.clip(self.params, self.clip); return self.loss(a, b)\n'
              '    accumulate(clipped, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)',
              'nbs/build.ipynb#Accumulation changes nothing'),
+    Mutation('gradients summed before accumulation ends', 'train/parallel', "quiet = self.mode=='ddp' and not last and", "quiet = self.mode=='ddp' and not True and",
+             'tests/test_parallel.py::test_two_ranks_are_one_process[ddp best 1]', full=True),
+    Mutation('clipped by the norm of a shard', 'train/gradients', 'if shards: norm = all_sum(norm.square()).sqrt()', 'if not gs: norm = all_sum(norm.square()).sqrt()',
+             'tests/test_parallel.py::test_two_ranks_are_one_process[fsdp best 1]', full=True),
+    Mutation('Newton-Schulz on a shard', 'train/parallel', 'dict(ddp=Copies, fsdp=Shards)[self.mode](rank(), world())', 'dict(ddp=Copies(rank(), world()), fsdp=Alone())[self.mode]',
+             'tests/test_parallel.py::test_two_ranks_are_one_process[fsdp best 1]', full=True),
+    Mutation("one rank's seed", 'build', '    seed_all(cfg.seed)\n    model = GPT(', "    seed_all(cfg.seed+(world() and int(__import__('os').environ.get('RANK', 0))))\n    model = GPT(",
+             'tests/test_parallel.py::test_two_ranks_are_one_process[fsdp best 1]', full=True),
+    Mutation("one rank's slice of the data", 'base/dist', 'return slice(rank*n, (rank+1)*n)', 'return slice(0, n)',
+             'tests/test_parallel.py::test_two_ranks_are_one_process[ddp best 1]', full=True),
+    Mutation('gradients averaged over ranks', 'train/parallel', 'u.set_gradient_divide_factor(1.)', 'u.set_gradient_divide_factor(2.)', 'nbs/train/parallel.ipynb#A part on each'),
+    Mutation('shards of another size than those of torch', 'train/parallel', 'm = -(-n//W)\n    return slice', 'm = max(n//W, 1)\n    return slice', 'nbs/train/parallel.ipynb#Muon over ranks'),
+    Mutation('activations kept in spite of all', 'train/parallel', 'b.forward = partial(checkpoint, b.forward, use_reentrant=False, preserve_rng_state=False)', 'pass', 'nbs/train/parallel.ipynb#Less memory for more work'),
     Mutation('merges in the wrong order', 'export/tokenizer', "key=lambda o: o[1]):\n        parts", "key=lambda o: -o[1]):\n        parts", 'nbs/export/tokenizer.ipynb#The file', full=True),
     Mutation('ranges of a pattern not translated', 'export/tokenizer', "POSSESSIVE.sub(r'(?>\\1{\\2})', pattern)", 'pattern', 'nbs/export/tokenizer.ipynb#The same cuts?', 'ValueError', full=True),
     Mutation('base of RoPE not written', 'export/nanochat', 'rope_theta=cfg.rope_base', 'rope_theta=10000.', 'nbs/export/nanochat.ipynb#The same model?', 'ValueError', full=True),

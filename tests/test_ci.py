@@ -29,3 +29,9 @@ def test_run(body, install, code, says, tmp_path):
     assert got==code and says in last, last
 
 def test_run_needs_one_command(tmp_path): assert ci(tmp_path, 'pass', command='echo nothing')[0]==2
+
+def test_tests_that_share_a_fixture_go_to_one_worker(request):
+    "pytest-xdist 3.8 groups nothing under pytest 9.2, where every worker then makes the same things again"
+    from conftest import shares
+    shared = [i.nodeid for i in request.session.items if shares(i)]
+    if hasattr(request.config, 'workerinput'): assert all('@' in o for o in shared)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SETTINGS', 'WHOLE', 'SHARED', 'SHARED_FORMAT', 'Part', 'parts', 'of_source', 'Aside', 'set_aside', 'in_common',
-           'contents', 'texts_in_common', 'in_proportion', 'tokenizer_of', 'Texts', 'prepare_side', 'text_keys',
-           'read_texts']
+           'contents', 'texts_in_common', 'in_proportion', 'learned_from', 'tokenizer_of', 'Texts', 'prepare_side',
+           'text_keys', 'read_texts']
 
 # %% ../../nbs/data/parts.ipynb #parts-imports
 import json
@@ -80,26 +80,33 @@ class Aside:
     begun:np.ndarray # Trained on but for their ends
     held:dict        # Measured; True where all of it is, or the text is just an end
 
+    def add(self,
+        text:str, # A document
+        at:int,   # Where its validation part begins
+    ):
+        "Look at a document; `whole` and `begun` are still growing"
+        name = text_id(normal(text))
+        if at==0: self.held[name] = True
+        elif at==len(text): self.whole.append(name)
+        else:
+            self.begun.append(name)
+            self.held.setdefault(name, False)
+            self.held[text_id(normal(text[at:]))] = True
+
 def set_aside(
     part:Part,      # A source
     content:str='', # Names its content, if that is known: spares a pass
 )->Aside:
     "One pass over a source"
-    whole,begun,held = array('Q'),array('Q'),{}
+    o = Aside(array('Q'), array('Q'), {})
     if part.data.valid:
         docs = documents(part.data.valid, part.data, Skipped(), 'data.valid')
-        held = {text_id(normal(t)): True for t in docs}
+        for text in docs: o.add(text, 0)
     else:
         cut = len if part.side=='all' else cutter(part.data, split_rule(part.data), content)
-        for text in documents(part.data.train, part.data, Skipped()):
-            at,name = cut(text),text_id(normal(text))
-            if at==0: held[name] = True
-            elif at==len(text): whole.append(name)
-            else:
-                begun.append(name)
-                held.setdefault(name, False)
-                held[text_id(normal(text[at:]))] = True
-    return Aside(*(np.frombuffer(o, np.uint64) if o else np.zeros(0, np.uint64) for o in (whole,begun)), held)
+        for text in documents(part.data.train, part.data, Skipped()): o.add(text, cut(text))
+    o.whole,o.begun = (np.frombuffer(v, np.uint64) if v else np.zeros(0, np.uint64) for v in (o.whole, o.begun))
+    return o
 
 def in_common(
     aside:dict,    # Name to `Aside`, of all sources
@@ -133,6 +140,7 @@ def texts_in_common(
     prep:PrepareConfig,   # Where such things are kept
     say:Callable,         # Told what happens, a line at a time
     hashes:Hashes,        # Of its files
+    aside:Callable=set_aside, # `(part, fingerprint)` to `Aside`
 )->dict:                  # As `in_common`
     "What each source must not train on: read if it is known, or found"
     root = cache_dir(prep)
@@ -142,10 +150,10 @@ def texts_in_common(
         return {k: frozenset(v) for k,v in read_as(dict[str,list[int]], folder/SHARED, HASHES_MAX).items()}
     def make():
         tag_cache(root)
-        def aside(part):
-            with of_source(part): return set_aside(part, named.get(part.name, ''))
-        found = in_common({o.name: aside(o) for o in parts(cfg, 'train')},
-                          [aside(o) for o in parts(cfg, 'valid')] if cfg.valid else ())
+        def of(part):
+            with of_source(part): return aside(part, named.get(part.name, ''))
+        found = in_common({o.name: of(o) for o in parts(cfg, 'train')},
+                          [of(o) for o in parts(cfg, 'valid')] if cfg.valid else ())
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder/SHARED, json.dumps({k: sorted(v) for k,v in found.items()}).encode())
         say(f'texts in common: {_said(found)}')
@@ -181,23 +189,34 @@ def _repeated(pieces, n_chars):
             n_chars -= len(p)
 
 # %% ../../nbs/data/parts.ipynb #parts-get-tok
+def learned_from(
+    cfg:CorpusConfig,   # Which corpus, a mixture or not
+    hashes:Hashes,      # Of its files
+    held:dict,          # As `texts_in_common`
+)->str:                 # 64 hex digits
+    "Names the text that a vocabulary is learned from"
+    if not (some := parts(cfg, 'train')): return corpus_fingerprint(cfg, 'train', hashes, hashes.files)
+    weights = [o.weight for o in some if o.weight]
+    return cache_key([contents(cfg, hashes), [sorted(o) for o in held.values()], weights])
+
 def tokenizer_of(
     cfg:CorpusConfig,           # Which corpus, a mixture or not
     tok_cfg:TokenizerConfig,    # What to learn, or where it lies
     prep:PrepareConfig,         # Where tokenizers are kept
     say:Callable=print,         # Told what happens, a line at a time
     hashes:Hashes|None=None,    # Of the corpus as it is now; None looks anew
+    read:Callable|None=None,    # Name of a source, or '', to its training documents; None reads them
 )->Tokenizer:
     "The tokenizer of a run: loaded if it exists, learned if it doesn't"
     some,hashes = parts(cfg, 'train'),hashes or hashes_of(prep)
-    if not some or tok_cfg.path: return get_tokenizer(cfg, tok_cfg, prep, say, hashes)
+    if not some or tok_cfg.path:
+        return get_tokenizer(cfg, tok_cfg, prep, say, hashes, None, read and (lambda skipped: read('')))
     held,weights = texts_in_common(cfg, prep, say, hashes),[o.weight for o in some if o.weight]
-    def content(): return cache_key([contents(cfg, hashes), [sorted(o) for o in held.values()], weights])
     def docs(skipped):
-        each = {o.name: split_documents(o.data, o.side, skipped, name, held[o.name])
+        each = {o.name: read(o.name) if read else split_documents(o.data, o.side, skipped, name, held[o.name])
                 for o,(_,name) in zip(some, contents(cfg, hashes))}
         return in_proportion(each, weights, tok_cfg)
-    return get_tokenizer(cfg, tok_cfg, prep, say, hashes, content, docs)
+    return get_tokenizer(cfg, tok_cfg, prep, say, hashes, lambda: learned_from(cfg, hashes, held), docs)
 
 # %% ../../nbs/data/parts.ipynb #parts-read
 @dataclass

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['LISTED', 'LISTED_MAX', 'NOTES', 'FILES_KEPT', 'CONTROLS', 'CONTROLS_PART', 'NUL_RUN', 'PIECE', 'LOOK_BYTES',
-           'UTF32_BYTES', 'MOST', 'BOM', 'UTF16', 'CONVERT', 'MEND', 'HALF', 'HALF_BYTES', 'CorpusError', 'stop',
-           'Listing', 'Skipped', 'list_places', 'not_text', 'decode_utf8']
+           'UTF32_BYTES', 'MOST', 'BOM', 'UTF16', 'CONVERT', 'MEND', 'HALF', 'HALF_BYTES', 'SHOWN', 'SUMS',
+           'CorpusError', 'stop', 'Listing', 'Skipped', 'list_places', 'not_text', 'decode_utf8', 'Left', 'one_account']
 
 # %% ../../nbs/data/policy.ipynb #b04731ad
 import json, os, re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..base.words import n_of, one_line
+from ..base.words import brief, n_of, one_line
 
 # %% ../../nbs/data/policy.ipynb #cell15
 class CorpusError(ValueError):
@@ -61,6 +62,15 @@ class Listing:
     def _write(self, o):
         if self.file is None: self.file = open(self.path, 'w', encoding='utf-8')
         self.file.write(json.dumps(o)+'\n')
+
+    def take(self,
+        path:Path, # The list of a file, which may be missing
+    ):
+        "Go on with its places"
+        for line in open(path, encoding='utf-8') if Path(path).exists() else ():
+            if 'line' not in (o := json.loads(line)): return   # counts
+            self.n += 1
+            if self.n<=LISTED_MAX: self._write(o)
 
     def close(self,
         by:dict, # Kind to file to how often
@@ -196,3 +206,39 @@ def decode_utf8(
 # %% ../../nbs/data/policy.ipynb #half-def
 HALF = re.compile('[\ud800-\udfff]') # Half a character: JSON can write it, UTF-8 cannot
 HALF_BYTES = len(r'\ud800') # As JSON writes it [bytes]
+
+# %% ../../nbs/data/policy.ipynb #left-def
+SHOWN = 8 # Kinds of things left out that are named, the most frequent first
+class Left(Counter):
+    "What was left out on the way, by kind"
+    def __init__(self):
+        super().__init__()
+        self.first = {}   # kind to the first of it
+
+    def add(self,
+        what:str,    # Kind, in the singular
+        path:str='', # Where it is, if that helps
+    ):
+        "Count one"
+        self[what] += 1
+        if path: self.first.setdefault(what, path)
+
+    def __str__(self):
+        def one(what, n): return f'{n:,} {what}'+(f' ({brief(self.first[what])})' if what in self.first else '')
+        kinds = sorted(self.items(), key=lambda o: (-o[1], o[0]))
+        more = [f'{n_of(len(kinds)-SHOWN, "other kind")}'] if len(kinds)>SHOWN else []
+        return one_line(', '.join([*(one(*o) for o in kinds[:SHOWN]), *more]))
+
+# %% ../../nbs/data/policy.ipynb #join-def
+SUMS = 'bad','empty','same','lost','mendable','mended','cut' # What adds up
+def one_account(
+    each:list, # What `vars` says of a `Skipped` of each file, in their order
+)->Skipped:
+    "The account of reading them one after the other"
+    res = Skipped(**{k: sum(o[k] for o in each) for k in SUMS})
+    res.notes = [n for o in each for n in o['notes']][:NOTES]
+    for o in each:
+        for kind,files in o['by'].items():
+            mine = res.by.setdefault(kind, {})
+            for name,n in files.items(): mine[name] = mine.get(name, 0)+n
+    return res

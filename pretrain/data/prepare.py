@@ -6,7 +6,8 @@
 __all__ = ['TAG', 'KINDS', 'HASHES_FILE', 'SAY_S', 'KEY_CHARS', 'HASHES_MAX', 'SOURCES_MAX', 'DIGITS', 'AT_REST_S', 'TICK_NS',
            'ELSEWHERE', 'NO_LOCKS', 'CURES', 'PrepareConfig', 'cache_dir', 'n_workers', 'tag_cache', 'ahead',
            'make_shards', 'cache_key', 'Hashes', 'hashes_of', 'stamp', 'will_tell', 'cached', 'kept', 'CacheError',
-           'cache_errors', 'open_as', 'describe_tokens', 'tokens_key', 'prepare', 'get_tokenizer']
+           'cache_errors', 'open_as', 'describe_tokens', 'tokens_dir', 'tokens_key', 'prepare', 'tokenizer_key',
+           'get_tokenizer']
 
 # %% ../../nbs/data/prepare.ipynb #cell3
 import errno, hashlib, json, os, time, warnings
@@ -305,6 +306,14 @@ def describe_tokens(
     return one_line(', '.join([*parts, str(skipped)] if skipped else parts)+listed)
 
 # %% ../../nbs/data/prepare.ipynb #key-def
+def tokens_dir(
+    prep:PrepareConfig, # Where they are kept
+    split:str,          # Which side
+    key:str,            # As `tokens_key`
+)->Path:
+    "Where tokens lie"
+    return cache_dir(prep)/'tokens'/f'{split}-{key[:KEY_CHARS]}'
+
 def tokens_key(
     data:CorpusConfig, # Which corpus
     split:Literal['train','valid','all'], # Which side of it
@@ -334,7 +343,7 @@ def prepare(
     def name(): return tokens_key(data, split, tok, hashes, but)
     key = name()
     hashes.save()
-    folder,side = root/'tokens'/f'{split}-{key[:KEY_CHARS]}',split if data.valid else 'train'
+    folder,side = tokens_dir(prep, split, key),split if data.valid else 'train'
     made = cache_key(split, os.getcwd(), [o for o in hashes.lists if o[-1]==f'data.{side}'])
     def load(folder): return open_as(folder, key, tok, prep)
     def described(toks): return describe_tokens(toks, folder)
@@ -366,6 +375,13 @@ def _remarks(data, split, toks, hashes):
     return [*([left] if left else []), *toks.skipped.get('remarks', ())]
 
 # %% ../../nbs/data/prepare.ipynb #cell90
+def tokenizer_key(
+    c:TokenizerConfig, # What to learn
+    content:str,       # Names what is learned from
+)->str:                # 64 hex digits
+    "The name of a tokenizer, known before there is one"
+    return cache_key([TOKENIZER_FORMAT, c.vocab_size, c.pattern, c.max_chars, c.doc_cap], content)
+
 def get_tokenizer(
     data:CorpusConfig,          # Which corpus; its training side is learned from
     tok_cfg:TokenizerConfig,    # What to learn, or where it lies
@@ -378,10 +394,9 @@ def get_tokenizer(
     "The tokenizer of a run: loaded if it exists, learned if it doesn't"
     if tok_cfg.path: return _given(tok_cfg.path, say)
     root,hashes = cache_dir(prep),hashes or hashes_of(prep)
-    learned = [TOKENIZER_FORMAT, tok_cfg.vocab_size, tok_cfg.pattern, tok_cfg.max_chars, tok_cfg.doc_cap]
     content = content or (lambda: corpus_fingerprint(data, 'train', hashes, hashes.files))
     docs = docs or (lambda skipped: split_documents(data, 'train', skipped, content()))
-    def name(): return cache_key(learned, content())
+    def name(): return tokenizer_key(tok_cfg, content())
     key = name()
     hashes.save()
     folder = root/'tokenizers'/key[:KEY_CHARS]

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['SIDE_HASH_BYTES', 'BOM_CHAR', 'SIZE_MAX', 'WHOLE_FROM', 'END_CHARS', 'PART_OF_IT', 'ORDINARY', 'LOOK', 'AHEAD',
            'VALID_TEXT', 'KEPT_CHARS', 'MORE_TEXT', 'hash_frac', 'tail_cut', 'normal', 'bytes_id', 'text_id', 'end_cut',
-           'Measured', 'measure', 'Shape', 'shape', 'n_documents', 'split_rule', 'InOrder', 'cutter', 'side', 'Aside',
-           'valid_documents', 'split_documents', 'Counted', 'count_side', 'describe_split']
+           'Measured', 'measure', 'Shape', 'shape', 'n_documents', 'split_rule', 'InOrder', 'cutter', 'no_shape',
+           'side', 'Aside', 'valid_documents', 'check_valid', 'check_apart', 'split_documents', 'train_side',
+           'check_train', 'Counted', 'count_side', 'describe_split']
 
 # %% ../../nbs/data/split.ipynb #split-imports
 import hashlib, os
@@ -226,10 +227,14 @@ def cutter(
 @lru_cache(maxsize=2)
 def _shape(cfg, name):
     m = measure(documents(cfg.train, cfg, Skipped()))
-    s = shape(m, cfg.valid_frac) or _no_shape(m, cfg.valid_frac)
+    s = shape(m, cfg.valid_frac) or no_shape(m, cfg.valid_frac)
     return s,s.marks(m)
 
-def _no_shape(m, frac):
+def no_shape(
+    m:Measured, # Documents
+    frac:float, # Part of validation
+):
+    "A corpus of which nothing can be set aside"
     chars = int(m.chars.sum())
     what = f'{n_of(len(m.ids), "document")} of {n_of(chars, "character")} in all'
     if (n := len(set(m.ids.tolist())))<len(m.ids): what += f', {n_of(n, "text")}'
@@ -284,7 +289,7 @@ def valid_documents(
 )->Iterator[str]:
     "Documents of the validation side; at least one"
     if rule=='files':
-        _check_apart(cfg)
+        check_apart(cfg)
         docs = documents(cfg.valid, cfg, skipped, 'data.valid')
     elif name and (kept := Aside.last.pop((name, rule), None)) is not None: docs = kept
     else: docs = side(documents(cfg.train, cfg, skipped), cutter(cfg, rule, name), 'valid', skipped)
@@ -293,6 +298,15 @@ def valid_documents(
         n += 1
         chars += len(text.strip())
         yield text
+    check_valid(cfg, n, chars, skipped)
+
+def check_valid(
+    cfg:CorpusConfig, # Which corpus
+    n:int,            # Validation documents
+    chars:int,        # In them, without outer white space
+    skipped:Skipped,  # What was left out
+):
+    "Is there anything to measure on?"
     if not n: raise CorpusError('data.valid_frac', _no_valid(cfg))
     if not cfg.valid: skipped.left,skipped.remarks = '',[]   # of data.train, and told with the training side
     where = 'data.valid' if cfg.valid else 'data.valid_frac'
@@ -300,7 +314,10 @@ def valid_documents(
     little = f'{where}: validation is {n_of(chars, "character")}, too little to measure on'
     if chars<END_CHARS: skipped.remarks.append(little)
 
-def _check_apart(cfg):
+def check_apart(
+    cfg:CorpusConfig, # Which corpus
+):
+    "No file is for both sides"
     train,valid = (find_files(getattr(cfg, o), f'data.{o}', cfg.formats) for o in ('train','valid'))
     both = {real_name(o) for o in train} & {real_name(o) for o in valid}
     if both: raise CorpusError('data.valid', f'{sorted(both)[0]!r} {OF_ITS_OWN}')
@@ -332,6 +349,20 @@ def _without(cut, but, skipped):
         return 0
     return cut_but
 
+def train_side(
+    docs:Iterable[str],        # Documents of `data.train`
+    cut:Callable,              # Document to where its validation part begins
+    skipped:Skipped,           # Counts what is left out
+    held=frozenset(),          # Names of what is measured, as `digest` gives them
+    but:frozenset=frozenset(), # Names of texts that are not to be trained on
+    digest:Callable=lambda text: text_id(normal(text)), # Names a text
+)->Iterator[str]:
+    "What is trained on of each document, where there is any and it is not measured"
+    if but: cut = _without(cut, but, skipped)
+    for text in side(docs, cut, 'train', skipped):
+        if held and digest(text) in held: skipped.same += 1
+        else: yield text
+
 def _train_documents(cfg, rule, skipped, name, but):
     "Documents of the training side that are not in validation"
     cut = len if rule in ('files','all') else cutter(cfg, rule, name)
@@ -340,18 +371,21 @@ def _train_documents(cfg, rule, skipped, name, but):
     apart = rule in ('hash','all') or rule=='shape' and not ends   # whole documents, by their hashes
     held = set() if apart else set(map(digest, valid_documents(cfg, rule, Skipped(), name)))
     if keep := apart and name and not but and cut is not len: cut = Aside(cut)
-    if but: cut = _without(cut, but, skipped)
     n = 0
-    for text in side(documents(cfg.train, cfg, skipped), cut, 'train', skipped):
-        if held and digest(text) in held:
-            skipped.same += 1
-            continue
+    for text in train_side(documents(cfg.train, cfg, skipped), cut, skipped, held, but, digest):
         n += 1
         yield text
     if keep: cut.keep((name, rule), skipped)
-    if not n: raise CorpusError('data.train', f'nothing is left to train on ({skipped}); {MORE_TEXT}')
+    check_train(n, skipped)
 
 MORE_TEXT = 'add files, or lower data.valid_frac'
+def check_train(
+    n:int,           # Documents to train on
+    skipped:Skipped, # What was left out
+):
+    "Is there anything to train on?"
+    if not n: raise CorpusError('data.train', f'nothing is left to train on ({skipped}); {MORE_TEXT}')
+
 def _digest(text): return hashlib.blake2b(text.encode(), digest_size=2*SIDE_HASH_BYTES).digest()
 
 # %% ../../nbs/data/split.ipynb #cell96

@@ -209,7 +209,7 @@ class Parallel:
         device:torch.device|None=None,   # Where this rank computes; None = where the model is
         dtype:torch.dtype=torch.float32, # Of matrix products
     ):
-        self.mode,self.inside,self.late = mode if world()>1 else 'one',False,[]
+        self.mode,self.inside,self.late,self.brought = mode if world()>1 else 'one',False,[],None
         device = device or model.device
         self.plain = hollow(model, device) if self.mode=='fsdp' else None
         if self.mode!='fsdp': model.to(device)
@@ -322,6 +322,25 @@ def whole(self:Parallel,
         t = t.full_tensor() if hasattr(t, 'placements') else t
         return t.detach().cpu() if rank()==0 else None
     return {part: {k: gather(t) for k,t in ts.items()} for part,ts in self.tensors(opt).items()}
+
+@patch
+@contextmanager
+def gathered(self:Parallel,
+    opt,   # An `Optim` of the model
+):
+    "Inside, whole tensors are at hand; every rank calls it"
+    self.brought = self.whole(opt) if self.mode=='fsdp' else None
+    try: yield
+    finally: self.brought = None
+
+@patch
+def at_hand(self:Parallel,
+    opt,   # An `Optim` of the model
+)->dict:   # As `whole`
+    "What this rank can give without asking the others"
+    if self.mode!='fsdp': return self.tensors(opt)
+    if self.brought: return self.brought
+    raise ValueError('parts of the model are with other processes, which are not asked now')
 
 def placed_as(
     t:Tensor,  # Whole, the same on every rank

@@ -1,0 +1,68 @@
+"""Runs of a few steps under torchrun, one group of processes for all: `torchrun … tests/ranks.py FOLDER STEPS CASE…`.
+Each rank leaves what it saw as FOLDER/WORLD_RANK.json: case to ids, losses, norms, and the model at the end."""
+import json, sys
+from pathlib import Path
+from unittest.mock import patch
+import numpy as np, torch
+from pretrain.base.dist import cleanup, rank, setup, world
+from pretrain.build import load_config, make_model
+from pretrain.data.loader import Loader
+from pretrain.data.shards import Tokens
+from pretrain.model.gpt import GPT
+from pretrain.train.console import Console
+from pretrain.train.loop import Loop
+
+V,ROWS,T = 51,8,16   # an odd vocabulary, so that rows of embedding and head do not divide
+SMALL = {'model.seq_len': T, 'model.n_layer': 3, 'model.n_head': 2, 'model.width': 24, 'model.init_out': 1.,
+         'model.recipe': 'plain', 'loader.batch_rows': ROWS, 'schedule.warmup': 1, 'schedule.warmdown': .5}
+EVERY = {f'model.{k}': v for k,v in dict(resid_scalars=True, x0_scalars=True, value_embed='all', value_gate=2.,
+         value_residual=True, qk_scale=1.2, post_norm=True, attn_gate=True, smear=True, backout=True, bigram=37,
+         n_kv_head=1).items()}
+MUON = {'optim.matrix': 'muon', 'optim.muon_beta2': .9, 'optim.muon_equal_rows': True, 'optim.muon_cautious': True,
+        'optim.muon_momentum_rise': 5, 'optim.decay_shape': 'linear'}
+KINDS = dict(adamw={}, muon={'optim.matrix': 'muon'}, every=EVERY, best=EVERY|MUON, tiny={'model.n_layer': 1},
+             again=EVERY|MUON|{'train.checkpoint_activations': True}, frozen={}, idle={})
+MICROS = dict(adamw=(0,1), best=(0,1), every=(1,), muon=(1,), tiny=(0,), again=(0,), frozen=(0,), idle=(1,))  # rows
+CASES = [f'{mode} {kind} {micro}' for mode in ('ddp','fsdp') for kind,micros in MICROS.items() for micro in micros]
+
+def text():
+    "Ids of twenty documents of odd lengths"
+    g = np.random.default_rng(0)
+    def doc(n): return [0, *(g.integers(0, V-1, n)*g.integers(0, 2, n)+1).tolist()]
+    return Tokens.from_docs([doc(n) for n in range(30, 70, 2)], vocab_size=V)
+
+def odd_gpt(kind):
+    "What other models may have: a matrix that stands still, a layer that the loss does not reach"
+    def make(*args):
+        m = GPT(*args)
+        if kind=='frozen': m.blocks[0].attn.q.weight.requires_grad_(False)
+        if kind=='idle': m.idle = torch.nn.Linear(3, 3)
+        return m
+    return make
+
+def case(name, steps, out):
+    "One run: what it saw"
+    mode,kind,micro = name.split()
+    cfg = load_config(None, SMALL | {'train.steps': steps, 'train.micro_rows': int(micro), 'train.parallel': mode} |
+                      KINDS[kind])
+    with patch('pretrain.build.GPT', odd_gpt(kind)): par,opt = make_model(cfg, V)
+    loader = Loader(text(), T=T, batch_rows=ROWS, seed=cfg.seed, rank=rank(), world=world())
+    run = Loop(par, opt, loader, out, cfg.train, cfg.schedule, clip=.5, console=Console(None)).resume()
+    batch,ids = run.loader.batch,[]
+    def seen(*args, **kw):
+        x,y = batch(*args, **kw)
+        ids.append([*x.tolist(), *y.tolist()])
+        return x,y
+    run.loader.batch = seen
+    recs = [run.step() for _ in range(steps)]
+    def end(run): return [p.double().sum().item() for p in run.model.parameters()]
+    loss,norm = ([r[k] for r in recs] for k in ('loss', 'grad_norm'))
+    return dict(ids=ids, loss=loss, norm=norm, mode=par.mode, end=run.shown_whole(end))
+
+if __name__=='__main__':
+    folder,steps,*names = sys.argv[1:]
+    torch.set_num_threads(1)
+    setup('cpu')
+    out = {name: case(name, int(steps), Path(folder)/f'{world()} {name}') for name in names or CASES}
+    (Path(folder)/f'{world()}_{rank()}.json').write_text(json.dumps(out))
+    cleanup()
