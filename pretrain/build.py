@@ -4,19 +4,17 @@
 
 # %% auto #0
 __all__ = ['GUARD', 'MOVED', 'ALLOWED', 'FORMER', 'CHOSEN', 'Config', 'rows_problems', 'core_problems', 'run_keys', 'load_config',
-           'make_model', 'prints_of', 'identity_of', 'todays', 'Run', 'first_looks', 'later_looks', 'load_model']
+           'make_model', 'identity_of', 'todays', 'Run', 'first_looks', 'later_looks', 'load_model']
 
 # %% ../nbs/build.ipynb #235c13ff
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
 from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_keys, section, to_dict, to_toml
-from .base.agree import SAME_TEXT, agree, of_text, same_folders, same_start
 from .base.dist import by_main, is_main, rank, together, world
 from .base.meanwhile import Meanwhile
 from .base.toml import Source
@@ -174,14 +172,6 @@ FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000, 'data
 CHOSEN = ('eval.bytes',)     # Of a run by itself, where its config leaves it open
 
 # %% ../nbs/build.ipynb #327f45b2
-def prints_of(
-    data:Data,       # What a run reads
-    machine:Machine, # Where it computes
-)->dict:             # Name to fingerprint
-    "What tells one text from another, and how exactly it is computed with"
-    prints = dict(tokenizer=data.tok.fingerprint, train=data.train.fingerprint, valid=data.valid.fingerprint)
-    return prints | dict(precision=str(machine.dtype)) | data.loader.identity
-
 def identity_of(
     cfg:Config,      # All settings
     data:Data,       # What it reads
@@ -189,8 +179,9 @@ def identity_of(
     init:str='',     # Fingerprint of the weights that it begins with; '' where they are drawn
 )->dict:             # `config`, `identity`, `place`, `account`, as `compare_runs` takes them
     "What tells one run from another"
-    prints = prints_of(data, machine) | (dict(init=init) if init else {})
-    return dict(config=to_dict(cfg), identity=prints, place=machine.place(), account=data.account)
+    prints = data.prints | (dict(init=init) if init else {})
+    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)) | data.loader.identity,
+                place=machine.place(), account=data.account)
 
 def todays(
     path,         # Of the checkpoint
@@ -221,15 +212,12 @@ class Run(Loop):
             console.say(f'as this run was begun: {", ".join(old)}')
         if not look: check_sinks(cfg.track.to)
         if cfg.core.bundle: read_bundle(cfg.core.bundle, cfg.core.max_per_task)   # what is wrong with it is said now
-        machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads, partial(same_start, asked),
-                                cfg.train.limit_s)
+        machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads, cfg.train.limit_s, asked)
         place = take_dir(cfg.out, look)
-        if not look: same_folders(place.path)
         self.bundle = cfg.core.bundle and Path(cfg.core.bundle).absolute()   # the process may change its folder
         for line in machine.lines(): console.say(line)
         if waits(cfg): cfg = load_config(cfg, settle(cfg, read_data(cfg, lambda line: None), machine, console.say))
         data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
-        if not look: agree(of_text(data.account, prints_of(data, machine)), SAME_TEXT)
         begin = together(lambda: beginning(cfg.train.init, cfg.out))
         par,opt = make_model(cfg, V := data.tok.vocab_size, machine, begin.weights, console.say)
         if begin.news: console.say(begin.news)

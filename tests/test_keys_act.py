@@ -336,7 +336,7 @@ def test_limit(here, monkeypatch):
     import pretrain.build as B
     monkeypatch.chdir(here)
     asked,real = [],B.start_machine
-    monkeypatch.setattr(B, 'start_machine', lambda *a: asked.append(a[-1]) or real(*a))
+    monkeypatch.setattr(B, 'start_machine', lambda *a: asked.append(a[-2]) or real(*a))
     for s in (600., 30.): Run(None, say=None, out=str(here/f'limit-{s}'), **BASE | {'train.limit_s': s})
     assert asked==[600., 30.]
 

@@ -23,11 +23,11 @@ def torchrun(*args, cwd, launch=('--standalone',), **more):
 DISAGREE = '''
 import contextlib, importlib.metadata, io, json, os, sys
 from unittest.mock import patch
-import pretrain.base.agree as agree, pretrain.build as build, pretrain.train.loop as loop
+import pretrain.build, pretrain.base.agree as agree, pretrain.train.keep as keep, pretrain.train.machine as machine
 from pretrain.cli import main
 here,config = sys.argv[1],sys.argv[2:]
 second,version,program = os.environ['RANK']=='1',importlib.metadata.version,agree.program
-same = build.same_start
+same = machine.same_start
 shared,linked = f'out={here}/a/run',f'out={here}/a/linked'
 cases = dict(       # on both ranks, on the second, its folder, what it takes for what
     same=([], [], 'a', ()),
@@ -36,12 +36,12 @@ cases = dict(       # on both ranks, on the second, its folder, what it takes fo
     version=([], [], 'a', (agree, '__version__', '0.0')),
     torch=([], [], 'a', (importlib.metadata, 'version', lambda p: '1.0' if p=='torch' else version(p))),
     code=([], [], 'a', (agree, 'program', lambda: program() | {'code of train/loop.py': 'other'})),
-    device=([], [], 'a', (build, 'same_start', lambda asked, kind: same(asked, 'cuda'))),
+    device=([], [], 'a', (machine, 'same_start', lambda asked, kind: same(asked, 'cuda'))),
     no_data=([shared], [], 'none', ()),
     data=([shared], [], 'other', ()),
     out=([], [], 'copy', ()),
     checkpoints=([linked], [], 'copy', ()),
-    checkpoint=([], [], 'a', (loop, 'newest_checkpoint', lambda path: (None, []))))
+    checkpoint=([], [], 'a', (keep, 'newest_checkpoint', lambda path: (None, []))))
 said = {}
 for name,(both,own,folder,other) in cases.items():
     os.chdir(f'{here}/{folder if second else "a"}')
