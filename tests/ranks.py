@@ -1,6 +1,7 @@
 """Runs of a few steps under torchrun, one group of processes for all: `torchrun … tests/ranks.py FOLDER STEPS CASE…`.
 Each rank leaves what it saw as FOLDER/WORLD_RANK.json: case to ids, losses, norms, and the model at the end."""
 import json, sys
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 import numpy as np, torch
@@ -12,6 +13,7 @@ from pretrain.model.gpt import GPT
 from pretrain.train.console import Console
 from pretrain.train.loop import Loop
 
+NORM = torch._foreach_norm
 V,ROWS,T = 51,8,16   # an odd vocabulary, so that rows of embedding and head do not divide
 SMALL = {'model.seq_len': T, 'model.n_layer': 3, 'model.n_head': 2, 'model.width': 24, 'model.init_out': 1.,
          'model.recipe': 'plain', 'loader.batch_rows': ROWS, 'schedule.warmup': 1, 'schedule.warmdown': .5}
@@ -21,8 +23,9 @@ EVERY = {f'model.{k}': v for k,v in dict(resid_scalars=True, x0_scalars=True, va
 MUON = {'optim.matrix': 'muon', 'optim.muon_beta2': .9, 'optim.muon_equal_rows': True, 'optim.muon_cautious': True,
         'optim.muon_momentum_rise': 5, 'optim.decay_shape': 'linear'}
 KINDS = dict(adamw={}, muon={'optim.matrix': 'muon'}, every=EVERY, best=EVERY|MUON, tiny={'model.n_layer': 1},
-             again=EVERY|MUON|{'train.checkpoint_activations': True}, frozen={}, idle={})
-MICROS = dict(adamw=(0,1), best=(0,1), every=(1,), muon=(1,), tiny=(0,), again=(0,), frozen=(0,), idle=(1,))  # rows
+             again=EVERY|MUON|{'train.checkpoint_activations': True}, frozen={}, idle={}, exact=EVERY|MUON)
+MICROS = dict(adamw=(0,1), best=(0,1), every=(1,), muon=(1,), tiny=(0,), again=(0,), frozen=(0,), idle=(1,),
+              exact=(0,1))  # rows
 CASES = [f'{mode} {kind} {micro}' for mode in ('ddp','fsdp') for kind,micros in MICROS.items() for micro in micros]
 
 def text():
@@ -32,12 +35,12 @@ def text():
     return Tokens.from_docs([doc(n) for n in range(30, 70, 2)], vocab_size=V)
 
 def odd_gpt(kind):
-    "What other models may have: a matrix that stands still, a layer that the loss does not reach"
+    "What other models may have: a matrix that stands still, a layer that the loss does not reach; or float64"
     def make(*args):
         m = GPT(*args)
         if kind=='frozen': m.blocks[0].attn.q.weight.requires_grad_(False)
         if kind=='idle': m.idle = torch.nn.Linear(3, 3)
-        return m
+        return m.double() if kind=='exact' else m
     return make
 
 def case(name, steps, out):
@@ -46,6 +49,7 @@ def case(name, steps, out):
     cfg = load_config(None, SMALL | {'train.steps': steps, 'train.micro_rows': int(micro), 'train.parallel': mode} |
                       KINDS[kind])
     with patch('pretrain.build.GPT', odd_gpt(kind)): par,opt = make_model(cfg, V)
+    for g in opt.groups if kind=='exact' else (): g['dtype'] = torch.float64   # of Muon's products
     loader = Loader(text(), T=T, batch_rows=ROWS, seed=cfg.seed, rank=rank(), world=world())
     run = Loop(par, opt, loader, out, cfg.train, cfg.schedule, clip=.5, console=Console(None)).resume()
     batch,ids = run.loader.batch,[]
@@ -54,7 +58,8 @@ def case(name, steps, out):
         ids.append([*x.tolist(), *y.tolist()])
         return x,y
     run.loader.batch = seen
-    recs = [run.step() for _ in range(steps)]
+    wide = patch('torch._foreach_norm', lambda gs, p, dtype: NORM(gs, p)) if kind=='exact' else nullcontext()
+    with wide: recs = [run.step() for _ in range(steps)]
     def end(run): return [p.double().sum().item() for p in run.model.parameters()]
     loss,norm = ([r[k] for r in recs] for k in ('loss', 'grad_norm'))
     return dict(ids=ids, loss=loss, norm=norm, mode=par.mode, end=run.shown_whole(end))

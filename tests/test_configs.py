@@ -8,7 +8,7 @@ from pretrain.model.cost import param_counts
 from pretrain.build import Config, load_config
 from pretrain.model.dial import RATIO
 
-CONFIGS = sorted((Path(__file__).parents[1]/'configs').iterdir())
+CONFIGS = sorted(o for o in (Path(__file__).parents[1]/"configs").iterdir() if o.is_file())
 
 @pytest.mark.parametrize('f', CONFIGS, ids=[f.name for f in CONFIGS])
 def test_config_is_valid(f): read_config(Config, f)

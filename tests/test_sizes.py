@@ -62,7 +62,7 @@ def test_a_dialled_run_resumes(here):
 
 def test_a_depth_takes_the_place_of_a_shape_that_is_said_more_weakly():
     c = load_config('quickstart', ['model.depth=2'])
-    assert (c.model.n_layer, c.model.width, c.model.n_head)==(2, 128, 1) and c.loader.batch_rows==16
+    assert (c.model.n_layer, c.model.width, c.model.n_head)==(2, 128, 1) and c.loader.batch_rows==8
     assert load_config(c)==c and load_config(c, **{'train.steps': 70}).model==c.model
     cfg = load_config(None, ['model.depth=auto', 'train.minutes=1', 'model.width=96'])   # what stands beside it stays
     assert load_config(cfg, {'model.depth': 3, 'model.dial_tokens': 9999}).model.width==96

@@ -99,9 +99,10 @@ def gathered_again(
 def policy_of(
     dtype:torch.dtype, # Of matrix products
 )->dict:              # Arguments of torch's `MixedPrecisionPolicy`
-    "In what units are gathered; gradients are summed in float32"
-    exact = torch.float32
-    return dict(param_dtype=None if dtype==exact else dtype, reduce_dtype=exact, cast_forward_inputs=False)
+    "In what units are gathered; gradients are summed in the dtype of the parameters, float32"
+    half = dtype!=torch.float32
+    how = dict(param_dtype=dtype, reduce_dtype=torch.float32) if half else dict(param_dtype=None, reduce_dtype=None)
+    return how | dict(cast_forward_inputs=False)
 
 # %% ../../nbs/train/parallel.ipynb #prl00038
 def in_shards(

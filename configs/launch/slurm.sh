@@ -1,0 +1,20 @@
+#!/bin/bash
+# Training on several nodes under Slurm: sbatch slurm.sh CONFIG out=/shared/runs/name [key=value ...]
+# out, prepare.cache and the text lie on a disk that all nodes share. After a requeue the job goes on from its newest
+# checkpoint.
+#SBATCH --job-name=pretrain
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=8
+#SBATCH --cpus-per-task=64
+#SBATCH --time=24:00:00
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --signal=TERM@300
+set -euo pipefail
+HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)   # the machine where all meet
+# One agent of torchrun a node, which starts a process for each GPU (NPROC for another number) and starts all again,
+# up to three times, if one is lost
+exec srun --kill-on-bad-exit=1 torchrun --nnodes="$SLURM_NNODES" --nproc-per-node="${NPROC:-gpu}" --max-restarts=3 \
+    --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" --rdzv-endpoint="$HEAD:${PORT:-29500}" \
+    -m pretrain train "$@"

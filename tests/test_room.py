@@ -1,0 +1,45 @@
+"""What `train/room` foretells, held against real ranks, which a notebook kernel cannot be.
+
+`python tests/test_room.py` compares every case on 2, 3 and 4 ranks."""
+import json, os, subprocess, sys
+from pathlib import Path
+import pytest
+from pretrain.model.blocks import ModelConfig
+from pretrain.model.optim import OptimConfig
+from pretrain.train.room import messages, moving, parts_of, room_of, step_spans
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from room_ranks import CASES
+
+LIMIT_S = 120
+WITHIN = .05  # of what torch reports
+
+def foretold(N, mode, shape, V, rows, matrix, checkpoint):
+    cfg,optim = ModelConfig(**shape),OptimConfig(matrix=matrix)
+    parts = parts_of(cfg, V, optim)
+    room = room_of(parts, step_spans(cfg, V, rows, checkpoint=checkpoint), mode, N, moving(cfg, V, optim, mode, N))
+    return room,messages(parts, mode, N)
+
+@pytest.mark.parametrize('N,which', [(2, range(6)), (4, (1, 3))])
+def test_memory_and_messages_of_real_ranks(N, which):
+    "Both modes, both optimizers, with and without checkpoints of activations: within 5 %"
+    compare(N, which)
+
+def compare(N, which):
+    env = {k:v for k,v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
+    env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
+    words = [sys.executable, str(HERE/'room_ranks.py'), str(N), *map(str, which)]
+    p = subprocess.run(words, capture_output=True, text=True, env=env, timeout=LIMIT_S)
+    assert p.returncode==0, p.stderr[-3000:]
+    bad = []
+    for case,real in zip([CASES[i] for i in which], json.loads(p.stdout.splitlines()[-1]), strict=True):
+        room,sent = foretold(N, *case)
+        off = {'memory': room.peak/real['peak']-1}
+        off |= {k: sent.get(k, 0)/b-1 for k,b in real['sent'].items() if b>100}   # the norm is one number
+        print(N, case, ', '.join(f'{k} {v:+.1%}' for k,v in off.items()))
+        bad += [(case, off) for v in off.values() if abs(v)>WITHIN]
+    assert not bad
+
+if __name__=='__main__':
+    for N in (2, 3, 4): compare(N, range(len(CASES)))
