@@ -38,6 +38,7 @@ _HOME = dict(   # name to the module that it comes from
     plan='planning',                   # what a time is worth here: every size with its tokens and bits per byte
     train_seeds='seeds',               # the same run with several seeds: mean, spread, curves
     compare='eval.versus',             # is one setting better than another, and by how much?
+    surprise='eval.surprise',          # a text coloured by how little a model, or two, expected each token
     read_metrics='store.log',          # the records of a run, step by step
     # doors
     export_run='doors',                # a run's model as a folder that other libraries read

@@ -32,6 +32,7 @@ from .eval.core.tasks import read_bundle
 from .eval.samples import SampleConfig, sample as write_samples, write as write_live
 from .eval.preflight import PreflightConfig, Report, preflight
 from .eval.page import report_run, save_pages
+from .eval.inside import Microscope
 from .eval.report import plot_run
 from .export.bring import beginning, own_keys, with_origin
 from .eval.sources import run_sources
@@ -192,7 +193,7 @@ def todays(
     return to_dict(assemble(Config, [Source(str(path), config)]))
 
 # %% ../nbs/build.ipynb #8dcc348c
-class Run(Loop):
+class Run(Loop, Microscope):
     "A training run that lives in its directory: build or resume it, step it, look into it"
     def __init__(self,
         cfg,        # A `Config`, a file, or the name of a shipped config
@@ -207,7 +208,7 @@ class Run(Loop):
         if why := foreign(cfg.out): raise ValueError(why)
         asked,own = dict(flat(to_dict(cfg))),as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
         self.cfg = cfg = load_config(cfg, own) if own else cfg
-        console,self.look,self.evals = Console(say, is_main()),look,check_names(evals or {})
+        console,self.only_look,self.evals = Console(say, is_main()),look,check_names(evals or {})
         if old := [k for k in own if not k.startswith('eval.')]:   # what of the text is measured is said in any case
             console.say(f'as this run was begun: {", ".join(old)}')
         if not look: check_sinks(cfg.track.to)
@@ -296,7 +297,7 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
     if not c.bundle or not (self.due(c.every) or self.budget.total_s and not self.n_step): return {}   # for its cost
     with self.machine.autocast(), self.parallel.looking():
         try:
-            keep = None if self.look else core_dir(self.out, self.n_step, c.max_per_task)
+            keep = None if self.only_look else core_dir(self.out, self.n_step, c.max_per_task)
             res = evaluate_core(self.model, self.tok, self.bundle, c.max_per_task, self.model.seq_len, c.batch_tokens,
                                 rank=rank(), world=world(), resume_dir=keep, fresh=True)
         except ValueError as e:   # a question that cannot be asked must not end the training
@@ -308,8 +309,7 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
 @patch
 def first_validation(self:Run)->dict: # As `validate`
     "How good a model is that knows nothing"
-    part = self.data.part
-    res = self.validate(part)
+    res = self.validate(part := self.data.part)
     how = '' if part is self.data.text else f', as {part.n_bytes:,} bytes of it tell'
     self.note(f'validation: step 0: {res["val_bpb"]:.4f} bits per byte{how}')
     return res | (dict(val_read=part.n_bytes) if how else {})

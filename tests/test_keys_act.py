@@ -82,7 +82,7 @@ ROWS = [
     row('preflight.at_start', True, 'said'),
     row('checkpoint.keep', 1, 'files', train__save_every=1), row('checkpoint.best', True, 'files', optim__embed_lr=9.),
     row('checkpoint.keep_every', 2, 'files'),
-    row('track.log_every', 2, 'said'),
+    row('track.log_every', 2, 'said'), row('track.layers_every', 2, 'log'),
     row('train.steps', 7),
     row('train.tokens', 400, train__steps=0, train__tokens=300),
     row('train.tokens_per_param', .04, train__steps=0, train__tokens_per_param=.03),
@@ -340,6 +340,19 @@ def test_limit(here, monkeypatch):
     for s in (600., 30.): Run(None, say=None, out=str(here/f'limit-{s}'), **BASE | {'train.limit_s': s})
     assert asked==[600., 30.]
 
+def test_sharded():
+    "Only under FSDP2, which tests/test_elastic.py has: which form a checkpoint takes"
+    from types import SimpleNamespace
+    from pretrain.model.blocks import ModelConfig
+    from pretrain.model.gpt import GPT
+    from pretrain.train.parallel import Parallel
+    par = Parallel(GPT(ModelConfig(n_layer=1, n_head=1, width=8), 300))
+    par.mode,parts = 'fsdp',[]
+    for how in ('whole', 'auto', 'sharded'):
+        par.join(SimpleNamespace(opts=[]), how)
+        parts.append(par.in_parts)
+    assert parts==[False, False, True]
+
 def test_checkpoint_activations(here, monkeypatch):
     "Less is kept, and nothing else changes: nbs/train/parallel.ipynb measures it"
     import pretrain.train.parallel as P
@@ -425,8 +438,8 @@ def test_track_keys(tmp_path):
 
 SHOWN = {   # by a test of its own
     'prepare.shard_chars': test_shard_chars, 'prepare.verify': test_verify, 'checkpoint.retries': test_retries,
-    'checkpoint.retry_s': test_retries, 'train.allow': test_allow, 'train.compile': test_compile,
-    'train.limit_s': test_limit,
+    'checkpoint.retry_s': test_retries, 'checkpoint.sharded': test_sharded, 'train.limit_s': test_limit,
+    'train.allow': test_allow, 'train.compile': test_compile,
     'train.parallel': test_parallel_alone, 'train.checkpoint_activations': test_checkpoint_activations,
     'model.loss_chunk': test_loss_chunk, 'out': test_out_and_cache, 'prepare.cache': test_out_and_cache,
     'track.log_s': test_track_s, 'track.redraw_s': test_redraw_s,

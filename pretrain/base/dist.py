@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LAUNCHERS', 'TOGETHER', 'LEFT_OVER', 'ONE', 'SAY_S', 'LOOK_S', 'PORTS', 'BEAT_S', 'BEATS', 'LAST_S', 'MORE_S', 'SEES',
            'rank', 'world', 'local_rank', 'is_main', 'go_alone', 'slice_rows', 'Patience', 'Board', 'on_stderr',
-           'setup', 'cleanup', 'all_sum', 'barrier', 'share', 'by_main', 'together', 'first']
+           'setup', 'cleanup', 'board', 'all_sum', 'barrier', 'share', 'by_main', 'together', 'first']
 
 # %% ../../nbs/base/dist.ipynb #cell3
 import json, os, socket, sys, threading, time
@@ -341,6 +341,10 @@ def _alone()->bool:
     if world()==1: return True
     if not _board: raise RuntimeError(f'WORLD_SIZE={world()} but the ranks have not met: call setup(device) first')
     return False
+
+def board()->Board|None:
+    "Where the ranks leave words for each other; None in a single process"
+    return None if _alone() else _board
 
 def all_sum(
     t:torch.Tensor, # Any shape; changed in place

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PART', 'NOTE_MAX', 'NOTE', 'NO_PART', 'OTHER', 'RETRIES', 'NO_RAY', 'which_part', 'Part', 'made_from', 'sealed',
            'prepare_part', 'notes_in', 'missing', 'why_missing', 'difference', 'elsewhere', 'merge_parts', 'finish',
-           'opened', 'quiet', 'do_unit', 'RayWork', 'prepare_ray', 'prepare_over']
+           'opened', 'do_unit', 'RayWork', 'prepare_ray', 'prepare_over']
 
 # %% ../../nbs/data/machines.ipynb #ma-imports
 import json, os, re
@@ -41,7 +41,10 @@ def which_part(
 NOTE_MAX = 2**28 # Size of what is noted of a part, with the names of all files [bytes]
 class Part(Work):
     "A `Work` that does its own files first"
-    def __init__(self, *args, part=(0,1)):
+    def __init__(self,
+        *args,      # As `Work` takes them
+        part=(0,1), # Its number, and how many there are
+    ):
         super().__init__(*args)
         self.part = part
         starts = [sum(map(len, self.files[:j])) for j in range(len(self.files))]
@@ -185,11 +188,6 @@ def opened(
 
 # %% ../../nbs/data/machines.ipynb #ma-ray
 RETRIES = 8 # Times that a task is done again when its node is lost; a file that brings nodes down ends it
-def quiet(
-    line:str, # Nobody hears it
-):
-    "Where a driver tells what happens"
-
 def do_unit(
     where:str,   # Folder in which the driver works
     args:tuple,  # Of its `Work`
@@ -202,7 +200,7 @@ def do_unit(
 
 @lru_cache(maxsize=1)
 def _work(where, args, folders):
-    work = Work(*args, quiet)
+    work = Work(*args, lambda line: None)
     work.names,work.folder = map(Path, folders)
     return work
 

@@ -10,6 +10,7 @@ import copy, random, sys, threading, weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
@@ -25,6 +26,7 @@ class CheckpointConfig:
     keep_every:NatInt = 0 # Also save after each so many steps, and keep those for good; 0 = none [steps]
     retries:NatInt = 3 # How often a save that failed is tried again [attempts]
     retry_s:NatFloat = 5. # Time before each of them [s]
+    sharded:Literal['auto','whole','sharded'] = 'auto' # Under fsdp: a file for each process, or gathered; auto by size
 
     def stays(self,
         step:int,           # Step of a checkpoint
@@ -92,11 +94,11 @@ class Saver:
 
 # %% ../../nbs/store/saver.ipynb #e1b167ec
 @patch
-def _write(self:Saver, todo):
+def _write(self:Saver, todo, write=None, agreed=bool):
     "In the thread: try, and try again"
     for left in range(self.cfg.retries, -1, -1):
         try:
-            save_checkpoint(self.root, **todo)
+            (write or save_checkpoint)(self.root, **todo)
             self.error = None
             return
         except CheckpointError as e: self.error = e
@@ -106,7 +108,7 @@ def _write(self:Saver, todo):
         again = left and self._passing()
         then = f'next attempt in {self.cfg.retry_s:g} s' if again else 'given up until the next save'
         self.news.append(f'warning: {self.error}; {then}')
-        if not again or self.hurry.wait(self.cfg.retry_s): return
+        if not agreed(again and not self.hurry.wait(self.cfg.retry_s)): return
 
 # %% ../../nbs/store/saver.ipynb #4041ac28
 @patch
@@ -116,6 +118,8 @@ def save(self:Saver,
     state:dict,                               # Everything else, in terms of JSON
     best:int|None=None,                       # Step of the best validation so far
     before:Callable=lambda: None,             # Called in the thread before the checkpoint gets its name
+    write:Callable|None=None,                 # Writes it, as `save_checkpoint`, which None means
+    agreed:Callable=bool,                     # Would this process try again? Whether all do
 ):
     "Copy everything and begin to write it; an earlier save is waited for, or given up if it has failed so far"
     check_state(state)
@@ -127,7 +131,7 @@ def save(self:Saver,
     mine = {part: {k: self.buffers[part,k] for k in ts} for part,ts in tensors.items()}
     todo = dict(step=step, tensors=mine, state=copy.deepcopy(state), before=before)
     todo |= dict(keep=self.cfg.keep, stays=lambda s: self.cfg.stays(s, best))
-    self.thread = threading.Thread(target=self._write, args=(todo,), name=self.name, daemon=False)
+    self.thread = threading.Thread(target=self._write, args=(todo,write,agreed), name=self.name, daemon=False)
     self.thread.start()
 
 # %% ../../nbs/store/saver.ipynb #cell91

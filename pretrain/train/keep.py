@@ -12,11 +12,12 @@ import torch
 from fastcore.basics import patch
 from .. import __version__
 from ..base.agree import agree, same_folders
-from ..base.dist import by_main, first, is_main
+from ..base.dist import board, by_main, first, is_main, rank, together
 from ..base.watch import blamed, whereabouts
 from ..store.checkpoint import CheckpointError, list_checkpoints, newest_checkpoint, step_name
 from ..store.files import RunDir, shown
 from ..store.log import MetricsLog, to_plain
+from ..store.sharded import Together, own_parts
 from ..store.saver import CheckpointConfig, Saver, generators, rng_state
 from .console import Console
 from .signals import HoldSignals
@@ -38,6 +39,7 @@ LOGS = ('metrics', 'samples')  # records that are cut back together
 
 class Kept:
     "A run's directory: logs, checkpoints, and what may be written there now. Whoever inherits has `tensors`"
+    in_parts = False  # Does each process write the part of a checkpoint that it has?
     def __init__(self,
         out,              # Run directory, or its `RunDir`; nobody else may write there meanwhile
         state:State,      # What it remembers beside its tensors
@@ -117,23 +119,29 @@ def newest(self:Kept)->tuple: # As `newest_checkpoint`
 def save(self:Kept,
     wait:bool=True,  # Return when it is on the disk, not when it is copied
 ):
-    "Write a checkpoint of everything that affects the future; every rank calls it, the first writes"
+    "Write a checkpoint of everything that affects the future; every rank calls it, the first writes, or each its part"
     if not self.safe: raise ValueError(self.torn())
     if not self.midway: self.mark(self.safe[0].get('half'))
-    with self.clock('save'): by_main(lambda: self.write_checkpoint(wait))
+    who = together if self.in_parts else by_main
+    with self.clock('save'): who(lambda: self.write_checkpoint(wait))
     self.saved = self.here
 
 @patch
 def write_checkpoint(self:Kept,
     wait:bool=False,  # As for `save`
 ):
-    "What the first rank does to save: the last true moment"
-    self.place.check()
+    "What the first rank does to save, or every one: the last true moment"
+    if is_main(): self.place.check()
     if not self.safe: raise ValueError(self.torn())
     state,drawn = self.safe
     best = state['best'] and state['best']['step']
     tensors = self.tensors() | dict(rng=rng_state(drawn))
-    self.saver.save(state['step'], tensors, state | self.identity, best=best, before=self.sync_logs)
+    how = dict(before=self.sync_logs)
+    if self.in_parts:
+        tensors,rows = own_parts(tensors, rank())
+        write = Together(board(), rows)
+        how |= dict(write=write, agreed=write.agreed)
+    self.saver.save(state['step'], tensors, state | self.identity, best=best, **how)
     self.saved = self.here
     if wait: self.wait()
 
@@ -159,11 +167,17 @@ def wait(self:Kept):
 
 # %% ../../nbs/train/keep.ipynb #8af5f1a1
 @patch
+def write_alone(self:Kept):
+    "A checkpoint without the other ranks"
+    if self.in_parts: raise ValueError('parts of the model are with other processes, which are not asked now')
+    self.write_checkpoint()
+
+@patch
 def rescue(self:Kept):
     "Leave a checkpoint of the last true moment and say where; this raises nothing, since something else has"
     if not (self.place.write and self.n_step): return
     try:
-        if self.saved!=self.here or not self.safe: self.write_checkpoint()
+        if self.saved!=self.here or not self.safe: self.write_alone()
         self.wait()
         path = self.saver.root/step_name(self.saved[0])
         self.console.say(f'saved: {shown(path)}; the same command goes on from there')
@@ -206,7 +220,7 @@ def close(self:Kept):
     "Save what is not saved, and give the directory back; a closed run can still be looked at"
     if not self.place.file: return
     try:
-        if self.safe and self.n_step and self.saved!=self.here: self.write_checkpoint()
+        if self.safe and self.n_step and self.saved!=self.here: self.write_alone()
         self.wait()
     finally:
         for log in (self.log, self.samples): log.close()

@@ -27,6 +27,7 @@ from .gradients import accumulate
 from .guard import Guard
 from .identity import compare_runs
 from .keep import Kept
+from .layers import layers_of
 from .machine import Machine, compiled, sync_of
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
 from .mfu import Gauge, Peak, peak_flops
@@ -68,7 +69,7 @@ class Loop(Kept):
         super().__init__(out, state, checkpoint, identity, console)
         self.opt,self.loader,self.settings,self.schedule = opt,loader,train,schedule
         self.parallel = model if isinstance(model, Parallel) else Parallel(model)
-        self.parallel.join(opt)
+        self.parallel.join(opt, checkpoint.sharded)
         self.loss_fn = self.parallel.loss
         self.track,self.clip,self.machine,self.todays = track,clip,machine,todays
         def again(): return peak_flops(machine.device, machine.dtype)
@@ -90,8 +91,8 @@ class Loop(Kept):
 
     model = property(lambda self: self.parallel.model)
     best = property(lambda self: self.state.best)
-    @property
-    def compiling(self): return self.settings.compile and not self.warm   # the first step of a process
+    compiling = property(lambda self: self.settings.compile and not self.warm)   # the first step of a process
+    in_parts = property(lambda self: self.parallel.in_parts)
     @property
     def total(self): return horizon_at(self.n_step, self.budget.plan)
     @property
@@ -142,7 +143,7 @@ def read_checkpoint(self:Loop,
     path, # Of the checkpoint
 )->tuple: # Tensors and state, in today's terms also where an earlier version wrote them
     "What to go on from"
-    tensors,saved = load_checkpoint(path)
+    tensors,saved = load_checkpoint(path, want=self.parallel.rows)
     log = self.out/'metrics.jsonl'
     return tensors, of_today(saved, (r for r,_ in each_record(log)) if log.exists() else ())
 
@@ -304,8 +305,7 @@ def record(self:Loop,
     self.dts.append(dt)
     rec = dict(step=self.n_step+1, loss=loss, loss_ema=self.state.ema.value, lr=self.opt.lr, grad_norm=norm, dt_s=dt,
                tok_per_s=n_tok/dt, **self.gauge.shares(n_tok/dt), eta_s=self.left_s(), row=self.state.row,
-               train_s=sum(self.clock.laps[phase] for phase in STEPPING),
-               tokens=n_tok if verdict=='go' else 0)
+               train_s=sum(self.clock.laps[o] for o in STEPPING), tokens=n_tok if verdict=='go' else 0)
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
     if self.compiling: rec['compile_s'] = laps['compile']   # of `dt_s`
     return rec | dict(go={}, skip=dict(skipped=True, tokens_skipped=n_tok), rollback=dict(rollback=True))[verdict]
@@ -316,13 +316,13 @@ def update(self:Loop)->dict: # The step's record
     "One optimizer update, and what it measured"
     s = self.state
     with self.clock('data'): (x,y),n_tok = self.loader.batch(row=s.row),self.loader.n_valid(row=s.row)
-    row = s.row
     at,N = placed(s.step, self.budget.plan, self.schedule)
     self.opt.schedule(at, N, self.schedule, lr_at(s.step, self.budget.plan, self.schedule))
     self.opt.zero_grad()
     loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device,
                       self.parallel.micro)
     self.parallel.reduce()
+    layers = layers_of(self)
     norm = self.parallel.clip(self.params, self.clip)
     loss,norm = all_sum(loss).item(),norm.item()
     verdict = s.guard.judge(s.step+1, loss, norm)
@@ -333,7 +333,7 @@ def update(self:Loop)->dict: # The step's record
     rec = self.record(loss, norm, n_tok, verdict)
     if verdict!='rollback': s.count(self.loader.batch_rows, n_tok, verdict=='go')
     s.epoch = self.loader.mark(s.row)
-    return rec | self.by_source(row, verdict)
+    return rec | self.by_source(rec['row'], verdict) | layers.told(verdict=='go')
 
 @patch
 def by_source(self:Loop,

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Literal
 from fastcore.basics import patch
-from ..base.config import PosFloat, PosInt, section
+from ..base.config import NatInt, PosFloat, PosInt, section
 from ..base.screen import fmt_time, in_notebook, offer, printable
 from ..store.log import to_plain
 from .track.names import wrong_sinks
@@ -26,6 +26,7 @@ class TrackConfig:
     "How often progress is shown, and where else the numbers go"
     log_every:PosInt = 10 # Steps between plain lines, when the output is a file or a pipe [steps]
     log_s:PosFloat = 30. # A plain line comes at least this often, however slow the steps [s]
+    layers_every:NatInt = 0 # Steps between records of each layer's gradient, update, silent units; 0 = none [steps]
     redraw_s:PosFloat = 0.5 # Least time between two drawings of the live line, or of the notebook's curves [s]
     to:tuple[str,...] = () # Trackers: tensorboard, wandb, trackio, or a class of yours as module:Class or file.py:Class
     project:str = 'pretrain' # What they call the runs together
