@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LAUNCHERS', 'TOGETHER', 'LEFT_OVER', 'ONE', 'SAY_S', 'LOOK_S', 'PORTS', 'BEAT_S', 'BEATS', 'LAST_S', 'MORE_S', 'SEES',
            'rank', 'world', 'local_rank', 'is_main', 'go_alone', 'slice_rows', 'Patience', 'Board', 'on_stderr',
-           'setup', 'cleanup', 'board', 'all_sum', 'barrier', 'share', 'by_main', 'together', 'first']
+           'setup', 'cleanup', 'board', 'all_sum', 'barrier', 'share', 'by_main', 'others_say', 'together', 'first']
 
 # %% ../../nbs/base/dist.ipynb #cell3
 import json, os, socket, sys, threading, time
@@ -394,6 +394,12 @@ def _everywhere(e):
     "Every rank knows of it, so that one of them says it"
     e.everywhere = True
     return e
+
+def others_say(
+    e:BaseException, # What ends a command
+)->bool:
+    "Does rank 0 tell it, who knows it, too?"
+    return getattr(e, 'everywhere', False) and rank()>0
 
 def together(
     fn:Callable, # Takes no arguments

@@ -95,25 +95,6 @@ def cut_logs(self:Kept):
     for log in (self.log, self.samples) if self.place.write else ():
         if log.step>self.kept(): log.truncate(self.kept())
 
-# %% ../../nbs/train/keep.ipynb #kplace02
-LIMITED = 'train', 'data'  # phases in which nobody waits for a rank longer than train.limit_s
-
-@patch
-def place_now(self:Kept)->tuple: # Words, and has it a limit?
-    "Where this rank is, for those who wait for it"
-    phase = (self.clock.stack or ['between'])[-1]
-    return f'step {self.n_step+1:,}, phase {phase}', phase in LIMITED
-
-# %% ../../nbs/train/keep.ipynb #kplace04
-SEE = 'all must see the same files: a disk that all machines share would work'
-
-@patch
-def newest(self:Kept)->tuple: # As `newest_checkpoint`
-    "The checkpoint to go on from"
-    path,problems = newest_checkpoint(self.out/'checkpoints')
-    agree({'newest intact checkpoint': path.name if path else 'none'}, SEE)
-    return path, problems
-
 # %% ../../nbs/train/keep.ipynb #cdaac78b
 @patch
 def save(self:Kept,
@@ -164,6 +145,25 @@ def wait(self:Kept):
     "Until the last save is on the disk; CheckpointError if it failed"
     try: self.saver.wait()
     finally: self.console.empty(self.saver.news)
+
+# %% ../../nbs/train/keep.ipynb #kplace02
+LIMITED = 'train', 'data'  # phases in which nobody waits for a rank longer than train.limit_s
+
+@patch
+def place_now(self:Kept)->tuple: # Words, and has it a limit?
+    "Where this rank is, for those who wait for it"
+    phase = (self.clock.stack or ['between'])[-1]
+    return f'step {self.n_step+1:,}, phase {phase}', phase in LIMITED
+
+# %% ../../nbs/train/keep.ipynb #kplace04
+SEE = 'all must see the same files: a disk that all machines share would work'
+
+@patch
+def newest(self:Kept)->tuple: # As `newest_checkpoint`
+    "The checkpoint to go on from"
+    path,problems = newest_checkpoint(self.out/'checkpoints')
+    agree({'newest intact checkpoint': path.name if path else 'none'}, SEE)
+    return path, problems
 
 # %% ../../nbs/train/keep.ipynb #8af5f1a1
 @patch
