@@ -5,7 +5,7 @@ from pathlib import Path
 SMALL = ['tokenizer.vocab_size=400', 'prepare.workers=1', 'model.seq_len=64', 'model.n_layer=2', 'model.n_head=2',
          'model.width=32',
          'loader.batch_rows=8', 'train.micro_rows=4', 'train.device=cpu', 'train.threads=1', 'eval.bytes=8000',
-         'eval.rows=8', 'schedule.warmup=2',
+         'eval.rows=8', 'schedule.warmup=2', 'schedule.warmdown=0.5',
          'sample.tokens=8', 'sample.prompts=["The "]', 'metrics.peak_tflops=1', 'prepare.cache=cache']
 
 TIMES = {'dt_s', 'tok_per_s', 'mfu', 'mfu_seen', 'eta_s', 'train_s', 'compile_s',
