@@ -94,7 +94,7 @@ class Alone:
     def mine(self, n): return slice(n)              # which of them this process orthogonalises
     def take(self, X, shape): return X              # those, whole, from what it has of all
     def give(self, U, n, shape): return U           # and back
-    def tell(self, kept): pass                      # what it remembers of its own, to the others
+    def tell(self, kept): return kept                      # what it remembers of its own, to the others
 
 class Muon(torch.optim.Optimizer):
     "Momentum, orthogonalised; matrices of one shape are moved together"

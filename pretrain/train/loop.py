@@ -153,7 +153,7 @@ def resume(self:Loop)->Loop: # Itself
     path,problems = self.newest()
     for p in problems: self.console.say(f'warning: {p}')
     if path:
-        tensors,saved = self.read_checkpoint(path)
+        tensors,saved = together(lambda: self.read_checkpoint(path))   # nobody writes there before all have read
         self.accept(path, saved)
         self.restore(tensors)
         self.state.load_state_dict(saved)
@@ -388,7 +388,7 @@ def last_checkpoint(self:Loop)->Path:
 def roll_back(self:Loop):
     "To the last checkpoint, and past the data that led here"
     rec,n_tok = self.rec,self.loader.n_valid(row=self.state.row)
-    tensors,saved = self.read_checkpoint(first(self.last_checkpoint))
+    tensors,saved = together(lambda: self.read_checkpoint(first(self.last_checkpoint)))
     self.safe = None
     self.restore(tensors)
     self.state.go_back(saved, self.loader.batch_rows, n_tok)
