@@ -1,6 +1,6 @@
 """Ranks that disagree, die, hang or are told to stop: what the others do about it. In tests/, since each rank is a
-process that torchrun starts. `RANKS_FULL=1 python -m pytest -n0 -s tests/test_ranks_fail.py` does all of it, many times
-and at random moments, and prints a table."""
+process that torchrun starts. `python tests/test_ranks_fail.py` does it many times and at random moments, and prints a
+table."""
 import json, os, re, shutil, subprocess, sys, time
 import pytest
 from helpers import SMALL, env, write_texts
@@ -180,9 +180,44 @@ def test_a_rank_that_hangs_is_named_with_its_stack(calm):
     strike(calm, 'hang data 4', says, STUCK_S)
 
 def test_a_frozen_rank_is_named(calm):
-    "It cannot speak any more; its neighbour says where it was, and ends it"
+    "It cannot speak any more; its neighbour says so, and ends it"
     here = calm[0]
     shutil.rmtree(here/'run', ignore_errors=True)
     code,err,took_s = start(here, 'stop backward 14')
     assert code!=0 and took_s<STUCK_S+2, (took_s, err[-3000:])
-    assert re.search(r'rank 1 has given no sign of life for 4 s, last in step \d+, phase \w+', err), err[-3000:]
+    # steps are short here: its last sign may be older than the first of them
+    assert re.search(r'rank 1 has given no sign of life for 4 s(, last in step \d+, phase \w+)?', err), err[-3000:]
+
+# ------------------------------------------------------------ many times, by command
+
+NAMED = re.compile(r'^pretrain: .*(rank 1 .*|rank 0 is gone.*)$|Signal 9 \(SIGKILL\) received|^.*(interrupted: after step.*)$', re.M)
+
+def battery(kills=20, stops=10):
+    "Faults of rank 1: at random moments, and an exception at each site"
+    import random
+    rng = random.Random(0)
+    def moments(how, n): return [f'{how} any {rng.uniform(.1, 2):.2f}' for _ in range(n)]
+    sites = [f'raise {o} 3' for o in 'data loss backward reduce clip optim record save stop'.split()]
+    return [*moments('kill', kills), *moments('stop', stops), *sites, 'raise validate 1', 'term data 6']
+
+def main(*words):
+    "Seconds to the end of all, whether somebody said why, and whether the next start goes on to the same bits"
+    import tempfile, torch
+    from pathlib import Path
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        (here/'script.py').write_text(FAULTY)
+        (here/'c.toml').write_text('seed = 1')
+        write_texts(here/'texts')
+        tensors,losses = learnt(here, start(here))
+        for fault in battery(*map(int, words)):
+            shutil.rmtree(here/'run', ignore_errors=True)
+            code,err,took_s = start(here, fault)
+            found = NAMED.search(err)
+            again,same = learnt(here, start(here))
+            equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
+            late = took_s is None or took_s>(STUCK_S if fault.startswith('stop') else OUT_S)
+            print(f'{fault:18} exit {code}  {took_s or 0:5.1f} s{" LATE" if late else ""}  '
+                  f'{"same bits" if equal else "OTHER BITS"}  {found[0][:110] if found else "NOT NAMED: "+err[-300:]!r}', flush=True)
+
+if __name__=='__main__': main(*sys.argv[1:])
