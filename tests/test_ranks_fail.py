@@ -196,7 +196,7 @@ def battery(kills=20, stops=10):
     "Faults of rank 1: at random moments, and an exception at each site"
     import random
     rng = random.Random(0)
-    def moments(how, n): return [f'{how} any {rng.uniform(.1, 2):.2f}' for _ in range(n)]
+    def moments(how, n): return [f'{how} any {rng.uniform(.05, .8):.2f}' for _ in range(n)]
     sites = [f'raise {o} 3' for o in 'data loss backward reduce clip optim record save stop'.split()]
     return [*moments('kill', kills), *moments('stop', stops), *sites, 'raise validate 1', 'term data 6']
 
@@ -216,7 +216,7 @@ def main(*words):
             found = NAMED.search(err)
             again,same = learnt(here, start(here))
             equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
-            late = took_s is None or took_s>(STUCK_S if fault.startswith('stop') else OUT_S)
+            late = (took_s or 0)>(STUCK_S if fault.startswith('stop') else OUT_S)
             print(f'{fault:18} exit {code}  {took_s or 0:5.1f} s{" LATE" if late else ""}  '
                   f'{"same bits" if equal else "OTHER BITS"}  {found[0][:110] if found else "NOT NAMED: "+err[-300:]!r}', flush=True)
 
