@@ -190,7 +190,8 @@ def test_a_frozen_rank_is_named(calm):
 
 # ------------------------------------------------------------ many times, by command
 
-NAMED = re.compile(r'^pretrain: .*(rank 1 .*|rank 0 is gone.*)$|Signal 9 \(SIGKILL\) received|^.*(interrupted: after step.*)$', re.M)
+SAID = r'^pretrain: .*rank [01] .*$',r'Signal 9 \(SIGKILL\) received',r'^.*interrupted: after step.*$'
+NAMED = re.compile('|'.join(SAID), re.M)
 
 def battery(kills=20, stops=10):
     "Faults of rank 1: at random moments, and an exception at each site"
@@ -217,7 +218,8 @@ def main(*words):
             again,same = learnt(here, start(here))
             equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
             late = (took_s or 0)>(STUCK_S if fault.startswith('stop') else OUT_S)
-            print(f'{fault:18} exit {code}  {took_s or 0:5.1f} s{" LATE" if late else ""}  '
-                  f'{"same bits" if equal else "OTHER BITS"}  {found[0][:110] if found else "NOT NAMED: "+err[-300:]!r}', flush=True)
+            said = found[0][:110] if found else f'NOT NAMED: {err[-300:]!r}'
+            took = f'{took_s or 0:5.1f} s{" LATE" if late else ""}'
+            print(f'{fault:18} exit {code} {took} {"same bits" if equal else "OTHER BITS"}  {said}', flush=True)
 
 if __name__=='__main__': main(*sys.argv[1:])
