@@ -180,8 +180,7 @@ def identity_of(
     init:str='',     # Fingerprint of the weights that it begins with; '' where they are drawn
 )->dict:             # `config`, `identity`, `place`, `account`, as `compare_runs` takes them
     "What tells one run from another"
-    prints = dict(tokenizer=data.tok.fingerprint, train=data.train.fingerprint, valid=data.valid.fingerprint)
-    if init: prints['init'] = init
+    prints = data.prints | (dict(init=init) if init else {})
     return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)) | data.loader.identity,
                 place=machine.place(), account=data.account)
 
@@ -207,14 +206,14 @@ class Run(Loop, Microscope):
         budget = Budget(spent_s=age_s).__enter__()
         cfg = load_config(cfg, **keys)
         if why := foreign(cfg.out): raise ValueError(why)
-        own = as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
+        asked,own = dict(flat(to_dict(cfg))),as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
         self.cfg = cfg = load_config(cfg, own) if own else cfg
         console,self.only_look,self.evals = Console(say, is_main()),look,check_names(evals or {})
         if old := [k for k in own if not k.startswith('eval.')]:   # what of the text is measured is said in any case
             console.say(f'as this run was begun: {", ".join(old)}')
         if not look: check_sinks(cfg.track.to)
         if cfg.core.bundle: read_bundle(cfg.core.bundle, cfg.core.max_per_task)   # what is wrong with it is said now
-        machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads)
+        machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads, cfg.train.limit_s, asked)
         place = take_dir(cfg.out, look)
         self.bundle = cfg.core.bundle and Path(cfg.core.bundle).absolute()   # the process may change its folder
         for line in machine.lines(): console.say(line)

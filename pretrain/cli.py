@@ -44,11 +44,11 @@ SIGPIPE = 13   # its number, also where the system has no such signal
 
 def _tell(line): offer(sys.stderr, f'pretrain: {line}\n')
 
-def _said(e):
+def _said(e, quiet=False):
     "What went wrong, in lines, and the exit code"
     if isinstance(e, KeyboardInterrupt):
         return ['interrupted; start again with the same command to go on'], SIGNALLED+getattr(e, 'sig', signal.SIGINT)
-    if isinstance(e, (ValueError, OSError)): return getattr(e, 'problems', [str(e)]), 2
+    if isinstance(e, (ValueError, OSError)): return [] if quiet else getattr(e, 'problems', [str(e)]), 2
     return [f'{type(e).__name__}: {e}'], 1
 
 # %% ../nbs/cli.ipynb #c4dcbefb
@@ -78,7 +78,7 @@ def _do(a):
 def _outcome(a):
     "What went wrong in a command, in lines, and the exit code"
     import pretrain.build   # seconds, in which a signal just ends the process
-    from pretrain.base.dist import cleanup
+    from pretrain.base.dist import cleanup, others_say
     try:
         with stoppable(): code = _do(a)
         lost = flush_out()
@@ -87,7 +87,7 @@ def _outcome(a):
         if isinstance(e, BrokenPipeError) and reader_left(): return [], SIGNALLED+SIGPIPE
         flush_out()
         if hasattr(a, 'traceback'): traceback.print_exc()
-        return _said(e)
+        return _said(e, others_say(e))
     finally: cleanup()
 
 # %% ../nbs/cli.ipynb #41257dc4

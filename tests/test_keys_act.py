@@ -331,6 +331,15 @@ def test_parallel_alone(here, monkeypatch):
     assert sum('fsdp acts on several processes' in o for o in said)==1
     assert all(map(torch.equal, *(r.model.state_dict().values() for r in runs)))
 
+def test_limit(here, monkeypatch):
+    "It reaches the watch of several processes, which tests/test_ranks_fail.py starts"
+    import pretrain.build as B
+    monkeypatch.chdir(here)
+    asked,real = [],B.start_machine
+    monkeypatch.setattr(B, 'start_machine', lambda *a: asked.append(a[-2]) or real(*a))
+    for s in (600., 30.): Run(None, say=None, out=str(here/f'limit-{s}'), **BASE | {'train.limit_s': s})
+    assert asked==[600., 30.]
+
 def test_sharded():
     "Only under FSDP2, which tests/test_elastic.py has: which form a checkpoint takes"
     from types import SimpleNamespace
@@ -429,7 +438,7 @@ def test_track_keys(tmp_path):
 
 SHOWN = {   # by a test of its own
     'prepare.shard_chars': test_shard_chars, 'prepare.verify': test_verify, 'checkpoint.retries': test_retries,
-    'checkpoint.retry_s': test_retries, 'checkpoint.sharded': test_sharded,
+    'checkpoint.retry_s': test_retries, 'checkpoint.sharded': test_sharded, 'train.limit_s': test_limit,
     'train.allow': test_allow, 'train.compile': test_compile,
     'train.parallel': test_parallel_alone, 'train.checkpoint_activations': test_checkpoint_activations,
     'model.loss_chunk': test_loss_chunk, 'out': test_out_and_cache, 'prepare.cache': test_out_and_cache,

@@ -96,7 +96,7 @@ def bpb_of(
     if min(T, rows)<1: raise ValueError(f'eval: rows of {T} tokens, {rows} at a time: both must be at least 1')
     if tokens.n_tok<2: raise ValueError(f'eval: the validation set has {tokens.n_tok} tokens; data.valid needs text')
     assert world==n_ranks(), f'{world} ranks share the work, but {n_ranks()} run'
-    nats,n,size = all_sum(loss_sums(loss_fn, tokens, n_bytes, T, rows, n_tok, rank, world)).tolist()
+    nats,n,size = all_sum(loss_sums(loss_fn, tokens, n_bytes, T, rows, n_tok, rank, world), patient=True).tolist()
     if not size: raise ValueError(f'eval: no text among the first {n_tok or tokens.n_tok} validation tokens; '
                                   'more of them, or more data.valid, would work')
     return Bpb(bpb=nats/math.log(2)/size, loss=nats/n, n_tok=int(n), n_bytes=int(size))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal
 from fastcore.basics import patch
-from ..base.config import NatFloat, NatInt, PathStr, section
+from ..base.config import NatFloat, NatInt, PathStr, PosFloat, section
 from ..base.screen import fmt_time
 from ..model.schedule import ScheduleConfig, UNKNOWN, horizon_at, lr_at, n_warmdown
 from ..store.files import shown, write_whole
@@ -37,6 +37,7 @@ class TrainConfig:
     compile:bool = False # Compile the forward and backward with `torch.compile`
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
     parallel:Literal['auto','ddp','fsdp'] = 'auto' # Model on several processes: whole on each, or sharded
+    limit_s:PosFloat = 600. # On several processes: longest step, and longest silence of one, before all end [s]
     checkpoint_activations:bool = False # Does a block keep its input alone, and compute again in the backward pass?
     init:PathStr = '' # Weights to begin with: `RUN`, `RUN@best`, or a folder of transformers; empty draws them
     allow:tuple[str,...] = () # Differences to accept, though it is another run then: optim.lr, train, valid …

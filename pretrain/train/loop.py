@@ -150,7 +150,7 @@ def read_checkpoint(self:Loop,
 @patch
 def resume(self:Loop)->Loop: # Itself
     "Take up the newest intact checkpoint, or begin"
-    path,problems = newest_checkpoint(self.out/'checkpoints')
+    path,problems = self.newest()
     for p in problems: self.console.say(f'warning: {p}')
     if path:
         tensors,saved = together(lambda: self.read_checkpoint(path))   # nobody writes there before all have read

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 import numpy as np, torch
+from ..base.agree import agree, same_start
 from ..base.dist import local_rank, setup, world
+from ..base.watch import watch
 
 # %% ../../nbs/train/machine.ipynb #c30fbb40
 def usable(
@@ -107,13 +109,17 @@ def start_machine(
     device:str='auto',    # `train.device`
     precision:str='auto', # `train.precision`
     threads:int=0,        # CPU threads, 0 = what torch chooses [threads]
+    limit_s:float=600.,   # `train.limit_s` [s]
+    asked:dict|None=None, # What must be the same on all ranks: dotted keys of the config to values
 )->Machine:
     "Choose, and meet the other ranks where torchrun started some"
     if threads: torch.set_num_threads(threads)
     where,why = pick_device(device)
     if where.type=='cpu': keep_memory()
-    setup(where)
+    setup(where, limit_s, met=lambda: same_start(asked or {}, where.type))
+    watch(limit_s)
     dtype,why_dtype = pick_precision(precision, where)
+    agree({'precision': str(dtype)}, 'set train.precision')
     return Machine(where, dtype, why, why_dtype)
 
 # %% ../../nbs/train/machine.ipynb #24d0478e

@@ -32,7 +32,7 @@ def gather(
     raw = np.frombuffer(json.dumps(obj).encode(), np.uint8)
     lens = torch.zeros(world, dtype=torch.int64)
     lens[rank] = len(raw)
-    ends = all_sum(lens).cumsum(0).tolist()
+    ends = all_sum(lens, patient=True).cumsum(0).tolist()
     buf = torch.zeros(ends[-1], dtype=torch.uint8)
     buf[ends[rank]-len(raw):ends[rank]] = torch.from_numpy(raw.copy())
     raw = all_sum(buf).numpy().tobytes()

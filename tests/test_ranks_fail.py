@@ -1,0 +1,225 @@
+"""Ranks that disagree, die, hang or are told to stop: what the others do about it. In tests/, since each rank is a
+process that torchrun starts. `python tests/test_ranks_fail.py` does it many times and at random moments, and prints a
+table."""
+import json, os, re, shutil, subprocess, sys, time
+import pytest
+from helpers import SMALL, env, write_texts
+from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
+from pretrain.store.files import mark_run
+from pretrain.store.log import each_record
+
+LIMIT_S = 100  # a test that takes longer has hung
+CONFIG = [*SMALL, 'data.train=texts', 'preflight.at_start=false', 'sample.prompts=[]', 'train.steps=8']
+
+def torchrun(*args, cwd, launch=('--standalone',), **more):
+    "Start a script on two ranks; its launcher"
+    cmd = [sys.executable, '-m', 'torch.distributed.run', *launch, '--nproc_per_node=2', *map(str, args)]
+    path = os.pathsep.join(p for p in sys.path if p)
+    return subprocess.Popen(cmd, cwd=cwd, env=env(PYTHONPATH=path, **more), stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+# ------------------------------------------------------------ before the first step
+
+DISAGREE = '''
+import contextlib, importlib.metadata, io, json, os, sys
+from unittest.mock import patch
+import pretrain.build, pretrain.base.agree as agree, pretrain.train.keep as keep, pretrain.train.machine as machine
+from pretrain.cli import main
+here,config = sys.argv[1],sys.argv[2:]
+second,version,program = os.environ['RANK']=='1',importlib.metadata.version,agree.program
+same = machine.same_start
+shared,linked = f'out={here}/a/run',f'out={here}/a/linked'
+cases = dict(       # on both ranks, on the second, its folder, what it takes for what
+    same=([], [], 'a', ()),
+    config=([], ['optim.lr=0.07'], 'a', ()),
+    seed=([], ['seed=2'], 'a', ()),
+    version=([], [], 'a', (agree, '__version__', '0.0')),
+    torch=([], [], 'a', (importlib.metadata, 'version', lambda p: '1.0' if p=='torch' else version(p))),
+    code=([], [], 'a', (agree, 'program', lambda: program() | {'code of train/loop.py': 'other'})),
+    device=([], [], 'a', (machine, 'same_start', lambda asked, kind: same(asked, 'cuda'))),
+    no_data=([shared], [], 'none', ()),
+    data=([shared], [], 'other', ()),
+    out=([], [], 'copy', ()),
+    checkpoints=([linked], [], 'copy', ()),
+    checkpoint=([], [], 'a', (keep, 'newest_checkpoint', lambda path: (None, []))))
+said = {}
+for name,(both,own,folder,other) in cases.items():
+    os.chdir(f'{here}/{folder if second else "a"}')
+    err = io.StringIO()
+    change = patch.object(*other) if second and other else contextlib.nullcontext()
+    with patch.object(agree, 'LATE_S', .5), contextlib.redirect_stderr(err), change:
+        code = main(['train', f'{here}/c.toml', *config, *both, *(own if second else [])])
+    said[name] = code,err.getvalue()
+with open(f'{here}/said_{int(second)}', 'w') as f: json.dump(said, f)
+'''
+SAYS = dict(config='optim.lr: rank 1 on HOST has 0.07, rank 0 has 0.00',
+            seed='seed: rank 1 on HOST has 2, rank 0 has 1',
+            version='version of pretrain: rank 1 on HOST has 0.0, rank 0 has 0.1.0',
+            torch='version of torch: rank 1 on HOST has 1.0', code='code of train/loop.py: rank 1 on HOST has other',
+            device='device: rank 1 on HOST has cuda, rank 0 has cpu',
+            no_data='rank 1 on HOST: data.train', data='data.train, texts/assert.txt: rank 1 on HOST has',
+            out='out: rank 1 on HOST does not see', checkpoints='checkpoints of out: rank 1 on HOST does not see',
+            checkpoint='newest intact checkpoint: rank 1 on HOST has none, rank 0 has step_00000008')
+
+@pytest.fixture(scope='module')
+def disagreed(tmp_path_factory):
+    "Two processes that differ in one thing after the other: code and lines of each, by rank"
+    here = tmp_path_factory.mktemp('disagree')
+    (here/'script.py').write_text(DISAGREE)
+    (here/'c.toml').write_text('seed = 1')
+    write_texts(here/'a/texts')
+    for copy in ('other', 'copy'): shutil.copytree(here/'a', here/copy)
+    (here/'none').mkdir()
+    (here/'other/texts/assert.txt').write_text('another text on this machine')
+    for folder in ('a', 'copy'): (here/folder/'own').mkdir()
+    (here/'a/linked').mkdir()
+    mark_run(here/'a/linked', {})
+    (here/'a/linked/checkpoints').symlink_to('/proc/self/cwd/own')   # another folder for each process
+    p = torchrun('script.py', here, *CONFIG, cwd=here)
+    out,err = p.communicate(timeout=LIMIT_S)
+    assert p.returncode==0, err[-3000:]
+    return [json.loads((here/f'said_{r}').read_text()) for r in (0, 1)]
+
+@pytest.mark.parametrize('how', SAYS)
+def test_disagreement_is_refused_in_one_line(how, disagreed):
+    "Exit code 2 on every rank, and one line, said once, which names rank, key and both values"
+    import socket
+    zero,one = (o[how] for o in disagreed)
+    assert (zero[0], one[0], zero[1].count('\n'), one[1])==(2, 2, 1, ''), (zero, one)
+    assert SAYS[how].replace('HOST', socket.gethostname()) in zero[1], zero[1]
+
+def test_equal_ranks_train(disagreed):
+    assert [o['same'][0] for o in disagreed]==[0, 0], disagreed
+
+# ------------------------------------------------------------ during it
+
+FAULTY = '''
+import json, os, signal, sys, threading, time
+import torch
+from pretrain.build import Run
+from pretrain.cli import main
+from pretrain.data.loader import Loader
+from pretrain.model.optim import Optim
+from pretrain.train import guard, loop
+from pretrain.train.loop import Loop
+from pretrain.train.parallel import Parallel
+def strike():
+    with open('struck', 'w') as f: f.write(str(time.time()))
+    if how=='raise': raise KeyError('x')
+    if how=='hang': time.sleep(1000)
+    if how in SIGNALS: os.kill(os.getpid(), SIGNALS[how])
+SIGNALS = dict(kill=signal.SIGKILL, stop=signal.SIGSTOP, term=signal.SIGTERM)
+SITES = dict(data=(Loader, 'batch'), loss=(Loop, 'loss'), backward=(torch.Tensor, 'backward'),
+             reduce=(Parallel, 'reduce'), clip=(Parallel, 'clip'), optim=(Optim, 'step'), record=(Loop, 'record'),
+             validate=(Run, 'validate'), save=(Loop, 'save_due'), stop=(Loop, 'stopping'))
+how,site,at = os.environ.get('FAULT', '0 0 0').split()
+def faulty(real, n):
+    def call(*args, **kw):
+        n[0] += 1
+        if n[0]==float(at): strike()
+        return real(*args, **kw)
+    return call
+if os.environ['RANK']==os.environ.get('FAULT_RANK', '1') and site in SITES:
+    owner,name = SITES[site]
+    setattr(owner, name, faulty(getattr(owner, name), [0]))
+elif os.environ['RANK']==os.environ.get('FAULT_RANK', '1') and site=='any':   # some time after the first step
+    def begun(run): 
+        timer = threading.Timer(float(at), strike)
+        timer.daemon = True
+        timer.start()
+        return begin(run)
+    begin,Loop.begin = Loop.begin,begun
+sys.exit(main(['train', 'c.toml', *sys.argv[1:]]))
+'''
+LONG = [*CONFIG, 'train.steps=16', 'train.save_every=4', 'eval.every=8', 'train.limit_s=4', 'out=run']
+STUCK_S,OUT_S = 4+5,30  # from the fault to the end of all processes, where a rank is stuck, and else [s]
+
+@pytest.fixture(scope='module')
+def calm(tmp_path_factory):
+    "A folder in which a run has gone to its end undisturbed, and what it learnt"
+    here = tmp_path_factory.mktemp('calm')
+    (here/'script.py').write_text(FAULTY)
+    (here/'c.toml').write_text('seed = 1')
+    write_texts(here/'texts')
+    return here, learnt(here, start(here))
+
+def start(here, fault='', **more):
+    "Run to the end, or to the fault: code, errors, seconds since the fault"
+    (here/'struck').unlink(missing_ok=True)
+    p = torchrun('script.py', *LONG, cwd=here, **(dict(FAULT=fault) if fault else {}), **more)
+    try: _,err = p.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, 9)
+        pytest.fail(f'{fault}: hung for {LIMIT_S} s: {p.communicate()[1][-2000:]}')
+    struck = here/'struck'
+    return p.returncode, err, time.time()-float(struck.read_text()) if struck.exists() else None
+
+def learnt(here, end):
+    "Weights, moments and losses of a run that has gone to its end; its directory is removed"
+    assert end[0]==0, end[1][-3000:]
+    tensors,_ = load_checkpoint(newest_checkpoint(here/'run/checkpoints')[0], ('model', 'optimizer'))
+    losses = [r['loss'] for r,_ in each_record(here/'run/metrics.jsonl') if 'loss' in r]
+    shutil.rmtree(here/'run')
+    return {f'{part}.{k}': t for part,ts in tensors.items() for k,t in ts.items()},losses
+
+def strike(calm, fault, says, within_s, **more):
+    "A fault, and what its end must be; then the run goes on to the same bits. The seconds from fault to end"
+    import torch
+    here,(tensors,losses) = calm
+    shutil.rmtree(here/'run', ignore_errors=True)
+    code,err,took_s = start(here, fault, **more)
+    assert code!=0 and took_s is not None, (fault, err[-3000:])
+    assert re.search(says, err), (fault, says, err[-5000:])
+    assert took_s<within_s, (fault, took_s)
+    again,same = learnt(here, start(here))
+    assert same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items()), fault
+    return took_s
+
+def test_a_rank_that_hangs_is_named_with_its_stack(calm):
+    says = r'pretrain: rank 1 hangs in step 4, phase data for \d s\n(.*\n)+.*time\.sleep\(1000\)'
+    strike(calm, 'hang data 4', says, STUCK_S)
+
+def test_a_frozen_rank_is_named(calm):
+    "It cannot speak any more; its neighbour says so, and ends it"
+    here = calm[0]
+    shutil.rmtree(here/'run', ignore_errors=True)
+    code,err,took_s = start(here, 'stop backward 14')
+    assert code!=0 and took_s<STUCK_S+2, (took_s, err[-3000:])
+    # steps are short here: its last sign may be older than the first of them
+    assert re.search(r'rank 1 has given no sign of life for 4 s(, last in step \d+, phase \w+)?', err), err[-3000:]
+
+# ------------------------------------------------------------ many times, by command
+
+SAID = r'^pretrain: .*rank [01] .*$',r'Signal 9 \(SIGKILL\) received',r'^.*interrupted: after step.*$'
+NAMED = re.compile('|'.join(SAID), re.M)
+
+def battery(kills=20, stops=10):
+    "Faults of rank 1: at random moments, and an exception at each site"
+    import random
+    rng = random.Random(0)
+    def moments(how, n): return [f'{how} any {rng.uniform(.05, .8):.2f}' for _ in range(n)]
+    sites = [f'raise {o} 3' for o in 'data loss backward reduce clip optim record save stop'.split()]
+    return [*moments('kill', kills), *moments('stop', stops), *sites, 'raise validate 1', 'term data 6']
+
+def main(*words):
+    "Seconds to the end of all, whether somebody said why, and whether the next start goes on to the same bits"
+    import tempfile, torch
+    from pathlib import Path
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        (here/'script.py').write_text(FAULTY)
+        (here/'c.toml').write_text('seed = 1')
+        write_texts(here/'texts')
+        tensors,losses = learnt(here, start(here))
+        for fault in battery(*map(int, words)):
+            shutil.rmtree(here/'run', ignore_errors=True)
+            code,err,took_s = start(here, fault)
+            found = NAMED.search(err)
+            again,same = learnt(here, start(here))
+            equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
+            late = (took_s or 0)>(STUCK_S if fault.startswith('stop') else OUT_S)
+            said = found[0][:110] if found else f'NOT NAMED: {err[-300:]!r}'
+            took = f'{took_s or 0:5.1f} s{" LATE" if late else ""}'
+            print(f'{fault:18} exit {code} {took} {"same bits" if equal else "OTHER BITS"}  {said}', flush=True)
+
+if __name__=='__main__': main(*sys.argv[1:])
