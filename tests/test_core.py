@@ -114,7 +114,7 @@ try: {WHOLE}
 except ValueError as e: (dir/f'err_{{rank()}}').write_text(str(e))
 notes = []
 cfg = SimpleNamespace(core=CoreConfig(bundle=str(dir/'b')), model=model.cfg)
-run = SimpleNamespace(parallel=Parallel(model), model=model, tok=tok, cfg=cfg, out=dir/'run', look=False,
+run = SimpleNamespace(parallel=Parallel(model), model=model, tok=tok, cfg=cfg, out=dir/'run', only_look=False,
                       bundle=dir/'b', n_step=5, due=lambda every: True, machine=Machine(), note=notes.append)
 assert Run.measure_core(run)=={{}}
 assert notes[0].startswith('core       not evaluated: end: row 4'), notes''')
