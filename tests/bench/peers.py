@@ -123,8 +123,8 @@ def trainer(a, how, out, steps, minutes):
             f'--depth={how["depth"]}', f'--tokens={how["tokens"]}', f'--lr={1e-3*how["rate"]}']
 
 def ours(a, how, out, steps, minutes):
-    long = f'train.minutes={minutes}' if minutes else f'train.steps={steps}'
-    return ['-m', 'pretrain', 'train', *config_of(a, how), f'out={out}', long]
+    long = [f'train.minutes={minutes}'] if minutes else [f'train.steps={steps}', f'schedule.warmup={steps//10}']
+    return ['-m', 'pretrain', 'train', *config_of(a, how), f'out={out}', *long]
 
 # Name to (command, what its log says of the seconds of a step, which file is its log, '' for what it prints)
 PEERS = dict(ours=(ours, r'"step": (?P<n>[1-9]\d*),.*?"dt_s": (?P<s>[\d.e-]+)', 'metrics.jsonl'),
