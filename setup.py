@@ -20,7 +20,7 @@ setup(
     license=spdx[cfg["license"]], url=cfg["git_url"],
     python_requires=f">={cfg['min_python']}",
     packages=[*find_packages(include=[cfg["lib_path"], f"{cfg['lib_path']}.*"]), "pretrain.configs"],
-    package_dir={"pretrain.configs": "configs"}, package_data={"pretrain.configs": ["*.toml", "*.json", "launch/*"]},
+    package_dir={"pretrain.configs": "configs"}, package_data={"pretrain": ["play.html"], "pretrain.configs": ["*.toml", "*.json", "launch/*"]},
     install_requires=reqs("requirements"), extras_require=extras,
     long_description=(here/"README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown", zip_safe=False,
