@@ -162,8 +162,9 @@ def put(self:Handler,
     data:bytes, # Of an answer
 ):
     "Send; a client that takes too long over it is left"
+    if self.patience<=0: raise Gone
     start = time.monotonic()
-    self.connection.settimeout(max(self.patience, LOOK_S))
+    self.connection.settimeout(self.patience)
     try: self.wfile.write(data)
     except TimeoutError: raise Gone from None
     self.patience -= time.monotonic()-start
@@ -214,11 +215,11 @@ def answer(self:Handler):
     if len(self.raw_requestline)>LINE: raise Refused(f'more than {LINE:,} bytes in the first line', status=414)
     if not self.raw_requestline.strip(): raise Refused('an empty line is no request')
     if not self.parse_request(): return   # it has said why
-    s,about = self.server,self.server.player.about()
+    s = self.server
     path = admit(self.headers, self.path, s.hosts, s.token)
     known = {'/': ('GET', lambda: self.send(200, s.page[0], Content_Security_Policy=s.page[1])),
-             '/v1/models': ('GET', lambda: self.send(200, dict(object='list', data=[about]))),
-             f'/v1/models/{s.player.name}': ('GET', lambda: self.send(200, about)),
+             '/v1/models': ('GET', lambda: self.send(200, dict(object='list', data=[s.player.about()]))),
+             f'/v1/models/{s.player.name}': ('GET', lambda: self.send(200, s.player.about())),
              '/v1/completions': ('POST', self.complete)}
     if unquote(path) not in known: raise Refused(f'{brief(path)}: not here; {", ".join(known)} are', status=404)
     self.allow,do = known[unquote(path)]
@@ -329,4 +330,4 @@ def serve(
         except KeyboardInterrupt as e: return SIGNALLED+getattr(e, 'sig', signal.SIGINT)
         finally:
             server.ending = True
-            server.turns.model.acquire(timeout=END_S)   # whoever is answered sees it
+            server.turns.model.acquire(timeout=WRITE_S)   # a process must not end while the model computes
