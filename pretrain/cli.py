@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'VERSION', 'TRACEBACK', 'MISTAKES', 'SIGPIPE', 'TOGETHER', 'CONFIG', 'OVERRIDES', 'SAMPLE_KEYS', 'RUN',
-           'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'parser', 'main', 'load_run', 'open_model']
+           'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'look_', 'plan_', 'parser', 'main', 'load_run',
+           'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
 import argparse, gc, json, os, signal, sys, traceback
@@ -334,7 +335,7 @@ def _eval(a):
     print(_eval_table(where, overrides, a) if a.data else _eval_run(where[0], overrides, a.device))
 
 # %% ../nbs/cli.ipynb #look0002
-for fn,args in (look_, ARGS),(plan_, (CONFIG, OVERRIDES, *PLAN_ARGS)): _command(*args)(fn)
+look_,plan_ = _command(*ARGS)(look_),_command(CONFIG, OVERRIDES, *PLAN_ARGS)(plan_)
 
 # %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
