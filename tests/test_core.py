@@ -9,6 +9,7 @@ import json, sys, torch
 from pathlib import Path
 from pretrain.build import Run
 from pretrain.train.machine import Machine
+from pretrain.train.parallel import Parallel
 from pretrain.eval.core.evaluate import CoreConfig, evaluate_core
 from pretrain.base.dist import cleanup, is_main, rank, setup, world
 from pretrain.model.gpt import GPT
@@ -113,8 +114,8 @@ try: {WHOLE}
 except ValueError as e: (dir/f'err_{{rank()}}').write_text(str(e))
 notes = []
 cfg = SimpleNamespace(core=CoreConfig(bundle=str(dir/'b')), model=model.cfg)
-run = SimpleNamespace(model=model, tok=tok, cfg=cfg, out=dir/'run', look=False, bundle=dir/'b', n_step=5,
-                      due=lambda every: True, machine=Machine(), note=notes.append)
+run = SimpleNamespace(parallel=Parallel(model), model=model, tok=tok, cfg=cfg, out=dir/'run', only_look=False,
+                      bundle=dir/'b', n_step=5, due=lambda every: True, machine=Machine(), note=notes.append)
 assert Run.measure_core(run)=={{}}
 assert notes[0].startswith('core       not evaluated: end: row 4'), notes''')
     said = [(tmp_path/f'err_{r}').read_text() for r in (0,1)]

@@ -246,7 +246,7 @@ def test_variants_side_by_side(tmp_path, monkeypatch):
     (tmp_path/'variants.txt').write_text('# a comment\nthe same:\nx0: model.x0_scalars=true\n')
     arch = runpy.run_path(str(ROOT/'tests/bench/arch.py'))
     keys = KEYS | {'model.width': 16, 'model.n_head': 2, 'model.seq_len': 16, 'train.steps': 5,
-                   'data.train': 'train.txt', 'data.valid': 'valid.txt'}
+                   'data.train': 'train.txt', 'data.valid': 'valid.txt', 'model.recipe': 'plain'}
     argv = ['variants.txt', *(f'{k}={json.dumps(v)}' for k,v in keys.items()), '--out', 'found.json']
     arch['main'](argv)
     found = json.loads((tmp_path/'found.json').read_text())

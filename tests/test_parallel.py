@@ -8,7 +8,7 @@ import pytest, torch
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-import ranks
+import as_one
 
 SHORT,STEPS,LONG = ('ddp best 1','ddp idle 1','fsdp best 1','fsdp again 0','fsdp frozen 0'),10,30
 TOL = 1e-6      # of a loss or norm, relative where it is above 1
@@ -19,7 +19,7 @@ def torchrun(n, folder, steps, cases):
     env = {k: v for k,v in os.environ.items() if k not in ('RANK','WORLD_SIZE','LOCAL_RANK')}
     env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
     launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)]
-    p = subprocess.Popen([*launch, str(HERE/'ranks.py'), str(folder), str(steps), *cases], text=True, env=env,
+    p = subprocess.Popen([*launch, str(HERE/'as_one.py'), str(folder), str(steps), *cases], text=True, env=env,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     try: _,err = p.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
@@ -33,7 +33,7 @@ def alone(folder, steps, cases):
     "The same in this process"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    try: return {name: ranks.case(name, steps, Path(folder)/f'1 {name}') for name in cases}
+    try: return {name: as_one.case(name, steps, Path(folder)/f'1 {name}') for name in cases}
     finally: torch.set_num_threads(threads)
 
 def ids_of(seen, step):
@@ -72,10 +72,10 @@ def test_accumulation_instead_of_ranks(both, tmp_path):
 def main():
     "The long tier: every case on one, two and four ranks; the greatest difference of each"
     with tempfile.TemporaryDirectory() as folder:
-        one = alone(folder, LONG, ranks.CASES)
+        one = alone(folder, LONG, as_one.CASES)
         for n in (2, 4):
-            many = torchrun(n, folder, LONG, ranks.CASES)
-            for name in ranks.CASES:
+            many = torchrun(n, folder, LONG, as_one.CASES)
+            for name in as_one.CASES:
                 pairs = {k: zip(many[0][name][k], one[name][k]) for k in ('loss','norm')}
                 far = {k: max(abs(a-b)/max(1, abs(b)) for a,b in ab) for k,ab in pairs.items()}
                 said = 'ok'

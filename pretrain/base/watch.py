@@ -81,10 +81,24 @@ class Watch:
         self.thread.start()
         return self
 
-    def run(self):
-        "In the thread: until this rank leaves, or must end"
-        while not self.board.leaving.wait(LOOK_S):
-            if line := self.turn(time.monotonic()): return self.finish(line)
+# %% ../../nbs/base/watch.ipynb #wtch0036
+@patch
+def rearm(self:Watch):
+    "Show all stacks after the limit, even where Python's lock is held; to be called again before"
+    try: faulthandler.dump_traceback_later(self.limit_s, file=sys.__stderr__)
+    except (AttributeError, ValueError, OSError): pass   # a notebook has no such file
+
+@patch
+def run(self:Watch):
+    "In the thread: until this rank leaves, or must end"
+    armed = 0.
+    while not self.board.leaving.wait(LOOK_S):
+        now = time.monotonic()
+        if now-armed>self.board.every:
+            self.rearm()
+            armed = now
+        if line := self.turn(now): return self.finish(line)
+    faulthandler.cancel_dump_traceback_later()
 
 # %% ../../nbs/base/watch.ipynb #wtch0021
 @patch
@@ -182,22 +196,3 @@ def whereabouts(
 ):
     "Where this rank is, from now on"
     if _watch: _watch.place = place
-
-# %% ../../nbs/base/watch.ipynb #wtch0036
-@patch
-def rearm(self:Watch):
-    "Show all stacks after the limit, even where Python's lock is held; to be called again before"
-    try: faulthandler.dump_traceback_later(self.limit_s, file=sys.__stderr__)
-    except (AttributeError, ValueError, OSError): pass   # a notebook has no such file
-
-@patch
-def run(self:Watch):
-    "In the thread: until this rank leaves, or must end"
-    armed = 0.
-    while not self.board.leaving.wait(LOOK_S):
-        now = time.monotonic()
-        if now-armed>self.board.every:
-            self.rearm()
-            armed = now
-        if line := self.turn(now): return self.finish(line)
-    faulthandler.cancel_dump_traceback_later()

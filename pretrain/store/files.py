@@ -40,7 +40,7 @@ def byte_views(
 class Hasher(Thread):
     "The sha256 of pieces, computed beside whatever else is done; inside `with` it takes them"
     def __init__(self):
-        super().__init__()
+        super().__init__(daemon=True)   # a signal that comes before `with` leaves it behind, and nobody waits for it
         self.sha,self.parts = hashlib.sha256(),SimpleQueue()
 
     def run(self):

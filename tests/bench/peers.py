@@ -5,6 +5,7 @@ transformers: how soon they start, how fast they go, and how good the model is a
     $P prepare                                  # parquet shards, tokenizers, tokens: before any clock runs
     $P start                                    # command to first step with an empty and a full compile cache; speed
     $P sweep --minutes 10                       # nanochat's depths, steps and rates, two at a time, a core each
+    $P one --minutes 10 --peers nanogpt --cores 1 1 depth=4 tokens=1024 rate=2    # a single setting
     $P pair --minutes 10 --with nanochat depth=4 tokens=2048 rate=1     # both at once, then the cores exchanged
     $P table --out nbs/reports/peers.json       # what was found, from W/results.jsonl
 
@@ -122,8 +123,8 @@ def trainer(a, how, out, steps, minutes):
             f'--depth={how["depth"]}', f'--tokens={how["tokens"]}', f'--lr={1e-3*how["rate"]}']
 
 def ours(a, how, out, steps, minutes):
-    long = f'train.minutes={minutes}' if minutes else f'train.steps={steps}'
-    return ['-m', 'pretrain', 'train', *config_of(a, how), f'out={out}', long]
+    long = [f'train.minutes={minutes}'] if minutes else [f'train.steps={steps}', f'schedule.warmup={steps//10}']
+    return ['-m', 'pretrain', 'train', *config_of(a, how), f'out={out}', *long]
 
 # Name to (command, what its log says of the seconds of a step, which file is its log, '' for what it prints)
 PEERS = dict(ours=(ours, r'"step": (?P<n>[1-9]\d*),.*?"dt_s": (?P<s>[\d.e-]+)', 'metrics.jsonl'),
@@ -248,6 +249,10 @@ def sweep(a):
             if not done: train(a, 'nanochat', how, core)
     at_once(*(lambda c=c: worker(c) for c in a.cores))
 
+def one(a):
+    "A single setting of each of --peers on the first core"
+    for name in a.peers: train(a, name, OWN[name] | a.how, a.cores[0])
+
 def pair(a):
     "Ours and a peer side by side, then with the cores exchanged"
     theirs,mine = OWN[a.other] | a.how,OWN['ours'] | {k: a.how[k] for k in ('depth', 'tokens') if k in a.how}
@@ -271,7 +276,7 @@ def table(a):
         found = dict(date=date.today().isoformat(), machine=f'{platform.machine()}, {os.cpu_count()} cores', rows=rows)
         Path(a.out).write_text(json.dumps(found, indent=1)+'\n')
 
-COMMANDS = dict(prepare=prepare, start=start, sweep=sweep, pair=pair, table=table)
+COMMANDS = dict(prepare=prepare, start=start, sweep=sweep, one=one, pair=pair, table=table)
 
 def setting(word):
     k,_,v = word.partition('=')

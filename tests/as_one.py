@@ -1,4 +1,4 @@
-"""Runs of a few steps under torchrun, one group of processes for all: `torchrun … tests/ranks.py FOLDER STEPS CASE…`.
+"""Runs of a few steps under torchrun, one group of processes for all: `torchrun … tests/as_one.py FOLDER STEPS CASE…`.
 Each rank leaves what it saw as FOLDER/WORLD_RANK.json: case to ids, losses, norms, and the model at the end."""
 import json, sys
 from contextlib import nullcontext

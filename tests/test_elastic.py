@@ -1,0 +1,94 @@
+"""A run whose model lies in parts on several ranks leaves a checkpoint in parts, and any number of ranks goes on from
+it. In tests/, since each rank is a process that torchrun starts, once for all cases."""
+import json, os, shutil, subprocess, sys
+from pathlib import Path
+import pytest, torch
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from as_one import KINDS, ROWS, SMALL, T, V, text
+from helpers import env
+from pretrain.base.dist import barrier, cleanup, rank, setup, world
+from pretrain.build import load_config, make_model
+from pretrain.data.loader import Loader
+from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
+from pretrain.store.saver import CheckpointConfig
+from pretrain.train.console import Console
+from pretrain.train.loop import Loop
+
+STEPS,HALF,TOL = 8,4,1e-6
+LIMIT_S = 200
+
+def train(out, steps, mode, form):
+    "So many steps of a run, which then is saved: losses and norms"
+    cfg = load_config(None, SMALL | {'train.steps': STEPS, 'train.parallel': mode} | KINDS['best'])
+    par,opt = make_model(cfg, V)
+    loader = Loader(text(), T=T, batch_rows=ROWS, seed=cfg.seed, rank=rank(), world=world())
+    run = Loop(par, opt, loader, out, cfg.train, cfg.schedule, CheckpointConfig(sharded=form), clip=.5,
+               console=Console(None)).resume()
+    recs = [run.step() for _ in range(steps)]
+    if run.saved!=run.here: run.save()
+    run.saver.wait()
+    barrier()
+    run.close()
+    return [[r['loss'], r['grad_norm']] for r in recs]
+
+def on_ranks(folder):
+    "What each rank does"
+    torch.set_num_threads(1)
+    setup('cpu')
+    found = dict(straight=train(folder/'straight', STEPS, 'fsdp', 'sharded'))
+    found['half'] = train(folder/'half', HALF, 'fsdp', 'sharded')
+    if not rank():
+        for k in ('one', 'gathered', 'ddp'): shutil.copytree(folder/'half', folder/k)
+    barrier()
+    for out,mode,form in (('half','fsdp','sharded'), ('gathered','fsdp','whole'), ('ddp','ddp','auto')):
+        found[f'on {out}'] = train(folder/out, STEPS-HALF, mode, form)
+    if not rank(): (folder/'found.json').write_text(json.dumps(found))
+    cleanup()
+
+@pytest.fixture(scope='module')
+def done(tmp_path_factory):
+    "Where two ranks have done all of it, and what they saw"
+    folder = tmp_path_factory.mktemp('elastic')
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
+    p = subprocess.run([*launch, __file__, str(folder)], capture_output=True, text=True, timeout=LIMIT_S,
+                       env=env(PYTHONPATH=os.pathsep.join(o for o in sys.path if o)))
+    assert p.returncode==0, p.stderr[-3000:]
+    return folder, json.loads((folder/'found.json').read_text())
+
+def last(out): return newest_checkpoint(out/'checkpoints')[0]
+
+def test_the_same_ranks_go_on_bit_for_bit(done):
+    "From parts to parts, and from parts to one set of files"
+    folder,found = done
+    assert found['half']+found['on half']==found['straight']
+    want = load_checkpoint(last(folder/'straight'))[0]
+    for out in ('half', 'gathered'):
+        for part in ('model', 'optimizer'):
+            got = load_checkpoint(last(folder/out))[0][part]
+            assert got.keys()==want[part].keys(), (out, part)
+            for k,t in got.items(): assert torch.equal(t, want[part][k]), (out, part, k)
+    parts = [p.name for p in sorted(last(folder/'half').glob('model*'))]
+    assert parts==[f'model_0000{r}_of_00002.safetensors' for r in (0,1)]
+    assert [p.name for p in last(folder/'gathered').glob('model*')]==['model.safetensors']
+
+def near(got, want): return all(abs(a-b)<=TOL*max(1, abs(b)) for x,y in zip(got, want) for a,b in zip(x, y))
+
+def test_other_numbers_and_the_other_mode_go_on_nearly(done):
+    folder,found = done
+    assert near(found['on ddp'], found['straight'][HALF:])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: assert near(train(folder/'one', STEPS-HALF, 'ddp', 'auto'), found['straight'][HALF:])
+    finally: torch.set_num_threads(threads)
+
+def test_a_part_that_is_missing_is_named(done):
+    folder,_ = done
+    shutil.copytree(folder/'half', folder/'lost')
+    path = last(folder/'lost')
+    (path/'optimizer_00001_of_00002.safetensors').unlink()
+    with pytest.raises(ValueError, match='optimizer_00001_of_00002.safetensors: missing'): load_checkpoint(path)
+    assert newest_checkpoint(folder/'lost'/'checkpoints')[0].name!=path.name
+
+if __name__=='__main__': on_ranks(Path(sys.argv[1]))
