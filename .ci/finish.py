@@ -149,6 +149,7 @@ def self_contain(site, nbs):
             shutil.copy(nbs/nb, site/'notebooks'/nb)
         s = f.read_text(encoding='utf-8')
         s = re.sub(r'<link[^>]*bootstrap-icons[^>]*>', '', s)
-        f.write_text(finish(s, '../'*(len(rel.parts)-1), nb.as_posix() if (nbs/nb).is_file() else None), encoding='utf-8')
+        own = nb.as_posix() if (nbs/nb).is_file() else None
+        f.write_text(finish(s, '../'*(len(rel.parts)-1), own), encoding='utf-8')
     index_of(site)
     libs(site)

@@ -5,30 +5,34 @@ up. `ask` is the same few lines as in the browser, for the tests."""
 import json, math, re
 from collections import Counter, defaultdict
 
-STOP = set('''a about an and any are as at be been but by can could did do does for from get had has have how i if in
-into is it its just may me mine more most much must my need no not of on one or our should so some such than that the
-their them then there these they this to too up use used using was we were what when where whether which who why will
-with would you your'''.split())
+STOP = set('''a about an and any are as at be been between but by can could did do does for from get had has have
+how i if in into is it its just may me mine more most much must my need no not of on one or our
+should so some such than that the their them then there these they this to too up use used using was
+we were what when where whether which who why will with would you your'''.split())
 TWICE = {'ll': 'l', 'nn': 'n', 'pp': 'p', 'tt': 't', 'mm': 'm', 'rr': 'r', 'gg': 'g'}
 # What newcomers say, and what the chapters say. Both are asked for
-ALSO = dict(oom='memory room', gpus='gpu device', gpu='device', cuda='gpu', crash='killed resume checkpoint',
-            crashed='killed resume checkpoint', continue_='resume', restart='resume', ctrl='interrupt signals',
-            dataset='corpus text', data='corpus text', folder='corpus', huggingface='transformers', hf='transformers',
-            wandb='weights biases', lr='learning rate', warmup='warm rise', diverge='guard spike',
-            nan='guard finite', spike='guard', bpb='bits byte', perplexity='bits byte', inference='generation',
-            sample='generation writes', chat='play', server='play', cost='flops parameters', speed='tokens second',
-            slow='speed', fast='speed', ddp='parallel', fsdp='parallel shards', slurm='machines', multi='ranks',
-            ollama='gguf', llama='gguf', finetune='init begin', mixed='precision', bf16='precision', fp16='precision',
-            duplicate='copies twice', duplicates='copies twice', compare='versus setting difference', runs='versus',
-            pretrained='weights bring init', long='minutes budget', begin='first', start='first', api='completions',
-            openai='completions', noise='spread', browser='page', big='size depth', tokenizer='bpe',
-            seed='seeds', reproducible='bit', deterministic='bit', dashboard='tensorboard', s3='buckets', vocab='vocabulary',
-            hyperparameters='dial', chinchilla='curve size', params='parameters', benchmark='core', leak='mask shift')
-ALSO = {k.rstrip('_'): v.split() for k,v in ALSO.items()}
+ALSO = dict(
+    oom='memory room', gpus='gpu device', gpu='device', cuda='gpu', crash='killed resume checkpoint',
+    crashed='killed resume checkpoint', resumes='resume', restart='resume', ctrl='interrupt signals',
+    dataset='corpus text', data='corpus text', folder='corpus', huggingface='transformers',
+    hf='transformers', wandb='weights biases', lr='learning rate', warmup='warm rise', diverge='guard spike',
+    nan='guard finite', spike='guard', bpb='bits byte', perplexity='bits byte', inference='generation',
+    sample='generation writes', chat='play', server='play', cost='flops parameters', speed='tokens second',
+    slow='speed', fast='speed', ddp='parallel', fsdp='parallel shards', slurm='machines', multi='ranks',
+    ollama='gguf', llama='gguf', finetune='init begin', mixed='precision', bf16='precision',
+    fp16='precision', duplicate='copies twice', duplicates='copies twice', compare='setting versus another',
+    pretrained='others began beginning', long='minutes budget', begin='first run', start='beginning',
+    api='completions', openai='completions', noise='seeds spread', browser='page', big='size depth',
+    tokenizer='bpe', seed='seeds', reproducible='bit', deterministic='bit', dashboard='tensorboard',
+    s3='buckets', vocab='vocabulary', hyperparameters='dial', chinchilla='curve size', params='parameters',
+    benchmark='core', leak='mask shift')
+ALSO = {k: v.split() for k,v in ALSO.items()}
 K,B = 1.2,.4               # BM25: how soon repetition counts no more, how much length counts
-HEAD,TITLE,LINE,LEAD = 6,6,4,2 # A word of a heading; in the first section, of the page's title, of the line below it, of text
+HEAD = 6                   # What a word of a heading counts, beside one of the text
+TITLE,LINE,LEAD = 6,4,2    # In the first section: a word of the page's title, of the line below it, of the text
 FIRST,LATER = 1.3,.5       # Pages that are written for a first reading, and lists of everything
 WHOLE = .5                 # What the rest of a page adds to its best section
+OTHER = .8                 # What a word counts that was not asked for itself
 SNIPPET = 150              # Letters of a section that a result shows
 
 def stem(w):
@@ -85,7 +89,7 @@ def ask(index, question, n=8):
     asked = {}
     for w in map(stem, words(question)):
         asked[w] = 1
-        for o in index['also'].get(w, ()): asked.setdefault(o, .5)
+        for o in index['also'].get(w, ()): asked.setdefault(o, OTHER)
     best,part = {},{}
     for w,share in asked.items():
         found = index['words'].get(w)
@@ -106,5 +110,5 @@ def ask(index, question, n=8):
 
 def write(entries, about, at):
     "The index as a script, which a page may load from a file too"
-    at.write_text(f'window.siteIndex = {json.dumps(make(entries, about), ensure_ascii=False, separators=(",", ":"))};\n',
-                  encoding='utf-8')
+    index = json.dumps(make(entries, about), ensure_ascii=False, separators=(',', ':'))
+    at.write_text(f'window.siteIndex = {index};\n', encoding='utf-8')

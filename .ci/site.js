@@ -42,7 +42,7 @@
     const asked = new Map(), best = new Map(), part = new Map(), lead = new Map();
     for (const w of words(question, index.no).map(stem)) {
       asked.set(w, 1);
-      if (has(index.also, w)) for (const o of index.also[w]) if (!asked.has(o)) asked.set(o, .5);
+      if (has(index.also, w)) for (const o of index.also[w]) if (!asked.has(o)) asked.set(o, OTHER);
     }
     for (const [w, share] of asked) {
       let found = has(index.words, w) ? index.words[w] : null;
@@ -63,7 +63,7 @@
     return [...lead.keys()].sort((a, b) => worth(b) - worth(a) || a - b).slice(0, n)
       .map((page) => [index.pages[page], index.parts[lead.get(page)]]);
   };
-  const WHOLE = .5;
+  const WHOLE = .5, OTHER = .8;
   window.askSite = async (question) => ask(await load(), question);   // for a test, and for the curious
 
   const make = (tag, kind, text) => Object.assign(document.createElement(tag), {className: kind, textContent: text});
