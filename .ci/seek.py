@@ -19,7 +19,7 @@ ALSO = dict(
     nan='guard finite', spike='guard', bpb='bits byte', perplexity='bits byte', inference='generation',
     sample='generation writes', chat='play', server='play', cost='flops parameters', speed='tokens second',
     slow='speed', fast='speed', ddp='parallel', fsdp='parallel shards', slurm='machines', multi='ranks',
-    ollama='gguf', llama='gguf', finetune='init begin', mixed='precision', bf16='precision',
+    ollama='gguf', llama='gguf', finetune='init begin', mixed='mixture precision', bf16='precision',
     fp16='precision', duplicate='copies twice', duplicates='copies twice', compare='setting versus another',
     pretrained='others began beginning', long='minutes budget', begin='first run', start='beginning',
     api='completions', openai='completions', noise='seeds spread', browser='page', big='size depth',
