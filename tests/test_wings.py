@@ -16,7 +16,7 @@ KNOWS |= dict(train=(*KNOWS, ), eval=(*KNOWS, ))
 KNOWS |= dict(export=('base','store','data','model','eval'))
 KNOWS |= dict(reading=(*KNOWS, ), sizes=(*KNOWS, ))
 KNOWS |= dict(build=(*KNOWS, ))
-KNOWS |= dict(looking=(*KNOWS, ), doors=(*KNOWS, ), seeds=(*KNOWS, ), planning=(*KNOWS, ))
+KNOWS |= dict(looking=(*KNOWS, ), play=(*KNOWS, ), doors=(*KNOWS, ), seeds=(*KNOWS, ), planning=(*KNOWS, ))
 KNOWS |= dict(cli=(*KNOWS, ))
 
 def violations(sources):
