@@ -213,7 +213,9 @@ font-variant-numeric:tabular-nums;background:none}
 .pretrain th,.pretrain .wrote p,.pretrain small{font-weight:normal;\
 color:color-mix(in srgb,currentColor 74%,transparent)}
 .pretrain .wide{overflow-x:auto;max-width:100%}
+.pretrain .pairs th{overflow-wrap:normal}
 .pretrain .pairs td{white-space:normal;width:100%}
+.pretrain .wide td:last-child{white-space:normal;min-width:14rem}
 .pretrain .wrote{display:grid;grid-template-columns:10rem 1fr;gap:0 1rem;padding:.4em 0;\
 border-bottom:1px solid color-mix(in srgb,currentColor 18%,transparent)}
 .pretrain .wrote p{margin:0;font-size:.92em;font-variant-numeric:tabular-nums}
@@ -228,7 +230,8 @@ border-bottom:1px solid color-mix(in srgb,currentColor 18%,transparent)}
 .pretrain .command{white-space:pre-wrap}
 .pretrain .curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1rem}
 @media(max-width:40rem){.pretrain .wrote{grid-template-columns:1fr}.pretrain .wrote p b{display:inline}\
-.pretrain .pairs th{padding-right:.8em;white-space:normal}.pretrain td,.pretrain th{padding-right:.8em}}"""
+.pretrain .pairs th,.pretrain .pairs td{display:block}.pretrain .pairs th{border:0;padding-bottom:0}\
+.pretrain td,.pretrain th{padding-right:.8em}}"""
 LEGEND = ('Beside each text: the smoothed loss of its step [nats per token], '
           'and the bits per byte on validation text that were measured last.')
 

@@ -300,7 +300,7 @@ def main():
     p.add_argument('--config', default='quickstart', help='our config, to which shape and text are given')
     p.add_argument('--probe', type=int, default=PROBE, help='steps of a run that measures start and speed')
     p.add_argument('--ours', nargs='+', default=[], metavar='KEY=VALUE', help='more of our config')
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     a.how,a.cores = dict(a.how),tuple(a.cores)
     for k in ('nanochat', 'nanogpt'): setattr(a, k, getattr(a, k) and getattr(a, k).resolve())
     COMMANDS[a.command](a)
