@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 import pytest
-import pretrain.play
+import pretrain.base.serve
 from helpers import env
 from pretrain.build import Run, load_model
 from pretrain.cli import main
-from pretrain.play import BODY, CONNECTIONS, HEAD, WAITING, Player, Server
+from pretrain.base.serve import BODY, CONNECTIONS, HEAD, Server
+from pretrain.play import WAITING, Player, Playing
 
 SMALL = {'data.train': 'text.txt', 'data.valid': 'held.txt', 'data.separator': '\n', 'prepare.cache': 'cache',
          'prepare.workers': 1, 'tokenizer.vocab_size': 300, 'model.seq_len': 32, 'model.n_layer': 1, 'model.n_head': 1,
@@ -206,16 +207,16 @@ def test_nothing_listens_beyond_loopback(served):
 @contextmanager
 def inside(player, **limits):
     "A server in this process, with other limits"
-    was = {k: getattr(pretrain.play, k) for k in limits}
-    vars(pretrain.play).update(limits)
-    with Server(player) as server:
+    was,playing = {k: getattr(pretrain.base.serve, k) for k in limits},Playing(player)
+    vars(pretrain.base.serve).update(limits)
+    with Server(playing.doors()) as server:
         t = threading.Thread(target=server.serve_forever, kwargs=dict(poll_interval=.01))
         t.start()
-        try: yield SimpleNamespace(port=server.server_port, token=server.token, server=server)
+        try: yield SimpleNamespace(port=server.server_port, token=server.token, server=server, turns=playing.turns)
         finally:
             server.shutdown()
             t.join()
-            vars(pretrain.play).update(was)
+            vars(pretrain.base.serve).update(was)
 
 class Endless:
     "A model that counts the tokens it chooses, and never ends a document"
@@ -259,7 +260,7 @@ def test_who_leaves_is_not_answered(player, stream):
 
 def test_who_waits_and_leaves_is_forgotten(player):
     with inside(player) as s:
-        with s.server.turns.take(lambda: True):
+        with s.turns.take(lambda: True):
             for _ in range(3*WAITING):
                 c = socket.create_connection(('127.0.0.1', s.port), 10)
                 c.sendall(request(s, dict(max_tokens=1)))
@@ -278,10 +279,10 @@ def test_who_hardly_reads_is_left(player):
         c.sendall(request(s, much))
         while player.model.n<5: time.sleep(.001)
         end = time.monotonic()+8
-        while s.server.turns.model.locked() and time.monotonic()<end:
+        while s.turns.model.locked() and time.monotonic()<end:
             assert c.recv(2**14)
             time.sleep(.05)
-        assert not s.server.turns.model.locked() and player.model.n<16*256
+        assert not s.turns.model.locked() and player.model.n<16*256
         c.close()
 
 def test_a_connection_too_many(player):
@@ -371,4 +372,4 @@ def test_ctrl_c_in_the_middle_of_an_answer(served):
         assert c.recv(99)
         served.p.send_signal(signal.SIGINT)
         out,err = served.p.communicate(timeout=20)
-    assert (served.p.returncode, err)==(128+signal.SIGINT, '') and out==''
+    assert (served.p.returncode, out, err)==(128+signal.SIGINT, 'stopped\n', '')
