@@ -78,7 +78,7 @@ class Loop(Kept):
         self.warm,self.rec = False,{}
         self.changed = {}  # since the checkpoint: name to values before and now
         self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
-        self.news = dict(peak=peak.record(world())) | (dict(sources=loader.sources) if loader.sources else {})   # likewise
+        self.news = dict(peak=peak.record(world())) | (dict(sources=loader.sources) if loader.sources else {})
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in self.model.parameters() if p.requires_grad]
         self.per_step = loader.batch_rows*loader.T

@@ -1,4 +1,4 @@
-"""What compiling gains and costs: seconds of the first step, with an empty cache, and of a later one, by one core's time.
+"""What compiling gains and costs: the first step with an empty cache, and a later one by one core's time [s].
 
     python tests/bench/compiled.py            # not at all, as a whole, by block
 
@@ -34,7 +34,8 @@ def worker(way):
     begun = time.perf_counter()
     step()
     first = time.perf_counter()-begun
-    print(f'{way:<6} first step {first:5.1f} s, later {statistics.median(step() for _ in range(STEPS)):.3f} s', flush=True)
+    later = statistics.median(step() for _ in range(STEPS))
+    print(f'{way:<6} first step {first:5.1f} s, later {later:.3f} s', flush=True)
 
 def main():
     for way in ('none', 'whole', 'block'):
