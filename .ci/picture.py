@@ -3,7 +3,7 @@
     pretrain train quickstart sample.every=100 eval.every=100 out=runs/picture | tee said.txt
     python .ci/picture.py runs/picture --said said.txt   # keeps what is drawn in nbs/reports/picture.json, and draws it
     python .ci/picture.py                                # draws what is kept, anew"""
-import argparse, json, sys
+import argparse, json, re, sys
 from html import escape
 from pathlib import Path
 
@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 KEPT,DRAWN = ROOT/'nbs/reports/picture.json',ROOT/'nbs/picture.svg'
 WIDE,HIGH,ROW,CHARS = 760,190,17,88   # Of the chart [px]; of a line of text [px]; characters in it
-EVERY = 5                             # One step in so many is drawn
 FIRST = 'device', 'tokenizer', 'model', 'plan', 'preflight', 'validation: step', 'done'   # Lines that are shown
+ENDS = re.compile(r';.*|,? (?:in )?[\d.]+ s\b.*')   # What in them is said of the machine, or at length
 STYLE = 'svg{color:#24292f}@media (prefers-color-scheme:dark){svg{color:#d8dee4}}'
 
 def lines(path): return [json.loads(l) for l in Path(path).read_text(encoding='utf-8').splitlines()]
@@ -21,12 +21,13 @@ def keep(run, said):
     "What is drawn of a run"
     log,samples = lines(run/'metrics.jsonl'),lines(run/'samples.jsonl')
     last = log[-1]['step']
-    loss = [(r['step'], round(r['loss_ema'], 3)) for r in log if r['step'] and (r['step']%EVERY==0 or r['step']==1)]
     bpb = [(r['step'], round(r['val_bpb'], 3)) for r in log if 'val_bpb' in r]
     texts = {r['step']: r['samples'][0] for r in samples if r['step'] in (0, 100, last)}
     marks = json.loads((run/'evaluation/yardsticks.json').read_text())['bits_per_byte']
-    printed = [l for l in said.read_text(encoding='utf-8').splitlines() if l.startswith(FIRST)] if said else []
-    return dict(steps=last, loss=loss, bpb=bpb, wrote=texts, marks={k: round(v, 3) for k,v in marks.items()}, said=printed)
+    news = re.split(r'[\r\n]+', said.read_text(encoding='utf-8')) if said else []
+    printed = [ENDS.sub('', l) for l in news if l.startswith(FIRST)]
+    marks = {k: round(v, 3) for k,v in marks.items()}
+    return dict(steps=last, bpb=bpb, wrote=texts, marks=marks, said=printed)
 
 def wrapped(text):
     "On one line, cut where the picture ends"
@@ -41,13 +42,15 @@ def draw(d):
     svg = chart([curve], 'A GPT learns to read', levels=marks, size=(WIDE, HIGH))
     rows,y = [],HIGH+ROW+6
     for step,s in sorted(d['wrote'].items(), key=lambda o: int(o[0])):
+        said = escape(wrapped(s['prompt']+s['text']))
         rows.append(f'<text x="4" y="{y}" font-weight="600">step {int(step):,}</text>'
-                    f'<text x="76" y="{y}" font-family="ui-monospace,monospace">{escape(wrapped(s["prompt"]+s["text"]))}</text>')
+                    f'<text x="76" y="{y}" font-family="ui-monospace,monospace">{said}</text>')
         y += ROW
     about = f'A curve of bits per byte over {d["steps"]:,} steps, and what the model wrote at three of them'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {y}" width="{WIDE}" font-size="12" '
-            f'font-family="system-ui,sans-serif" fill="currentColor" role="img" aria-label="{about}"><title>{about}</title>'
-            f'<style>{STYLE}</style><svg width="{WIDE}" height="{HIGH}"{svg[4:]}{"".join(rows)}</svg>\n')
+            f'font-family="system-ui,sans-serif" fill="currentColor" role="img" aria-label="{about}">'
+            f'<title>{about}</title><style>{STYLE}</style>'
+            f'<svg width="{WIDE}" height="{HIGH}"{svg[4:]}{"".join(rows)}</svg>\n')
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
