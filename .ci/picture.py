@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 KEPT,DRAWN = ROOT/'nbs/reports/picture.json',ROOT/'nbs/picture.svg'
 WIDE,HIGH,ROW,CHARS = 760,190,17,88   # Of the chart [px]; of a line of text [px]; characters in it
-FIRST = 'device', 'tokenizer', 'model', 'plan', 'preflight', 'validation: step', 'done'   # Lines that are shown
+FIRST = 'tokenizer', 'model', 'plan', 'preflight', 'validation: step', 'done'   # Lines that are shown
 ENDS = re.compile(r';.*|,? (?:in )?[\d.]+ s\b.*')   # What in them is said of the machine, or at length
 STYLE = 'svg{color:#24292f}@media (prefers-color-scheme:dark){svg{color:#d8dee4}}'
 
