@@ -42,7 +42,8 @@ HERE = dict(python=platform.python_version(), torch=torch.__version__.split('+')
 # A cell all of whose output is of that kind says so: `#| timing`
 TIMES = [re.compile(r'\d[\d,.]*(?:e[+-]?\d+)?(?= ?(?:s|ms|µs|min|tokens/s|tok/s|it/s|T?FLOPS)\b)'),
          re.compile(r'\b\d+:\d\d(?::\d\d)?\b'), re.compile(r'^ *(?:time|speed)\b.*'),
-         re.compile(r'\b(?:peak|MFU|mfu) .*'), re.compile(r'\b0x[0-9a-f]+')]
+         re.compile(r'\b(?:peak|MFU|mfu) .*')]
+PLACE = re.compile(r' at 0x[0-9a-f]+')   # in memory
 
 # Notebooks that are compared, or their folders; and those in them that are not, to the reason
 HELD = ('tutorials/',)
@@ -54,7 +55,7 @@ def is_held(n): return n.startswith(HELD) and n not in APART
 def lines_of(text):
     "What is compared of a text: timings and addresses are one like another"
     for l in text.splitlines():
-        for rex in TIMES: l = rex.sub('#', l)
+        for rex in TIMES: l = rex.sub('#', PLACE.sub('', l))
         yield ' '.join(l.split())   # columns are as wide as what stands in them
 
 def said(cell):
