@@ -1,15 +1,17 @@
 """`pretrain play` in a process of its own, asked over the network by clients that a kernel is not: raw ones that break
 every rule, the `openai` package, a browser"""
-import http.client, json, os, re, shutil, signal, socket, subprocess, sys, threading, time
+import http.client, json, os, re, signal, socket, subprocess, sys, threading, time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 import pytest
-import pretrain.play
+import axe
+import pretrain.base.serve
 from helpers import env
 from pretrain.build import Run, load_model
 from pretrain.cli import main
-from pretrain.play import BODY, CONNECTIONS, HEAD, WAITING, Player, Server
+from pretrain.base.serve import BODY, CONNECTIONS, HEAD, Server
+from pretrain.play import WAITING, Player, Playing
 
 SMALL = {'data.train': 'text.txt', 'data.valid': 'held.txt', 'data.separator': '\n', 'prepare.cache': 'cache',
          'prepare.workers': 1, 'tokenizer.vocab_size': 300, 'model.seq_len': 32, 'model.n_layer': 1, 'model.n_head': 1,
@@ -206,16 +208,16 @@ def test_nothing_listens_beyond_loopback(served):
 @contextmanager
 def inside(player, **limits):
     "A server in this process, with other limits"
-    was = {k: getattr(pretrain.play, k) for k in limits}
-    vars(pretrain.play).update(limits)
-    with Server(player) as server:
+    was,playing = {k: getattr(pretrain.base.serve, k) for k in limits},Playing(player)
+    vars(pretrain.base.serve).update(limits)
+    with Server(playing.doors()) as server:
         t = threading.Thread(target=server.serve_forever, kwargs=dict(poll_interval=.01))
         t.start()
-        try: yield SimpleNamespace(port=server.server_port, token=server.token, server=server)
+        try: yield SimpleNamespace(port=server.server_port, token=server.token, server=server, turns=playing.turns)
         finally:
             server.shutdown()
             t.join()
-            vars(pretrain.play).update(was)
+            vars(pretrain.base.serve).update(was)
 
 class Endless:
     "A model that counts the tokens it chooses, and never ends a document"
@@ -259,7 +261,7 @@ def test_who_leaves_is_not_answered(player, stream):
 
 def test_who_waits_and_leaves_is_forgotten(player):
     with inside(player) as s:
-        with s.server.turns.take(lambda: True):
+        with s.turns.take(lambda: True):
             for _ in range(3*WAITING):
                 c = socket.create_connection(('127.0.0.1', s.port), 10)
                 c.sendall(request(s, dict(max_tokens=1)))
@@ -278,10 +280,10 @@ def test_who_hardly_reads_is_left(player):
         c.sendall(request(s, much))
         while player.model.n<5: time.sleep(.001)
         end = time.monotonic()+8
-        while s.server.turns.model.locked() and time.monotonic()<end:
+        while s.turns.model.locked() and time.monotonic()<end:
             assert c.recv(2**14)
             time.sleep(.05)
-        assert not s.server.turns.model.locked() and player.model.n<16*256
+        assert not s.turns.model.locked() and player.model.n<16*256
         c.close()
 
 def test_a_connection_too_many(player):
@@ -318,31 +320,34 @@ def test_client_of_openai(run, served):
     with pytest.raises(openai.BadRequestError, match='from 0 to 100 works'): make(model=name, prompt='', temperature=-1)
     with pytest.raises(openai.NotFoundError, match='run@2 is'): make(model='gpt-4', prompt='')
 
-def test_page_in_a_browser(run, served):
-    "Write, take what else was likely, go on, by hand and by keyboard; nothing from elsewhere, no error in its console"
-    play = pytest.importorskip('playwright.sync_api')
-    chromium = shutil.which('chromium') or shutil.which('chromium-browser')
-    if not chromium: pytest.skip('no chromium on the PATH')
-    wrong,urls,here = [],[],f'http://127.0.0.1:{served.port}/'
-    with play.sync_playwright() as p:
-        flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking']
-        page = p.chromium.launch(executable_path=chromium, args=flags).new_page(viewport=dict(width=360, height=800))
-        page.on('console', lambda m: m.type in ('error', 'warning') and wrong.append(m.text))
-        page.on('pageerror', lambda e: wrong.append(str(e)))
-        page.on('request', lambda r: urls.append(r.url))
-        page.goto(f'{here}?token={served.token}')
-        tokens,on,text = page.locator('#out span'),page.locator('#on'),lambda: ''.join(
-            tokens.all_text_contents()).replace('⏎', '').replace('◌', '')
+def text_of(page):
+    "What was read and written, as it stands on the page"
+    return ''.join(page.locator('#out span').all_text_contents()).replace('⏎', '').replace('◌', '')
+
+def test_page_in_a_browser(run, served, player):
+    "Write, take what else was likely, go on, stop, by hand and by keyboard; no complaint, nothing from elsewhere"
+    if why := axe.missing(also_axe=False): pytest.skip(why)
+    from playwright.sync_api import expect
+    with axe.browser() as b, axe.opened(b, f'http://127.0.0.1:{served.port}/?token={served.token}', 360) as (page,told):
+        tokens,on = page.locator('#out span'),page.locator('#on')
+        def written(): expect(on).to_be_enabled(timeout=20_000)
         page.locator('#max_tokens').fill('20')
+        page.locator('#temperature').press('ArrowRight')
+        assert page.locator('#temperature-said').text_content()=='0.85'
+        page.locator('#temperature').press('ArrowLeft')
         page.fill('#text', 'Line ')
         page.keyboard.press('Control+Enter')
-        play.expect(on).to_be_enabled(timeout=20_000)
-        assert text()=='Line '+run.sample('Line ', tokens=20)
+        written()
+        assert text_of(page)=='Line '+run.sample('Line ', tokens=20)
         kept = tokens.all_text_contents()[:4]
         tokens.nth(4).click()
         assert page.locator('#instead li').count()==12
+        if not axe.missing():
+            for mode in axe.MODES:
+                page.emulate_media(color_scheme=mode)
+                assert axe.look(page)==[], mode
         page.locator('#instead li button').nth(2).click()
-        play.expect(on).to_be_enabled(timeout=20_000)
+        written()
         assert tokens.all_text_contents()[:4]==kept and page.locator('#instead').is_hidden()
         n = tokens.count()
         tokens.nth(4).press('ArrowLeft')
@@ -350,9 +355,17 @@ def test_page_in_a_browser(run, served):
         page.keyboard.press('Escape')
         assert page.evaluate('document.activeElement.parentElement.id')=='out'
         on.press('Enter')
-        play.expect(on).to_be_enabled(timeout=20_000)
+        written()
         assert tokens.count()>=n and page.evaluate('document.documentElement.scrollWidth')==360
-    assert wrong==[] and {u for u in urls if not u.startswith((here, 'data:'))}==set()
+        with inside(player) as s, axe.opened(b, f'http://127.0.0.1:{s.port}/?token={s.token}') as (endless,more):
+            endless.locator('#max_tokens').fill('4096')
+            endless.locator('#write').click()
+            expect(endless.locator('#out span')).not_to_have_count(0)
+            endless.keyboard.press('Escape')
+            expect(endless.locator('#state')).to_contain_text('stopped')
+            while s.turns.model.locked(): time.sleep(.01)
+            assert 0<player.model.n<4096 and more==[]
+    assert told==[]
 
 # ------------------------------------------------------------ from the shell
 
@@ -371,4 +384,4 @@ def test_ctrl_c_in_the_middle_of_an_answer(served):
         assert c.recv(99)
         served.p.send_signal(signal.SIGINT)
         out,err = served.p.communicate(timeout=20)
-    assert (served.p.returncode, err)==(128+signal.SIGINT, '') and out==''
+    assert (served.p.returncode, out, err)==(128+signal.SIGINT, 'stopped\n', '')
