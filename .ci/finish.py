@@ -15,6 +15,14 @@ def mathml(s):
     s = re.sub(r'\\\((.+?)\\\)', lambda m: tex(m, 'inline'), s, flags=re.S)
     return re.sub(r'\\\[(.+?)\\\]', lambda m: tex(m, 'block'), s, flags=re.S)
 
+def titled(s):
+    "The title is an anchor too, as it is where the notebook itself is shown, unless something below has that name"
+    m = re.search(r'<h1 class="title">(.*?)</h1>', s)
+    plain = html.unescape(re.sub('<[^>]+>', '', m[1])) if m else ''
+    name = re.sub(r'[^\w -]', '', plain).strip().lower().replace(' ', '-')
+    if not name or f' id="{name}"' in s: return s
+    return s.replace('<h1 class="title">', f'<h1 class="title" id="{name}">', 1)
+
 SKIP = '<a class="skip" href="#quarto-document-content">Skip to the content</a>'
 TEXT_TOGGLE = re.compile(r'<a (class="sidebar-item-text[^"]*") data-bs-toggle[^>]*>(.*?)</a>', re.S)
 TOGGLE = re.compile(r'<a (class="sidebar-item-toggle[^"]*") (data-bs-toggle="collapse" data-bs-target="#([^"]+)") '
@@ -54,7 +62,7 @@ def finish(s, up, nb=None):
                   '<div role="region" aria-live="polite" aria-label="Results" class="smalldocs-search-results')
     s = s.replace('</head>', f'<script src="{up}site_libs/site.js" defer></script></head>', 1)
     if nb: s = TITLE.sub(lambda m: m[0]+notebook_line(nb, up), s, count=1)
-    return by_keyboard(s)
+    return by_keyboard(titled(s))
 
 # ---------------------------------------------------------------- what all pages load
 

@@ -21,16 +21,17 @@ ALSO = dict(
     slow='speed', fast='speed', ddp='parallel', fsdp='parallel shards', slurm='machines', multi='ranks',
     ollama='gguf', llama='gguf', finetune='init begin', mixed='mixture precision', bf16='precision',
     fp16='precision', duplicate='copies twice', duplicates='copies twice', compare='setting versus another',
-    pretrained='others began beginning', long='minutes budget', begin='first run', start='beginning',
+    pretrained='others began beginning', long='minutes budget', begin='first run tutorial writes', start='beginning',
     api='completions', openai='completions', noise='seeds spread', browser='page', big='size depth',
     tokenizer='bpe', seed='seeds', reproducible='bit', deterministic='bit', dashboard='tensorboard',
     s3='buckets', vocab='vocabulary', hyperparameters='dial', chinchilla='curve size', params='parameters',
-    benchmark='core', leak='mask shift')
+    benchmark='core', leak='mask shift',
+    shifted='shift inputs', targets='shift inputs')
 ALSO = {k: v.split() for k,v in ALSO.items()}
 K,B = 1.2,.4               # BM25: how soon repetition counts no more, how much length counts
 HEAD = 6                   # What a word of a heading counts, beside one of the text
 TITLE,LINE,LEAD = 6,4,2    # In the first section: a word of the page's title, of the line below it, of the text
-FIRST,LATER = 1.3,.5       # Pages that are written for a first reading, and lists of everything
+FIRST,LATER = 1.1,.5       # Pages that are written for a first reading, and lists of everything
 WHOLE = .5                 # What the rest of a page adds to its best section
 OTHER = .8                 # What a word counts that was not asked for itself
 SNIPPET = 150              # Letters of a section that a result shows
