@@ -395,7 +395,7 @@ MUTATIONS = [
     Mutation('every text of an answer with the same dice', 'eval/completions', "seed=ask.how['seed']+r)", "seed=ask.how['seed'])", 'nbs/eval/completions.ipynb#The answer'),
     Mutation('half a character forgotten', 'eval/completions', 'd.decode(decode_bytes(list(before)))', 'pass', 'nbs/eval/completions.ipynb#What a token adds to the text'),
     Mutation('a limit that is none', 'eval/completions', 'if most*rows>TOKENS:', 'if most>TOKENS:', 'nbs/eval/completions.ipynb#What may be asked'),
-    Mutation('a foreign lens without the last norm', 'export/hf', 'lens = [self.logits(norm(h)) for h in xs[:-1]]', 'lens = [self.logits(h) for h in xs[:-1]]', 'nbs/export/hf.ipynb#Opened', full=True),
+    Mutation('a foreign lens without the last norm', 'export/hf', 'return (h, *args[1:]) if len(calls)==n else args', 'return args', 'nbs/export/hf.ipynb#Opened', full=True),
     Mutation('a foreign model keeps another attention', 'export/hf', '        model.set_attn_implementation(was)', '        pass', 'nbs/export/hf.ipynb#Opened', full=True),
     Mutation('any name for this server', 'base/serve', 'if named[0].strip().lower() not in hosts:', 'if False:', 'nbs/base/serve.ipynb#Whom to answer'),
     Mutation('any page may ask', 'base/serve', 'if origin and (len(origin)>1 or', 'if origin and (len(origin)>1 and', 'nbs/base/serve.ipynb#Whom to answer'),
