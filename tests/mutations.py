@@ -51,6 +51,8 @@ MUTATIONS = [
     Mutation('the largest size is the best', 'model/curve', 'return min(found, key=lambda o: (o.bpb, o.depth))', 'return max(found, key=lambda o: o.depth)', 'nbs/model/curve.ipynb#The best size for a time'),
     Mutation('repeated text worth as much as fresh', 'model/curve', 'if D<=U: return D', 'return D', 'nbs/model/curve.ipynb#Text that repeats'),
     Mutation('a size chosen anew at a resume', 'sizes', "same = was.get('model.n_layer')==depth or depth=='auto' and was.get('model.dial_tokens')", 'same = False', 'tests/test_sizes.py::test_a_choice_is_made_once', full=True),
+    Mutation('a leaked mask passes the preflight', 'eval/check_model', 'return (moved>tol and early<=tol, f', 'return (moved>tol, f', 'nbs/tutorials/goes_wrong.ipynb#A mask that leaks', full=True),
+    Mutation('a warning names a path of the machine', 'train/loop', "say(f'warning: {p}'.replace(str(self.out), shown(self.out)))", "say(f'warning: {p}')", 'nbs/tutorials/stop_resume.ipynb#A damaged checkpoint', full=True),
     Mutation('causal mask removed', 'model/blocks', 'return dict(is_causal=True)', 'return dict(is_causal=False)', 'nbs/model/blocks.ipynb#What may be seen'),
     Mutation('one parameter in no group', 'model/optim', 'res[k].append((n,p))', 'res[k] += [(n,p)] if p.ndim else []', 'nbs/model/optim.ipynb#Every parameter in exactly one group'),
     Mutation('Newton-Schulz not applied', 'model/muon', 'for a,b,c in coeffs:', 'for a,b,c in ():', 'nbs/model/muon.ipynb#Without a decomposition'),
