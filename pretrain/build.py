@@ -19,6 +19,7 @@ from .base.dist import by_main, is_main, rank, together, world
 from .base.meanwhile import Meanwhile
 from .base.toml import Source
 from .base.value import at_home
+from .cards import Shown
 from .data.readers import EMBEDDED
 from .data.corpus import CorpusConfig
 from .data.loader import LoaderConfig
@@ -193,7 +194,7 @@ def todays(
     return to_dict(assemble(Config, [Source(str(path), config)]))
 
 # %% ../nbs/build.ipynb #8dcc348c
-class Run(Loop, Microscope):
+class Run(Shown, Loop, Microscope):
     "A training run that lives in its directory: build or resume it, step it, look into it"
     def __init__(self,
         cfg,        # A `Config`, a file, or the name of a shipped config
@@ -366,7 +367,7 @@ def sample_all(self:Run):
     if not is_main() or not self.cfg.sample.prompts: return
     texts = write_samples(self.model, self.tok, self.cfg.sample, lambda text: self.console.once(f'sample: {text}'))
     self.samples.append(dict(step=self.n_step, samples=texts))
-    for t in texts: self.note(f'sample: step {self.n_step:,}: {t["prompt"]}|{t["text"]}')
+    self.console.wrote(self.n_step, texts)
 
 # %% ../nbs/build.ipynb #73728444
 @patch
@@ -419,7 +420,7 @@ def finish(self:Run):
 def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     "Train to the end, or to Ctrl-C; either leaves a run that can go on"
     went_on = not self.over
-    with self.budget:
+    with self.budget, self.console.stay():
         Loop.fit(self)
         if went_on and self.over: self.finish()
     self.tracker.end()
