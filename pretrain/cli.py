@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'VERSION', 'TRACEBACK', 'MISTAKES', 'SIGPIPE', 'TOGETHER', 'CONFIG', 'OVERRIDES', 'SAMPLE_KEYS', 'RUN',
-           'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'parser', 'main', 'load_run', 'open_model']
+           'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'look_', 'plan_', 'parser', 'main', 'load_run',
+           'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
 import argparse, gc, json, os, signal, sys, traceback
@@ -14,7 +15,7 @@ from pathlib import Path
 from . import __version__
 from .base.args import arg, command_line, parse, path_word, prose_word
 from .base.screen import flush_out, offer, open_streams, reader_left, tell
-from .looking import ARGS, idle_keys
+from .looking import ARGS, idle_keys, look_
 from .planning import PLAN_ARGS, plan_
 from .train.signals import SIGNALLED, Stopped, stoppable
 
@@ -205,6 +206,16 @@ def _sample(a):
     try: write(model, tok, _sampling(a, cfg.sample), sys.stdout, _tell)
     except Stopped as e: return SIGNALLED+e.sig   # the reader has read enough
 
+# %% ../nbs/cli.ipynb #play0002
+@_command(arg('run', type=path_word, metavar='RUN', help=RUN), DEVICE,
+          arg('--port', type=int, default=0, metavar='N', help='of this machine; one that is free where left out'))
+def _play(a):
+    "Write with the model of a run on a page, and let other programs ask it as they ask OpenAI; Ctrl-C ends it"
+    from pretrain.play import Player, serve
+    from pretrain.store.checkpoint import split_run
+    model,tok,cfg,step = load_run(a.run, a.device)
+    return serve(Player(f'{split_run(a.run)[0].resolve().name}@{step}', model, tok, cfg.sample), a.port)
+
 # %% ../nbs/cli.ipynb #30e9b0da
 DTYPE = arg('--dtype', help='precision of a Hugging Face model: float32, bfloat16, float16, or auto = as stored; '
                              'float32 where left out')
@@ -313,13 +324,10 @@ def _eval_table(where, overrides, a):
          help=RUN+'; with --data any number of runs and Hugging Face models (a directory, or a .gguf file); '
               'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
     arg('--data', type=path_word, help='text to measure on: a file, a folder, a pattern, or embedded'),
-    arg('--bytes', type=int,
-         help=f'with --data: so many bytes of it, spread over the whole, 0 = all; {BYTES:,} where left out'),
-    arg('--window', type=int,
-         help='with --data: tokens in a row; where left out, as many as all models can read'))
+    arg('--bytes', type=int, help=f'with --data: so many bytes spread over it, 0 = all; {BYTES:,} where left out'),
+    arg('--window', type=int, help='with --data: tokens in a row; where left out, as many as all models can read'))
 def _eval(a):
-    """Bits per byte of a run's checkpoint on its validation tokens;
-    with --data of one or more models on the same text"""
+    "Bits per byte of a run's checkpoint on its validation tokens; with --data of one or more models on the same text"
     where = [w for w in a.where if '=' not in w or Path(w).exists()]
     overrides = [o for o in a.where if o not in where]
     if (why := _why_not(where)) and not (where and a.data): raise ValueError(why)
@@ -327,12 +335,7 @@ def _eval(a):
     print(_eval_table(where, overrides, a) if a.data else _eval_run(where[0], overrides, a.device))
 
 # %% ../nbs/cli.ipynb #look0002
-@_command(*ARGS)
-def _look(a):
-    "What a corpus is, what is in it twice, what is broken and where, what it costs in tokens; Ctrl-C shows it so far"
-    from pretrain.looking import look_command
-    return look_command(a)
-_command(CONFIG, OVERRIDES, *PLAN_ARGS)(plan_)
+look_,plan_ = _command(*ARGS)(look_),_command(CONFIG, OVERRIDES, *PLAN_ARGS)(plan_)
 
 # %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
@@ -370,8 +373,7 @@ def _core(a):
         from pretrain.eval.core.keep import compare_core
         print(compare_core(*a.compare))
     elif not a.where:
-        raise ValueError('core: no model; '
-                         'a run directory, that of a Hugging Face model, or --compare DIR DIR would work')
+        raise ValueError('core: no model; a run directory, a Hugging Face model, or --compare DIR DIR would work')
     else:
         if _is_run(a.where): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
         print(_core_run(a) if _is_run(a.where) and not a.out else _core_other(a))
@@ -404,8 +406,7 @@ def _import(a):
 @_command(arg('run', nargs='+', type=path_word, metavar='RUN', help='run directories'),
           arg('--out', type=path_word, help='picture of the comparison of several runs; compare.png where left out'))
 def _plot(a):
-    """Draw what happened in a run as report/loss.png, with figures and samples as report/index.html;
-    several runs are drawn over each other"""
+    "Draw a run as report/loss.png, with figures and samples as report/index.html; several runs over each other"
     from pretrain.eval.page import save_report
     from pretrain.eval.report import compare, read_run, save_plot, summary
     if len(a.run)==1: _idle(a, ['out'], 'one run is drawn in its own directory')
@@ -423,8 +424,7 @@ def _plot(a):
     arg('--by', default='time', help='what is equal in the verdict: step, tokens, time, flops; or end, each its own'),
     arg('--out', type=path_word, default='compare.svg', help='picture: .svg or .png; compare.svg where left out'))
 def _compare(a):
-    """Is one setting better than another, or is it noise? The difference in bits per byte with its interval,
-    by step, tokens, time and FLOPs"""
+    "Is one setting better, or is it noise? The difference in bits per byte, by step, tokens, time and FLOPs"
     from pretrain.seeds import compare_words
     compare_words(a.runs, a.by, a.out)
 

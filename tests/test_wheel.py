@@ -38,3 +38,4 @@ def test_wheel_trains_the_shipped_config(tmp_path):
     names = sh(py, '-c', 'from pretrain.store.shipped import config_dir; print(*sorted(p.name for p in '
                'config_dir().iterdir()))', cwd=away).stdout.split()
     assert set(names) >= {p.name for p in (repo/'configs').iterdir()}
+    assert (site/'pretrain/play.html').read_bytes()==(repo/'pretrain/play.html').read_bytes()

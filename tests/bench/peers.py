@@ -218,7 +218,8 @@ def train(a, name, how, core, fresh=False):
         cache = cache.with_name(f'{cache.name}-fresh{core}')
         shutil.rmtree(cache, ignore_errors=True)
     took,at = run(a, name, how, core, steps, 0 if steps else a.minutes, cache)
-    keep(a, **key, **took, **scored(a, name, at))
+    found = scored(a, name, at)
+    keep(a, **key, **took, bpb=found['bpb'], bytes=found['bytes'])
 
 # ------------------------------------------------------------ commands
 
@@ -300,7 +301,7 @@ def main():
     p.add_argument('--config', default='quickstart', help='our config, to which shape and text are given')
     p.add_argument('--probe', type=int, default=PROBE, help='steps of a run that measures start and speed')
     p.add_argument('--ours', nargs='+', default=[], metavar='KEY=VALUE', help='more of our config')
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     a.how,a.cores = dict(a.how),tuple(a.cores)
     for k in ('nanochat', 'nanogpt'): setattr(a, k, getattr(a, k) and getattr(a, k).resolve())
     COMMANDS[a.command](a)
