@@ -115,14 +115,17 @@ together(lambda: is_main() or time.sleep(3))
 keep(all_sum(torch.ones(1)).item())
 '''
 
+RUNS = '2_0','2_1','1_0'   # Number of ranks, and the rank that tells
 ANY = dict(one_message=GRADS.replace('BUCKET', '32.'), many_messages=GRADS.replace('BUCKET', '1e-4'), muon=MUON)
 TWO = dict(fails=FAILS, first=FIRST, work=WORK)
 SHORT_S = 2   # limit of a collective operation, for those that work longer
 
 def cases(bodies):
     "A script of one function for each, which meet anew"
-    meet = {k: f'    cleanup()\n    setup("cpu", timeout_s={SHORT_S})\n' if k in ('first','work') else '' for k in bodies}
-    return '\n'.join(f'def case_{k}():\n    def keep(o): (dir/f"{k}_{{world()}}_{{rank()}}").write_text(json.dumps(o))\n'
+    anew = f'    cleanup()\n    setup("cpu", timeout_s={SHORT_S})\n'
+    meet = {k: anew if k in ('first','work') else '' for k in bodies}
+    keep = 'def keep(o): (dir/f"NAME_{world()}_{rank()}").write_text(json.dumps(o))'
+    return '\n'.join(f'def case_{k}():\n    {keep.replace("NAME", k)}\n'
                      f'{meet[k]}{textwrap.indent(body, "    ")}\ncase_{k}()' for k,body in bodies.items())
 
 @pytest.fixture(scope='module')
@@ -131,7 +134,8 @@ def saw(tmp_path_factory):
     here = tmp_path_factory.mktemp('ranks')
     ok(here, cases(ANY), 1)
     ok(here, cases(ANY | TWO))
-    return lambda name: [json.loads((here/f'{name}_{o}').read_text()) for o in ('2_0','2_1','1_0')[:3 if name in ANY else 2]]
+    def found(name): return [json.loads((here/f'{name}_{o}').read_text()) for o in RUNS[:3 if name in ANY else 2]]
+    return found
 
 @pytest.mark.parametrize('name', ['one_message', 'many_messages'])
 def test_two_ranks_equal_one_process(saw, name):
