@@ -151,7 +151,7 @@ def read_checkpoint(self:Loop,
 def resume(self:Loop)->Loop: # Itself
     "Take up the newest intact checkpoint, or begin"
     path,problems = self.newest()
-    for p in problems: self.console.say(f'warning: {p}')
+    for p in problems: self.console.say(f'warning: {p}'.replace(str(self.out), shown(self.out)))
     if path:
         tensors,saved = together(lambda: self.read_checkpoint(path))   # nobody writes there before all have read
         self.accept(path, saved)
