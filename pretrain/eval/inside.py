@@ -12,11 +12,12 @@ import html, math
 from base64 import b64encode
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from .report import new_figure, read_run
-from .surprise import called, ids_of, surprise, tinted
+from .surprise import Surprise, View, called, ids_of, tinted, view
 from ..model.blocks import rms_norm
 from ..model.gpt import GPT
 from ..store.checkpoint import load_checkpoint, pick_checkpoint
@@ -223,6 +224,19 @@ def plot_layers(
     return fig
 
 # %% ../../nbs/eval/inside.ipynb #insd038
+def _beside(others):
+    "Each as (run, None) or (model, tokenizer)"
+    for o in others if isinstance(others, list) else [] if others is None else [others]:
+        if isinstance(o, Microscope): yield o,None
+        elif isinstance(o, tuple) and len(o)==2: yield o
+        else:
+            raise ValueError(f'beside: {type(o).__name__}; a run, or a model and its tokenizer, would work')
+
+def _apart(runs):
+    "Directories of runs in as few words as tell them apart"
+    short = [Path(r.out).name for r in runs]
+    return short if len({*short})==len(short) else [str(r.out) for r in runs]
+
 class Microscope:
     "What a run can show of its model"
     def model_at(self,
@@ -239,11 +253,24 @@ class Microscope:
     def surprise(self,
         text:str,   # To be read
         step=None,  # Of a checkpoint, or `best`; a list of them for several side by side; None = now
+        beside=None,# Another run, or model and tokenizer as `load_hf` gives them; or a list of such
     ):              # A `Surprise`
         "The text, coloured by how little the model expected each token"
         steps = [*step] if isinstance(step, (list,tuple)) else [step]
-        names = [f'step {self.n_step:,}' if s is None else f'step {s}' for s in steps]
-        with self.parallel.looking(): return surprise([self.model_at(s) for s in steps], self.tok, text, names)
+        others = [*_beside(beside)]
+        mine,*names = _apart([self, *(m for m,tok in others if tok is None)])
+        views = [self._view(text, s, f'{mine}, '*bool(others)) for s in steps]
+        for m,tok in others:
+            views.append(view(m, tok, text, type(m).__name__) if tok else m._view(text, whose=f'{names.pop(0)}, '))
+        return Surprise(views)
+
+    def _view(self, text, step=None, whose=''):
+        with self.parallel.looking(): return view(self.model_at(step), self.tok, text, whose+self._named(step))
+
+    def _named(self, step):
+        "A model in a heading"
+        if step is None: step = self.n_step
+        return 'best' if step=='best' else f'step {step:,}' if isinstance(step, int) else f'step {step}'
 
     def look(self,
         text:str,      # To be read
@@ -251,8 +278,8 @@ class Microscope:
         read:int=READ, # Most tokens of it [tokens]
     )->Inside:
         "Attention per head, residual stream and logit lens"
-        name = f'step {self.n_step:,}' if step is None else f'step {step}'
-        with self.parallel.looking(): return look_inside(self.model_at(step), self.tok, text, name, read)
+        with self.parallel.looking():
+            return look_inside(self.model_at(step), self.tok, text, self._named(step), read)
 
     def layers(self):
         "Gradient norm, update and silent units of each layer, as recorded with `track.layers_every`"

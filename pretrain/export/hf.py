@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PROBE', 'CLOSE', 'ULPS', 'WINDOWS', 'LOSS_ROWS', 'EXTRA', 'NEEDED', 'LAST_NORM', 'HFTokenizer', 'run_whole',
            'run_body', 'probe_texts', 'gives', 'abilities', 'HFModel', 'hf_source', 'quiet', 'said', 'read_hf',
-           'load_hf', 'last_norm', 'opened']
+           'load_hf', 'last_norm', 'opened', 'lens_at']
 
 # %% ../../nbs/export/hf.ipynb #3111da31
 import io
@@ -302,17 +302,33 @@ def opened(
         if hook: hook.remove()
 
 # %% ../../nbs/export/hf.ipynb #hfin0004
+def lens_at(
+    model,             # From transformers
+    norm,              # Its last norm
+    ids:torch.Tensor,  # Token ids of one text [1,T]
+    h:torch.Tensor,    # The stream somewhere [1,T,C]
+    n:int,             # How often the norm is called
+)->torch.Tensor:       # [T,V]
+    "What the model would say if the stream entered its last norm as it is here"
+    calls = []
+    def instead(m, args):
+        calls.append(args)
+        return (h, *args[1:]) if len(calls)==n else args
+    hook = norm.register_forward_pre_hook(instead)
+    try: return run_whole(model, ids)[0]
+    finally: hook.remove()
+
 @patch
 @torch.no_grad()
 def inside(self:HFModel,
     ids:torch.Tensor,  # Token ids of one text [1,T]
 )->tuple:              # Stream before and behind each block [T,C] each, attention [H,T,T] each, logits [layers,T,V]
-    "Read a text and tell what can be seen; the final vectors alone where norm and head do not make the logits"
-    seen = []
+    "Read a text and tell what can be seen; the final vectors alone where no last norm is found"
+    seen,end = [],run_whole(self.model, ids)[0]
     with quiet(), opened(self.model, seen) as norm:
         body = self.model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True, output_attentions=True)
     looks = [a[0] for a in getattr(body, 'attentions', None) or () if a is not None]
-    if not (self.split and seen): return [body.last_hidden_state[0]],looks,self.logits(self.hidden(ids)[0])[None]
-    xs = [*(h[0] for h in body.hidden_states[:-1]), seen[0][0]]
-    lens = [self.logits(norm(h)) for h in xs[:-1]]+[self.logits(self.hidden(ids)[0])]
-    return xs,looks,torch.stack(lens)
+    if not seen: return [body.last_hidden_state[0]],looks,end[None]
+    hs = body.hidden_states[:-1]
+    lens = [lens_at(self.model, norm, ids, h, len(seen)) for h in hs]
+    return [h[0] for h in (*hs, seen[-1])],looks,torch.stack([*lens, end])
