@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST_TEXTS', 'TEXT_MAX', 'FOLDED', 'PROMPTS', 'PERCENT', 'HAPPENED', 'SOURCE_HEADS', 'CONFIG_HEADS', 'STANDS',
-           'STYLE', 'LEGEND', 'PAGE', 'Written', 'written', 'pick_steps', 'RunReport', 'report_run', 'whole_page',
-           'save_report', 'save_pages']
+           'STYLE', 'LEGEND', 'PAGE', 'Written', 'written', 'pick_steps', 'safe', 'table', 'when', 'RunReport',
+           'report_run', 'whole_page', 'save_report', 'save_pages']
 
 # %% ../../nbs/eval/page.ipynb #b954563b
 import math, time
@@ -81,7 +81,12 @@ def pick_steps(
     return [steps[i] for i in sorted({0, len(steps)-1, *(int(np.abs(x-g).argmin()) for g in rest)})]
 
 # %% ../../nbs/eval/page.ipynb #ec4ae227
-def _safe(text): return escape(printable(masked(str(text))))
+def safe(
+    text, # Anything
+)->str:
+    "As it may stand in a page: no markup, no control characters, no password of an address"
+    return escape(printable(masked(str(text))))
+
 def _number(v): return '–' if v is None else f'{v:.4f}' if math.isfinite(v) else 'no number'
 
 TEXT_MAX = 2000  # That is shown of one text [characters]
@@ -91,7 +96,7 @@ def _wrote(prompt, w):
     known = f'<b>step {w.step:,}</b> <span>loss {_number(w.loss)}</span> <span>{_number(w.val_bpb)} bits/byte</span>'
     more = len(w.text)-TEXT_MAX
     cut = f'<i> … {n_of(more, "character")} more in samples.jsonl</i>' if more>0 else ''
-    text = f'<b>{_safe(prompt)}</b>{_safe(w.text[:TEXT_MAX])}{cut}'
+    text = f'<b>{safe(prompt)}</b>{safe(w.text[:TEXT_MAX])}{cut}'
     return f'<div class="wrote"><p>{known}</p><div class="text">{text}</div></div>'
 
 # %% ../../nbs/eval/page.ipynb #8970e816
@@ -107,7 +112,7 @@ def _texts(prompt, texts):
     inside = '\n'.join(_wrote(prompt, w) for w in rest if w.step in folded)
     fold = f'<details><summary>{more}</summary>\n{inside}</details>' if rest else ''
     shown = '\n'.join(_wrote(prompt, w) for w in texts if w.step in few)
-    return f'<h3>{_safe(prompt) or "(no prompt)"}</h3>\n{shown}\n{fold}'
+    return f'<h3>{safe(prompt) or "(no prompt)"}</h3>\n{shown}\n{fold}'
 
 def _all_texts(texts):
     "Of each prompt, as many as a page bears"
@@ -116,22 +121,26 @@ def _all_texts(texts):
     return '\n'.join(res)+(f'<p>{n_of(left, "more prompt")} in samples.jsonl</p>' if left>0 else '')
 
 # %% ../../nbs/eval/page.ipynb #0f799410
-def _cell(v): return v if isinstance(v, _Raw) else _safe(v)
+def _cell(v): return v if isinstance(v, _Raw) else safe(v)
 class _Raw(str): "Markup of our own"
 
 def _row(cells): return '<tr>'+''.join(f'<td>{_cell(c)}</td>' for c in cells)+'</tr>'
 
-def _table(label, rows, heads=()):
+def table(
+    label:str,  # For those who cannot see it
+    rows,       # Of cells
+    heads=(),   # Of the columns
+)->str:         # HTML
     "Rows of cells, in a frame that scrolls"
     head = '<tr>'+''.join(f'<th scope="col">{h}</th>' for h in heads)+'</tr>\n' if heads else ''
     body = '\n'.join(map(_row, rows))
-    frame = f'<div class="wide" tabindex="0" role="region" aria-label="{_safe(label)}">'
+    frame = f'<div class="wide" tabindex="0" role="region" aria-label="{safe(label)}">'
     return f'{frame}<table>\n{head}{body}</table></div>'
 
 def _pairs(label, rows):
     "What, and what is said of it, which may be long"
-    body = '\n'.join(f'<tr><th scope="row">{_safe(k)}</th><td>{_cell(v)}</td></tr>' for k,v in rows)
-    return f'<table class="pairs" aria-label="{_safe(label)}">\n{body}</table>'
+    body = '\n'.join(f'<tr><th scope="row">{safe(k)}</th><td>{_cell(v)}</td></tr>' for k,v in rows)
+    return f'<table class="pairs" aria-label="{safe(label)}">\n{body}</table>'
 
 # %% ../../nbs/eval/page.ipynb #pag00002
 PERCENT = 100
@@ -144,19 +153,23 @@ def _time_table(split):
 
 HAPPENED = 200  # Events that are shown at most, the last of them
 
-def _clock(at): return time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(at)) if at is not None else ''
+def when(
+    at, # Seconds since 1970, or None
+)->str:
+    "A time, as a page has it"
+    return time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(at)) if at is not None else ''
 
 def _event_table(events):
     "What happened, in order"
     left = len(events)-HAPPENED
-    told = [(f'{e.step:,}', e.what, _clock(e.at), e.said) for e in events[-HAPPENED:]]
+    told = [(f'{e.step:,}', e.what, when(e.at), e.said) for e in events[-HAPPENED:]]
     more = f'<p>{n_of(left, "earlier event")} not shown</p>' if left>0 else ''
-    return more+_table('events', told, ['step', 'what', 'when [UTC]', 'more'])
+    return more+table('events', told, ['step', 'what', 'when [UTC]', 'more'])
 
 def _checkpoint_table(rows):
     "What is kept"
     mb = [(f'{s:,}', '–' if n is None else f'{n/10**6:,.1f}', form, remark) for s,n,form,remark in rows[:HAPPENED]]
-    return _table('checkpoints', mb, ['step', 'size [MB]', 'form', ''])
+    return table('checkpoints', mb, ['step', 'size [MB]', 'form', ''])
 
 # %% ../../nbs/eval/page.ipynb #31073807
 SOURCE_HEADS = 'source', 'wanted', 'trained on [tokens]', 'share', 'times its text', 'bits/byte', 'best'
@@ -165,15 +178,15 @@ def _source_table(sources):
     def row(o):
         shares = f'{o.wanted:.2%}',f'{o.n_tok:,}',f'{o.share:.2%}',f'{o.times:.2f}'
         return o.name,*shares,_number(o.bpb),_number(o.best)
-    return _table('sources', map(row, sources), SOURCE_HEADS)
+    return table('sources', map(row, sources), SOURCE_HEADS)
 
 CONFIG_HEADS = 'key', 'value', 'default', 'meaning'
 def _config(rows, told):
     "What differs from the defaults, and all of it folded away"
-    table = _table('what differs from the defaults', [(_Raw(f'<b>{_safe(k)}</b>'), *o) for k,*o in rows], CONFIG_HEADS)
-    pre = f'<pre tabindex="0" role="region" aria-label="config.toml">{_safe(told)}</pre>'
+    differs = table('what differs from the defaults', [(_Raw(f'<b>{safe(k)}</b>'), *o) for k,*o in rows], CONFIG_HEADS)
+    pre = f'<pre tabindex="0" role="region" aria-label="config.toml">{safe(told)}</pre>'
     whole = f'<details><summary>All of it, as config.toml</summary>{pre}</details>'
-    return table*bool(rows)+whole*bool(told)
+    return differs*bool(rows)+whole*bool(told)
 
 # %% ../../nbs/eval/page.ipynb #pag00012
 STANDS = dict(begin='was going on', resume='was going on', end='finished', interrupt='interrupted', stop='stopped',
@@ -184,8 +197,8 @@ def _status(events, at):
     last = sorted((e for e in events if e.what in STANDS), key=lambda e: e.at or 0)   # of one second, the later step
     stands = last[-1] if last else None
     said = STANDS[stands.what] if stands else ''
-    if said=='stopped' and stands.said: said += f': {_safe(stands.said)}'
-    return f'<p class="status">{said}{"; " if said else ""}written {_clock(at)} UTC</p>'
+    if said=='stopped' and stands.said: said += f': {safe(stands.said)}'
+    return f'<p class="status">{said}{"; " if said else ""}written {when(at)} UTC</p>'
 
 @dataclass(frozen=True, repr=False)
 class RunReport:
@@ -194,6 +207,7 @@ class RunReport:
     texts:dict       # What it wrote, as `written` gives it
     sections:dict    # Heading to its HTML, in order; '' where there is nothing to say
     status:str = ''  # Where it stands, as HTML
+    path:object = None # The run directory
 
     def _repr_html_(self):
         rows = [(k, v) for k,v in self.figures.rows() if k!='time']
@@ -250,7 +264,7 @@ def _sections(log, cfg, texts, state):
             'What is kept': _checkpoint_table(kept) if kept else '',
             'Configuration': _config(differences(cfg), told),
             'Machine of the last session': _pairs('machine', place) if place else '',
-            'The same again': f'<pre class="command">{_safe(run_command(log, state))}</pre>'*bool(log.config)},events
+            'The same again': f'<pre class="command">{safe(run_command(log, state))}</pre>'*bool(log.config)},events
 
 def report_run(
     run_dir,   # The directory that the config calls `out`
@@ -262,7 +276,7 @@ def report_run(
     log = read_run(run_dir)
     texts = written(log)
     sections,events = _sections(log, cfg, texts, run_state(log) if state is None else state)
-    return RunReport(summary(log), texts, sections, _status(events, int(now())))
+    return RunReport(summary(log), texts, sections, _status(events, int(now())), log.path)
 
 # %% ../../nbs/eval/page.ipynb #1f43fe1a
 PAGE = """
@@ -279,8 +293,8 @@ def whole_page(
 )->str:
     "A file that a browser shows"
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-    top = f'{meta}<title>{_safe(title)}</title><style>{PAGE}</style>{head}'
-    main = f'<main><h1>{_safe(title)}</h1>\n{body}\n</main>'
+    top = f'{meta}<title>{safe(title)}</title><style>{PAGE}</style>{head}'
+    main = f'<main><h1>{safe(title)}</h1>\n{body}\n</main>'
     return f'<!doctype html>\n<html lang="en"><head>{top}</head><body>{main}</body></html>\n'
 
 @patch
