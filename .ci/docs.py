@@ -3,7 +3,7 @@
 The inputs are a standard nbdev and Quarto project (nbs/, settings.ini, _quarto.yml, sidebar.yml). A copy is processed
 with nbdev's own processors, rendered by smalldocs, made self-contained, and every link, anchor and picture of the
 result is checked."""
-import argparse, ast, html, importlib.util, os, re, shutil, subprocess, sys, tempfile, time
+import argparse, ast, importlib.util, os, re, shutil, subprocess, sys, tempfile, time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,13 +11,14 @@ from urllib.parse import unquote, urlsplit
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
-import apidoc
+import apidoc, finish
 
 # ----------------------------------------------------- stage: notebooks to what a renderer reads (runs inside the copy)
 
+FOLD = '#| code-fold: true\n#| code-summary: "Exported source"\n'
 def api_cells(nb, module, depth, mk_cell):
-    """After nbdev has read the directives: put an API entry before each exported definition and keep its source,
-    folded open"""
+    """After nbdev has read the directives: put an API entry before each exported definition and fold its source, unless
+    the cell says itself with `code-fold` how it is shown"""
     path = (module or '').replace('.', '/')
     src = Path(f'pretrain/{path}.py').read_text(encoding='utf-8') if module else ''
     at,later,res,seen = (apidoc.lines(src) if src else {}),apidoc.patched(src),[],set()
@@ -37,7 +38,7 @@ def api_cells(nb, module, depth, mk_cell):
             res.append(mk_cell(md, 'markdown'))
         if all(isinstance(b, (ast.Import, ast.ImportFrom)) for b in ast.parse(code).body): continue
         c.directives_ = {k:v for k,v in d.items() if k not in ('export','exports')}
-        if defs: c.source = f'#| code-fold: show\n#| code-summary: "Exported source"\n{code}'
+        if defs and 'code-fold' not in d: c.source = f'{FOLD}{code}'
         res.append(c)
     taken = {i.lower() for c in res if c.cell_type=='markdown'
              for i in re.findall(r'\{#(\S+) \.api\}|<span id="([^"]+)">', c.source) for i in i if i}
@@ -118,35 +119,7 @@ def source_page(f, dest):
     listing = f'<pre class="src-page sourceCode"><code>{rows}</code></pre>'
     page_at.write_text(f'{fm}{page}``````{{=html}}\n{listing}\n``````\n', encoding='utf-8')
 
-# ---------------------------------------------------------------- render and make self-contained
-
-def mathml(s):
-    from latex2mathml.converter import convert
-    tex = lambda m,d: convert(html.unescape(m[1]), display=d)
-    s = re.sub(r'\\\((.+?)\\\)', lambda m: tex(m, 'inline'), s, flags=re.S)
-    return re.sub(r'\\\[(.+?)\\\]', lambda m: tex(m, 'block'), s, flags=re.S)
-
-def self_contain(site):
-    "No CDN, no web font, formulas as MathML, a search index that also loads from a file:// page"
-    for f in site.rglob('*.html'):
-        s = f.read_text(encoding='utf-8')
-        s = re.sub(r'(<span class="math[^>]*>)(.*?)(</span>)', lambda m: m[1]+mathml(m[2])+m[3], s, flags=re.S)
-        s = re.sub(r'<(link|script)[^>]*\b(?:href|src)="https?://[^>]*>(</script>)?', '', s)
-        up = '../'*(len(f.relative_to(site).parts)-1)
-        s = s.replace('</head>', f'<script src="{up}search.js" defer></script></head>', 1)
-        f.write_text(s, encoding='utf-8')
-    for f in site.rglob('*.css'):
-        s = f.read_text(encoding='utf-8')
-        t = re.sub(r'@import\s*(?:url\([^)]*\)|"[^"]*")\s*;', '', s)
-        if t!=s: f.write_text(t, encoding='utf-8')
-    idx = (site/'search.json').read_text(encoding='utf-8')
-    (site/'search.js').write_text(f'window.searchIndex = {idx};\n', encoding='utf-8')
-    for f in site.rglob('smalldocs.js'):
-        s = f.read_text(encoding='utf-8')
-        old = 'const r = await fetch(offset + "search.json");'
-        assert s.count(old)==1, 'smalldocs changed how it loads its search index'
-        f.write_text(s.replace(old, 'const r = window.searchIndex ? {ok: true, json: async () => window.searchIndex} : '
-                               'await fetch(offset + "search.json");'), encoding='utf-8')
+# ---------------------------------------------------------------- render
 
 def build(out, root=ROOT, quiet=False):
     "Build the site of the project at `root` into `out`; returns smalldocs' warnings"
@@ -162,7 +135,7 @@ def build(out, root=ROOT, quiet=False):
         env = {k:v for k,v in os.environ.items() if k!='IN_TEST'} | {'PYTHONPATH': str(src)}
         subprocess.run([sys.executable, HERE/'docs.py', '--stage', dest], cwd=src, env=env, check=True)
         site = render(dest, quiet=True)
-        self_contain(site.out)
+        finish.self_contain(site.out, src/'nbs')
         if out.exists():
             if any(out.iterdir()) and not (out/'site_libs').is_dir():
                 sys.exit(f'{out} is not a built site; give --out a new or empty folder')

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
+from .alive import Alive
 from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_keys, section, to_dict, to_toml
 from .base.dist import by_main, is_main, rank, together, world
 from .base.meanwhile import Meanwhile
@@ -32,7 +33,7 @@ from .eval.core.keep import core_dir
 from .eval.core.tasks import read_bundle
 from .eval.samples import SampleConfig, sample as write_samples, write as write_live
 from .eval.preflight import PreflightConfig, Report, preflight
-from .eval.page import report_run, save_pages
+from .eval.page import save_pages
 from .eval.inside import Microscope
 from .eval.report import plot_run
 from .export.bring import beginning, own_keys, with_origin
@@ -194,7 +195,7 @@ def todays(
     return to_dict(assemble(Config, [Source(str(path), config)]))
 
 # %% ../nbs/build.ipynb #8dcc348c
-class Run(Shown, Loop, Microscope):
+class Run(Shown, Alive, Loop, Microscope):
     "A training run that lives in its directory: build or resume it, step it, look into it"
     def __init__(self,
         cfg,        # A `Config`, a file, or the name of a shipped config
@@ -255,7 +256,7 @@ def later_looks(
     cfg:Config,  # Says how often
 )->list:         # As `Loop` takes them
     "What happens after a step, when it is due"
-    def draw(run): by_main(lambda: save_pages(run.out, run.budget.look('import', 0)))
+    def draw(run): by_main(lambda: save_pages(run.out, run.cfg, run.budget.look('import', 0)))
     return [(cfg.eval.every, 'eval', lambda run: run.validate()),
             (cfg.sample.every, 'sample', lambda run: run.sample_all()),
             (lambda run: run.budget.unseen('pages 2'), 'pages', draw)]
@@ -398,19 +399,16 @@ def plot(self:Run):
     return plot_run(self.out)
 
 @patch
-def report(self:Run):
-    "Figures, curves, and what the model wrote at which step, on one page"
-    self.yards.join()
-    return report_run(self.out)
-
-@patch
 def finish(self:Run):
     "Plot, report, and where the time went"
     if not is_main(): return
     self.yards.join()
     self.console.empty(self.saver.news)
     say,best = self.console.say,self.state.best
-    with self.budget.look('pages'): log,plot,page = save_pages(self.out)
+    self.happened('end')
+    with self.budget.look('pages'):
+        self.show(wait=True)
+        log,plot,page = save_pages(self.out, self.cfg)
     if self.budget.total_s: say(self.budget.repeat(self.out))
     for o in (f'data: {self.state.account(self.loader.n_text)}', *run_sources(log), f'time: {self.clock}'): say(str(o))
     say(f'done: best {best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}; '
@@ -423,6 +421,9 @@ def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     with self.budget, self.console.stay():
         Loop.fit(self)
         if went_on and self.over: self.finish()
+    if not self.over:
+        self.happened('interrupt')
+        self.show(wait=True)
     self.tracker.end()
     return self
 
@@ -430,7 +431,7 @@ def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
 def close(self:Run):
     "Nothing of the run goes on; save what is not saved, give the directory back"
     self.yards.join()
-    Loop.close(self)
+    Alive.close(self)
 
 # %% ../nbs/build.ipynb #cell102
 def load_model(

@@ -3,7 +3,7 @@ import json, math, sys
 from pathlib import Path
 import pytest, torch
 sys.path.insert(0, str(Path(__file__).parent/'bench'))
-import peers, score
+import layers, peers, score
 from pretrain import GPT, ModelConfig, train_tokenizer
 from pretrain.eval.bpb import bits_per_text
 
@@ -53,3 +53,10 @@ def test_a_finished_run_is_known(tmp_path):
     a = SimpleNamespace(work=tmp_path)
     peers.keep(a, kind='train', peer='ours', depth=4, bpb=2.)
     assert peers.known(a, kind='train', depth=4)['bpb']==2. and peers.known(a, depth=3) is None
+
+def test_the_cost_of_a_record_of_layers_is_that_of_the_step_that_has_one():
+    steps = []
+    assert len(layers.extra(lambda: steps.append('plain'), lambda: steps.append('layers'), 3))==3
+    assert steps==['plain','layers']*(layers.WARM+3)
+    found = layers.said('d', [(1., 1.5), (2., 2.2), (2., 2.4)], 100)
+    assert found.endswith('a record of its layers +400.0 ms (+20.0%); with one in 100 +0.200% of the run; 3 pairs')

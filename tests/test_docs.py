@@ -6,7 +6,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'.ci'))
-import apidoc, docs
+import apidoc, axe, docs, finish, seek
 
 @pytest.fixture(scope='module')
 def site(tmp_path_factory):
@@ -48,7 +48,7 @@ def test_the_sidebar_has_the_wings():
     "A chapter stands in the section that names its folder"
     bar = (ROOT/'nbs/sidebar.yml').read_text(encoding='utf-8')
     sections = re.findall(r'- section: .*\((\w[\w, ]*)\)\n((?: {8,}.*\n)*)', bar)
-    top = 'reading, sizes, cards, build, looking, play, doors, seeds, planning, cli'
+    top = 'reading, sizes, cards, alive, build, looking, showing, play, doors, seeds, planning, cli'
     want = ['data', 'model', 'train', 'eval', 'export', top, 'store', 'base']
     assert [s for s,_ in sections]==want
     for names,listed in sections:
@@ -121,8 +121,97 @@ def test_formulas_and_search_need_no_network(site):
         assert not odd, f'{f.name}: a doubled backslash breaks the line inside a formula: {odd}'
         assert '\\(' not in re.sub(r'<(pre|code|script)\b.*?</\1>', '', s,
                                    flags=re.S), f'{f.name}: a formula was left as TeX'
-    idx = json.loads((site/'search.json').read_text(encoding='utf-8'))
-    assert {e['href'].partition('#')[0] for e in idx}>={'index.html', 'data/loader.html'}
+    assert {h for h,_ in index_of(site)['pages']}>={'index.html', 'data/loader.html'}
+
+# ------------------------------------------------------------ search: does it find what newcomers ask?
+
+def index_of(site):
+    text = (site/'search.js').read_text(encoding='utf-8')
+    return json.loads(text.removeprefix('window.siteIndex = ').rstrip(';\n'))
+
+QUESTIONS = {   # A question: the pages of which one must be among the first three
+    'how do I use my own data': 'tutorials/own_corpus', 'learning rate': 'model/schedule',
+    'resume after a crash': 'build store/checkpoint train/loop', 'out of memory': 'train/room eval/check_room',
+    'two GPUs': 'beyond', 'what is bits per byte': 'eval/bpb',
+    'how long will it take': 'train/budget tutorials/how_big',
+    'how big a model can I train': 'tutorials/how_big', 'train a tokenizer': 'data/tokenizer data/bpe',
+    'batch size': 'data/loader model/dial', 'gradient clipping': 'train/gradients', 'loss is nan': 'train/guard',
+    'loss spike': 'train/guard', 'validation split': 'data/split', 'warmup': 'model/schedule',
+    'weight decay': 'model/schedule', 'export to llama.cpp': 'export/gguf',
+    'use the model with transformers': 'export/nanochat', 'generate text': 'model/generate',
+    'tensorboard': 'train/track/sinks', 'wandb': 'train/track/services', 'parquet files': 'data/tables',
+    'read data from S3': 'data/remote data/stores', 'stop with Ctrl-C': 'train/signals', 'what is MFU': 'train/mfu',
+    'how does attention work': 'model/blocks', 'several datasets mixed': 'data/mixture',
+    'compare two runs': 'eval/versus tutorials/evaluate', 'slurm cluster': 'beyond',
+    'mixed precision bf16': 'train/machine',
+    'flops per token': 'model/cost', 'why are targets shifted': 'data/shift', 'duplicate documents': 'eval/twins',
+    'evaluate on CORE': 'eval/core/evaluate', 'muon optimizer': 'model/muon', 'scaling laws': 'model/curve',
+    'start from pretrained weights': 'export/bring', 'play with a model in the browser': 'play',
+    'where do I begin': 'tutorials/first_run index', 'noise between seeds': 'seeds', 'checkpoint': 'store/checkpoint'}
+def pages(found): return [h.removesuffix('.html') for (h,*_),_ in found]
+
+def test_the_search_finds_what_newcomers_ask(site):
+    index = index_of(site)
+    missed = {q: pages(seek.ask(index, q))[:3] for q,want in QUESTIONS.items()
+              if not {*want.split()} & {*pages(seek.ask(index, q))[:3]}}
+    assert len(QUESTIONS)>=30 and not missed, missed
+    assert 'data/loader' in pages(seek.ask(index, 'loade')) and seek.ask(index, 'qzxj')==seek.ask(index, 'the')==[]
+
+@pytest.mark.parametrize('word,want', [('rates', 'rate'), ('rate', 'rate'), ('stopping', 'stop'), ('stopped', 'stop'),
+                                       ('queries', 'query'), ('loss', 'loss'), ('bus', 'bus'), ('red', 'red')])
+def test_endings_do_not_matter(word, want): assert seek.stem(word)==seek.stem(want)
+
+# ------------------------------------------------------------ in a browser
+
+needs = pytest.mark.skipif(bool(axe.missing()), reason=f'missing: {axe.missing()}')
+TYPICAL = 'index', 'train/loop', 'contributing', 'source/train/loop' # All: `python tests/axe.py _docs`
+CUT = """() => [...document.querySelectorAll('pre.cell-code')].filter(p => p.scrollWidth>p.clientWidth+1)
+         .map(p => p.innerText.slice(0, 80))"""
+
+@needs
+def test_pages_in_a_browser(site):
+    "Nothing serious for axe-core; no code is cut at a desk; the browser's search answers as the tests' does"
+    index = index_of(site)
+    with axe.browser() as b:
+        for p in TYPICAL: assert axe.faults(b, site/f'{p}.html', modes=axe.MODES if p=='index' else ('light',))==[], p
+        with axe.opened(b, site/'train/loop.html') as (tab,told):
+            assert tab.evaluate(CUT)==[]
+            tab.keyboard.press('Tab')
+            assert tab.evaluate('document.activeElement.className')=='skip'
+            assert not tab.evaluate('() => !!window.siteIndex')   # not before somebody asks
+            asked = {q: tab.evaluate('q => window.askSite(q)', q) for q in [*QUESTIONS, 'loade', 'the', '_lr_mult']}
+            for q,got in asked.items(): assert got==json.loads(json.dumps(seek.ask(index, q))), q
+            tab.fill('.site-search input', 'learning rate')
+            tab.wait_for_selector('.search-result')
+            assert axe.look(tab)==[]
+            tab.keyboard.press('ArrowDown')
+            tab.keyboard.press('Enter')
+            tab.wait_for_url('**/*.html*')
+            assert told==[]
+
+def test_the_landing_page_is_light(site):
+    "With every style and script that it names, in both modes, but for the search's index, which waits to be asked for"
+    page = docs.Page((site/'index.html').read_text(encoding='utf-8'))
+    text = (site/'index.html').read_text(encoding='utf-8')
+    own = {'index.html', *re.findall(r'<(?:link|script|img)[^>]*(?:href|src)="([^":]+)"', text)}
+    assert page.remote==[] and 'search.js' not in own and 'favicon.svg' in own and len(own)>6, own
+    assert sum((site/o).stat().st_size for o in own)<500_000
+
+def test_what_no_page_uses_is_left_out_of_a_stylesheet():
+    media,rest = '@media (min-width:1px){','@font-face{src:url(f)}p::before{content:""}'
+    css = '/*! (c) */.a,.b:not(.c){x:1}.c{x:2}'+media+'.c{x:3}p{x:4}}'+rest
+    assert finish.slim(css, {'a'})=='/*! (c) */.a{x:1}'+media+'p{x:4}}'+rest
+    assert finish.slim(css, {'a', 'b', 'c'})==css
+
+def test_each_page_offers_its_notebook(site):
+    for f in (ROOT/'nbs').rglob('*.ipynb'):
+        if '.ipynb_checkpoints' in f.parts: continue
+        rel = f.relative_to(ROOT/'nbs')
+        s = (site/rel.with_suffix('.html')).read_text(encoding='utf-8')
+        up = '../'*(len(rel.parts)-1)
+        assert s.count(f'<a href="{up}notebooks/{rel.as_posix()}" download>')==1
+        assert f'jupyter lab nbs/{rel.as_posix()}' in s
+        assert (site/'notebooks'/rel).read_bytes()==f.read_bytes()
 
 @pytest.mark.parametrize('body,why', [
     ('<a href="none.html">x</a>', 'leads nowhere'), ('<a href="#none">x</a>', 'no such anchor'),

@@ -6,7 +6,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'.ci'))
-import apidoc, readme
+import apidoc, picture, readme
 
 TEXT = {'.py', '.ipynb', '.md', '.toml', '.json', '.ini', '.yml', '.css', '', '.in', '.sh', '.txt'}
 JUNK = {'.git', '__pycache__', '.ipynb_checkpoints', '_docs', '_proc', 'runs', '.venv', 'build', 'dist',
@@ -75,6 +75,12 @@ def test_differences_are_noticed(tmp_path):
 def test_readme_is_current():
     index = json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8'))
     assert readme.readme(index)==(ROOT/'README.md').read_text(encoding='utf-8'), 'run python .ci/readme.py'
+
+def test_the_picture_is_drawn_from_what_is_kept():
+    kept = json.loads(picture.KEPT.read_text(encoding='utf-8'))
+    assert picture.draw(kept)==picture.DRAWN.read_text(encoding='utf-8'), 'run python .ci/picture.py'
+    assert {'0', '100', str(kept['steps'])}==set(kept['wrote']) and 'https' not in picture.draw(kept)
+    assert picture.draw(kept | dict(bpb=kept['bpb'][:2]))!=picture.draw(kept)
 
 def test_readme_follows_the_notebook():
     written = '[a](data/loader.ipynb#x) [b](https://x.org) [c](../LICENSE)'

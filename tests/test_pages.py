@@ -13,7 +13,7 @@ HEAD = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>t</tit
 FAULTY = {'<p style="color:#999;background:#fff">pale</p>': 'color-contrast', '<img src="data:,">': 'image-alt',
           '<input>': 'label', '<script>throw Error("thrown")</script>': 'error: thrown',
           '<script>fetch("http://127.0.0.2:9/")</script>': 'asks for http://127.0.0.2:9/',
-          '<p style="width:900px">wide</p>': '900 px wide' }
+          '<p style="width:900px">wide</p>': 'px wide in a window of 360'}
 
 @needs
 def test_what_is_wrong_with_a_page_is_seen(chromium, tmp_path):

@@ -1,10 +1,11 @@
 """`pretrain play` in a process of its own, asked over the network by clients that a kernel is not: raw ones that break
 every rule, the `openai` package, a browser"""
-import http.client, json, os, re, shutil, signal, socket, subprocess, sys, threading, time
+import http.client, json, os, re, signal, socket, subprocess, sys, threading, time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 import pytest
+import axe
 import pretrain.base.serve
 from helpers import env
 from pretrain.build import Run, load_model
@@ -287,7 +288,7 @@ def test_who_hardly_reads_is_left(player):
 
 def test_a_connection_too_many(player):
     "Who is connected and says nothing takes a place; one more is told so"
-    with inside(player, READ_S=1., END_S=.1) as s:
+    with inside(player, READ_S=60., END_S=.1) as s:
         crowd = [socket.create_connection(('127.0.0.1', s.port), 10) for _ in range(CONNECTIONS)]
         status,text = parts(raw(s.port, b''))
         assert (status, text)==(503, 'too many connections\n')
@@ -319,31 +320,36 @@ def test_client_of_openai(run, served):
     with pytest.raises(openai.BadRequestError, match='from 0 to 100 works'): make(model=name, prompt='', temperature=-1)
     with pytest.raises(openai.NotFoundError, match='run@2 is'): make(model='gpt-4', prompt='')
 
-def test_page_in_a_browser(run, served):
-    "Write, take what else was likely, go on, by hand and by keyboard; nothing from elsewhere, no error in its console"
-    play = pytest.importorskip('playwright.sync_api')
-    chromium = shutil.which('chromium') or shutil.which('chromium-browser')
-    if not chromium: pytest.skip('no chromium on the PATH')
-    wrong,urls,here = [],[],f'http://127.0.0.1:{served.port}/'
-    with play.sync_playwright() as p:
-        flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking']
-        page = p.chromium.launch(executable_path=chromium, args=flags).new_page(viewport=dict(width=360, height=800))
-        page.on('console', lambda m: m.type in ('error', 'warning') and wrong.append(m.text))
-        page.on('pageerror', lambda e: wrong.append(str(e)))
-        page.on('request', lambda r: urls.append(r.url))
-        page.goto(f'{here}?token={served.token}')
-        tokens,on,text = page.locator('#out span'),page.locator('#on'),lambda: ''.join(
-            tokens.all_text_contents()).replace('⏎', '').replace('◌', '')
+def text_of(page):
+    "What was read and written, as it stands on the page"
+    return ''.join(page.locator('#out span').all_text_contents()).replace('⏎', '').replace('◌', '')
+
+def as_shown(text): return re.sub('[\x00-\x08\x0b-\x1f\x7f-\x9f]', lambda m: f'\\u{ord(m[0]):04x}', text)
+
+def test_page_in_a_browser(run, served, player):
+    "Write, take what else was likely, go on, stop, by hand and by keyboard; no complaint, nothing from elsewhere"
+    if why := axe.missing(also_axe=False): pytest.skip(why)
+    from playwright.sync_api import expect
+    with axe.browser() as b, axe.opened(b, f'http://127.0.0.1:{served.port}/?token={served.token}', 360) as (page,told):
+        tokens,on = page.locator('#out span'),page.locator('#on')
+        def written(): expect(on).to_be_enabled(timeout=20_000)
         page.locator('#max_tokens').fill('20')
+        page.locator('#temperature').press('ArrowRight')
+        assert page.locator('#temperature-said').text_content()=='0.85'
+        page.locator('#temperature').press('ArrowLeft')
         page.fill('#text', 'Line ')
         page.keyboard.press('Control+Enter')
-        play.expect(on).to_be_enabled(timeout=20_000)
-        assert text()=='Line '+run.sample('Line ', tokens=20)
+        written()
+        assert text_of(page)==as_shown('Line '+run.sample('Line ', tokens=20))
         kept = tokens.all_text_contents()[:4]
         tokens.nth(4).click()
         assert page.locator('#instead li').count()==12
+        if not axe.missing():
+            for mode in axe.MODES:
+                page.emulate_media(color_scheme=mode)
+                assert axe.look(page)==[], mode
         page.locator('#instead li button').nth(2).click()
-        play.expect(on).to_be_enabled(timeout=20_000)
+        written()
         assert tokens.all_text_contents()[:4]==kept and page.locator('#instead').is_hidden()
         n = tokens.count()
         tokens.nth(4).press('ArrowLeft')
@@ -351,9 +357,17 @@ def test_page_in_a_browser(run, served):
         page.keyboard.press('Escape')
         assert page.evaluate('document.activeElement.parentElement.id')=='out'
         on.press('Enter')
-        play.expect(on).to_be_enabled(timeout=20_000)
+        written()
         assert tokens.count()>=n and page.evaluate('document.documentElement.scrollWidth')==360
-    assert wrong==[] and {u for u in urls if not u.startswith((here, 'data:'))}==set()
+        with inside(player) as s, axe.opened(b, f'http://127.0.0.1:{s.port}/?token={s.token}') as (endless,more):
+            endless.locator('#max_tokens').fill('4096')
+            endless.locator('#write').click()
+            expect(endless.locator('#out span')).not_to_have_count(0)
+            endless.keyboard.press('Escape')
+            expect(endless.locator('#state')).to_contain_text('stopped')
+            while s.turns.model.locked(): time.sleep(.01)
+            assert 0<player.model.n<4096 and more==[]
+    assert told==[]
 
 # ------------------------------------------------------------ from the shell
 

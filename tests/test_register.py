@@ -22,7 +22,8 @@ def shown(nb):
 def test_pages_show_the_register():
     "Else run nbs/register.ipynb and nbs/index.ipynb again, save them, and python .ci/readme.py"
     reg = R.read_register()
-    assert shown('nbs/register.ipynb')==[R.table(reg), R.proofs(reg)] and shown('nbs/index.ipynb')==[R.summary(reg)]
+    assert shown('nbs/register.ipynb')==[R.table(reg), R.proofs(reg)]
+    assert shown('nbs/index.ipynb')[-1:]==[R.summary(reg)]
 
 def test_headings_are_claims(tmp_path):
     (tmp_path/'nbs').mkdir()

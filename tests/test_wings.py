@@ -15,8 +15,10 @@ KNOWS = dict(base=(), store=('base',), data=('base','store'), model=('base','sto
 KNOWS |= dict(train=(*KNOWS, ), eval=(*KNOWS, ))
 KNOWS |= dict(export=('base','store','data','model','eval'))
 KNOWS |= dict(reading=(*KNOWS, ), sizes=(*KNOWS, ), cards=(*KNOWS, ))
+KNOWS |= dict(alive=(*KNOWS, ))
 KNOWS |= dict(build=(*KNOWS, ))
-KNOWS |= dict(looking=(*KNOWS, ), play=(*KNOWS, ), doors=(*KNOWS, ), seeds=(*KNOWS, ), planning=(*KNOWS, ))
+KNOWS |= dict(looking=(*KNOWS, ), showing=(*KNOWS, ), play=(*KNOWS, ))
+KNOWS |= dict(doors=(*KNOWS, ), seeds=(*KNOWS, ), planning=(*KNOWS, ))
 KNOWS |= dict(cli=(*KNOWS, ))
 
 def violations(sources):

@@ -6,8 +6,8 @@
 __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'POINTS', 'COLORS', 'SIZE', 'FONT', 'ROW', 'CHAR',
            'LEFT', 'RIGHT', 'BOTTOM', 'TICKS', 'SWATCH', 'GAP', 'DOTS', 'DASHED', 'BANDS', 'AIR', 'GREY', 'Scale',
            'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes', 'at', 'way', 'Curve', 'Level', 'said',
-           'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'bands', 'limits', 'chart', 'summed',
-           'image']
+           'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'Area', 'filled', 'edges', 'bands',
+           'limits', 'chart', 'summed', 'image']
 
 # %% ../../nbs/base/chart.ipynb #ch-imp
 import math, re
@@ -271,6 +271,30 @@ def level_lines(
         res.append(f'{line}{tell}</path>'+words(x.b, max(above, FONT), o.name, 'end'))
     return ''.join(res)
 
+# %% ../../nbs/base/chart.ipynb #ch-area-def
+@dataclass(frozen=True)
+class Area:
+    "A band between two curves"
+    xs:Sequence   # Ascending
+    low:Sequence  # As many
+    high:Sequence # As many
+    color:int = 0 # As of a `Curve`
+
+def filled(
+    areas:Sequence, # `Area`s
+    x:Scale,        # Across
+    y:Scale,        # Upwards
+)->str:
+    "Bands, faintly"
+    res = ''
+    for a in areas:
+        ends = [(x(p), y(v)) for p,v in [*zip(a.xs, a.low), *[*zip(a.xs, a.high)][::-1]]]
+        paint = f'fill="{COLORS[a.color%len(COLORS)]}" fill-opacity=".15"'
+        res += f'<path d="{way(p for p in ends if None not in p)}z" {paint}/>'
+    return res
+
+def edges(areas): return [Level('', v) for a in areas for v in (*a.low, *a.high)]   # What a chart must hold of them
+
 # %% ../../nbs/base/chart.ipynb #ch-hover-def
 BANDS = 48  # Stretches that tell their values
 
@@ -283,7 +307,7 @@ def bands(
     "Invisible columns that tell the last values in them"
     if not n: return ''
     wide,cols = (x.b-x.a)/n,{}
-    for c in (c for c in curves if c.look!='dots'):
+    for c in (c for c in curves if c.look!='dots' and c.name):
         for px,py in zip(c.xs, c.ys):
             if y(py) is not None: cols.setdefault(min(n-1, int((x(px)-x.a)/wide)), {})[c.name] = px,py
     def column(i, found):
@@ -319,6 +343,7 @@ def chart(
     settle:float=0.,    # Part of each curve at its beginning that need not fit in
     size:tuple=SIZE,    # Width and height; it scales to the width of its place
     first:bool=True,    # A ring around first points?
+    areas:Sequence=(),  # `Area`s: bands behind the curves
     points:int=POINTS,  # Of a curve, about
     columns:int=BANDS,  # That tell values on hover; 0 = none
 )->str:                 # SVG that stands in any page
@@ -327,9 +352,9 @@ def chart(
     top,rows = legend(curves, title, width)
     across = wide([*span, *(o for c in curves for o in (*c.xs[:1], *c.xs[-1:]))])
     x = Scale(*across, LEFT, width-RIGHT)
-    y = Scale(*limits(curves, levels, log, settle), height-BOTTOM, ROW*rows+4, log)
+    y = Scale(*limits(curves, [*levels, *edges(areas)], log, settle), height-BOTTOM, ROW*rows+4, log)
     lines = ''.join(drawn(c, x, y, first, points) for c in curves)
-    body = axes(x, y, right)+level_lines(levels, x, y)+bands(curves, x, y, columns)+lines+top
+    body = axes(x, y, right)+filled(areas, x, y)+level_lines(levels, x, y)+bands(curves, x, y, columns)+lines+top
     about = 'role="img" xmlns="http://www.w3.org/2000/svg" font-family="system-ui,sans-serif" fill="currentColor"'
     return (f'<svg viewBox="0 0 {width} {height}" {about} font-size="{FONT}" stroke-linejoin="round" '
             f'stroke-linecap="round" style="display:block;width:100%;height:auto" '

@@ -129,7 +129,7 @@ def values(self:RichAttention,
         e = self.heads(self.table(side.ids))
         if self.table_gate: e = e*self.table_gate(x).mT[...,None]
         v = v + e.type_as(v)
-    if self.i==0: side.v = v
+    if side.v is None: side.v = v   # the first layer
     return v if self.share is None else v + self.share.type_as(v)*(side.v-v)
 
 @patch

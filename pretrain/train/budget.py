@@ -34,7 +34,7 @@ class TrainConfig:
     save_every:NatInt = 0 # Steps between checkpoints, 0 = only at the end [steps]
     device:str = 'auto' # `auto`, `cpu`, `cuda`, `cuda:1`, `mps` …
     precision:Literal['auto','float32','bfloat16'] = 'auto' # Of matrix products; parameters and moments stay float32
-    compile:bool = False # Compile the forward and backward with `torch.compile`
+    compile:bool|Literal['auto'] = 'auto' # Compile the blocks; auto: on a GPU, in a run long enough to gain by it
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
     parallel:Literal['auto','ddp','fsdp'] = 'auto' # Model on several processes: whole on each, or sharded
     limit_s:PosFloat = 600. # On several processes: longest step, and longest silence of one, before all end [s]

@@ -16,9 +16,9 @@ def layer_of(
     name:str,  # Of a parameter
 )->str:
     "The layer that a parameter belongs to"
-    first,_,rest = name.partition('.')
-    at = rest.partition('.')[0]
-    return f'{first}.{at}' if at.isdigit() else first
+    way = name.split('.')
+    at = next((i for i,k in enumerate(way) if k.isdigit()), max(0, len(way)-2))
+    return '.'.join(way[:at+1])
 
 def by_layer(
     named,   # `(name, parameter)` pairs

@@ -27,7 +27,7 @@ from .guard import Guard
 from .identity import compare_runs
 from .keep import Kept
 from .layers import layers_of
-from .machine import Machine, compiled, sync_of
+from .machine import Machine, compiled, sync_of, worth_compiling
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
 from .mfu import Gauge, Peak, peak_flops
 from .panel import about
@@ -78,20 +78,20 @@ class Loop(Kept):
         self.warm,self.rec = False,{}
         self.changed = {}  # since the checkpoint: name to values before and now
         self.told = {}     # what the log holds beside the steps: the peak, what changed since the checkpoint
-        sources = dict(sources=loader.sources) if loader.sources else {}
-        self.news = dict(peak=peak.record(world())) | sources   # and what joins the next record
+        self.news = dict(peak=peak.record(world())) | (dict(sources=loader.sources) if loader.sources else {})
         self.dts = deque(maxlen=RECENT)
         self.params = [p for p in self.model.parameters() if p.requires_grad]
         self.per_step = loader.batch_rows*loader.T
         n = steps_of(train, self.per_step, n_multiplied(self.model))
         self.budget.total_s = 60*train.minutes
         self.budget.plan = [[0,n]]*bool(n) or [list(o) for o in zip(train.horizon[::2], train.horizon[1::2])]
-        if train.compile: self.parallel.compile(lambda fn: compiled(fn, self.note))
+        self.compiles = worth_compiling(train.compile, self.machine.device.type, n, train.minutes)
+        if self.compiles: self.parallel.compile(lambda fn: compiled(fn, self.note))
         self.tracker = Tracker(self.out, track, self.identity['config'], flops, self.note)
 
     model = property(lambda self: self.parallel.model)
     best = property(lambda self: self.state.best)
-    compiling = property(lambda self: self.settings.compile and not self.warm)   # the first step of a process
+    compiling = property(lambda self: self.compiles and not self.warm)   # the first step of a process
     in_parts = property(lambda self: self.parallel.in_parts)
     @property
     def total(self): return horizon_at(self.n_step, self.budget.plan)
@@ -152,7 +152,7 @@ def read_checkpoint(self:Loop,
 def resume(self:Loop)->Loop: # Itself
     "Take up the newest intact checkpoint, or begin"
     path,problems = self.newest()
-    for p in problems: self.console.say(f'warning: {p}')
+    for p in problems: self.console.say(f'warning: {p}'.replace(str(self.out), shown(self.out)))
     if path:
         tensors,saved = together(lambda: self.read_checkpoint(path))   # nobody writes there before all have read
         self.accept(path, saved)

@@ -24,7 +24,7 @@ from ..model.muon import Alone, Muon
 from ..model.optim import OptimConfig, moment_bytes
 from .budget import TrainConfig
 from .gradients import clip_grads, reduce_grads
-from .machine import Machine
+from .machine import Machine, by_block
 
 # %% ../../nbs/train/parallel.ipynb #prl00013
 OWN = 'model.'  # What an entry puts before a parameter's plain name
@@ -239,7 +239,7 @@ class Parallel:
 
     def compile(self,
         make:Callable,  # From a function to a compiled one
-    ): self.door.loss = make(self.door.loss)
+    ): self.door.loss = by_block(self.door.model, self.door.loss, make)
 
 # %% ../../nbs/train/parallel.ipynb #prl00083
 def hollow(

@@ -218,7 +218,8 @@ def train(a, name, how, core, fresh=False):
         cache = cache.with_name(f'{cache.name}-fresh{core}')
         shutil.rmtree(cache, ignore_errors=True)
     took,at = run(a, name, how, core, steps, 0 if steps else a.minutes, cache)
-    keep(a, **key, **took, **scored(a, name, at))
+    found = scored(a, name, at)
+    keep(a, **key, **took, bpb=found['bpb'], bytes=found['bytes'])
 
 # ------------------------------------------------------------ commands
 

@@ -1,0 +1,115 @@
+"""The search of the website: an index made when it is built, and what `site.js` does with it in a browser.
+
+The weight of each word in each section is worked out here (BM25, a heading counts more than text), so asking is adding
+up. `ask` is the same few lines as in the browser, for the tests."""
+import json, math, re
+from collections import Counter, defaultdict
+
+STOP = set('''a about an and any are as at be been between but by can could did do does for from get had has have
+how i if in into is it its just may me mine more most much must my need no not of on one or our
+should so some such than that the their them then there these they this to too up use used using was
+we were what when where whether which who why will with would you your'''.split())
+TWICE = {'ll': 'l', 'nn': 'n', 'pp': 'p', 'tt': 't', 'mm': 'm', 'rr': 'r', 'gg': 'g'}
+# What newcomers say, and what the chapters say. Both are asked for
+ALSO = dict(
+    oom='memory room', gpus='gpu device', gpu='device', cuda='gpu', crash='killed resume checkpoint',
+    crashed='killed resume checkpoint', resumes='resume', restart='resume', ctrl='interrupt signals',
+    dataset='corpus text', data='corpus text', folder='corpus', huggingface='transformers',
+    hf='transformers', wandb='weights biases', lr='learning rate', warmup='warm rise', diverge='guard spike',
+    nan='guard finite', spike='guard', bpb='bits byte', perplexity='bits byte', inference='generation',
+    sample='generation writes', chat='play', server='play', cost='flops parameters', speed='tokens second',
+    slow='speed', fast='speed', ddp='parallel', fsdp='parallel shards', slurm='machines', multi='ranks',
+    ollama='gguf', llama='gguf', finetune='init begin', mixed='mixture precision', bf16='precision',
+    fp16='precision', duplicate='copies twice', duplicates='copies twice', compare='setting versus another',
+    pretrained='others began beginning', long='minutes budget', begin='first run tutorial writes', start='beginning',
+    api='completions', openai='completions', noise='seeds spread', browser='page', big='size depth',
+    tokenizer='bpe', seed='seeds', reproducible='bit', deterministic='bit', dashboard='tensorboard',
+    s3='buckets', vocab='vocabulary', hyperparameters='dial', chinchilla='curve size', params='parameters',
+    benchmark='core', leak='mask shift',
+    shifted='shift inputs', targets='shift inputs')
+ALSO = {k: v.split() for k,v in ALSO.items()}
+K,B = 1.2,.4               # BM25: how soon repetition counts no more, how much length counts
+HEAD = 6                   # What a word of a heading counts, beside one of the text
+TITLE,LINE,LEAD = 6,4,2    # In the first section: a word of the page's title, of the line below it, of the text
+FIRST,LATER = 1.1,.5       # Pages that are written for a first reading, and lists of everything
+WHOLE = .5                 # What the rest of a page adds to its best section
+OTHER = .8                 # What a word counts that was not asked for itself
+SNIPPET = 150              # Letters of a section that a result shows
+
+def stem(w):
+    "A word without its ending, roughly: both sides of the search do the same"
+    if len(w)>4 and w.endswith('ies'): w = w[:-3]+'y'
+    elif len(w)>3 and w.endswith('s') and not w.endswith(('ss', 'us', 'is')): w = w[:-1]
+    for end in ('ing', 'ed'):
+        if len(w)>len(end)+3 and w.endswith(end):
+            w = w[:-len(end)]
+            w = w[:-1] if w[-2:] in TWICE else w
+    return w[:-1] if len(w)>4 and w.endswith('e') else w
+
+def words(s):
+    "The words that count; of `lr_mult` also its parts"
+    for w in re.findall(r'[a-z0-9_]+', s.lower()):
+        parts = [p for p in w.split('_') if p]
+        yield from (o for o in dict.fromkeys([w.strip('_'), *parts]) if len(o)>1 and o not in STOP)
+
+def rank(href):
+    "Is a page for a first reading, or a list of everything?"
+    if re.match(r'tutorials/|(index|beyond|glossary|notation)\.', href): return FIRST
+    return LATER if re.match(r'(contributing|changelog|register)\.|reports/', href) else 1
+
+def make(
+    entries, # Sections as smalldocs lists them
+    about,   # href of a page -> the line under its title
+):
+    "Pages, parts, and the weight of each word in each part"
+    pages,parts,counts = {},[],[]
+    for e in entries:
+        href,_,anchor = e['href'].partition('#')
+        fresh = href not in pages
+        at = pages.setdefault(href, [len(pages), e['title']])[0]
+        text = re.sub(r'\s+', ' ', e['text']).strip()
+        n = Counter()
+        for s,weight in ((text, LEAD if fresh else 1), (e['section'], HEAD), (e['title'] if fresh else '', TITLE),
+                         (about.get(href, '') if fresh else '', LINE)):
+            for w in words(s): n[stem(w)] += weight
+        parts.append([at, anchor, e['section'], text[:SNIPPET]])
+        counts.append((n, rank(href)))
+    mean = sum(sum(n.values()) for n,_ in counts)/max(1, len(counts))
+    seen,found = Counter(w for n,_ in counts for w in n),defaultdict(list)
+    for i,(n,factor) in enumerate(counts):
+        long = 1-B+B*sum(n.values())/mean
+        for w,k in n.items():
+            rare = math.log(1+(len(counts)-seen[w]+.5)/(seen[w]+.5))
+            found[w] += [i, round(10*factor*rare*k*(K+1)/(k+K*long))]
+    also = {stem(k): [stem(w) for w in v] for k,v in ALSO.items()}
+    return dict(pages=[[h,t] for h,(_,t) in pages.items()], parts=parts, words=dict(sorted(found.items())), also=also,
+                stop=sorted(STOP))
+
+def ask(index, question, n=8):
+    "The pages that answer best: (page, its best part), the best first"
+    asked = {}
+    for w in map(stem, words(question)):
+        asked[w] = 1
+        for o in index['also'].get(w, ()): asked.setdefault(o, OTHER)
+    best,part = {},{}
+    for w,share in asked.items():
+        found = index['words'].get(w)
+        if found is None and share==1:   # a word that is still being written
+            found = [v for k,l in index['words'].items() if k.startswith(w) for v in l]
+        top = {}
+        for i,weight in zip((found or [])[::2], (found or [])[1::2]):
+            page = index['parts'][i][0]
+            part[i] = part.get(i, 0)+share*weight
+            top[page] = max(top.get(page, 0), share*weight)
+        for page,weight in top.items(): best[page] = best.get(page, 0)+WHOLE*weight
+    lead = {}
+    for i,s in part.items():
+        page = index['parts'][i][0]
+        if page not in lead or s>part[lead[page]]: lead[page] = i
+    order = sorted(lead, key=lambda p: (-best[p]-part[lead[p]], p))
+    return [(index['pages'][p], index['parts'][lead[p]]) for p in order[:n]]
+
+def write(entries, about, at):
+    "The index as a script, which a page may load from a file too"
+    index = json.dumps(make(entries, about), ensure_ascii=False, separators=(',', ':'))
+    at.write_text(f'window.siteIndex = {index};\n', encoding='utf-8')
