@@ -227,12 +227,11 @@ class Run(Shown, Alive, Loop, Microscope):
         self.data,self.cfg = data,cfg = with_text(data, cfg, par.model, console.say)
         peak = peak_flops(machine.device, machine.dtype, cfg.metrics.peak_tflops)
         console.say(describe_model(cfg.model, V, peak))
-        rate = 'optim.muon_lr' if cfg.optim.matrix=='muon' else 'optim.lr'
-        super().__init__(par, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
-                         clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(rate)), ema_beta=cfg.metrics.ema_beta,
-                         flops=flops_per_token(cfg.model, V), flops_seen=flops_per_token(cfg.model, V, causal=True),
-                         peak=peak, before=first_looks(cfg), after=later_looks(cfg), todays=todays, machine=machine,
-                         identity=identity_of(cfg, data, machine, begin.print), console=console, budget=budget)
+        super().__init__(par, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track, peak=peak,
+                         clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(cfg.optim.rate_key)), todays=todays,
+                         ema_beta=cfg.metrics.ema_beta, flops=flops_per_token(cfg.model, V), machine=machine,
+                         flops_seen=flops_per_token(cfg.model, V, causal=True), before=first_looks(cfg), budget=budget,
+                         after=later_looks(cfg), identity=identity_of(cfg, data, machine, begin.print), console=console)
         self.yards = Meanwhile('yardsticks', self.saver.news)
         self.resume()
         console.say(self.plan())

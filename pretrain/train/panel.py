@@ -66,8 +66,8 @@ STYLE = '''
 .pretrain-run .news pre,.pretrain-run .texts pre{margin:0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;\
 font:12px/17px ui-monospace,monospace;background:none;color:inherit;border:0}
 .pretrain-run .texts{display:flex;flex-wrap:wrap;align-items:center;align-content:flex-start;margin:0}
-.pretrain-run .texts input{display:inline-block;order:0;flex:1 1 0;min-width:8px;height:16px;margin:2px 0;cursor:pointer;\
-accent-color:#2f7ed8}
+.pretrain-run .texts input{display:inline-block;order:0;flex:1 1 0;min-width:8px;height:16px;margin:2px 0;\
+cursor:pointer;accent-color:#2f7ed8}
 .pretrain-run .texts div{display:none;order:1;width:100%}
 .pretrain-run .texts input:checked+div{display:block}
 .pretrain-run .texts pre{height:51px;overflow:auto;border-top:1px solid #8884}
@@ -98,7 +98,8 @@ def bar(
 )->str:         # HTML
     "How far a run has come"
     value = f' max="{total}" value="{step}"' if total else ''
-    return framed(f'<div class="bar"><progress{value} aria-label="steps taken"></progress><code>{said(line)}</code></div>')
+    done = f'<progress{value} aria-label="steps taken"></progress>'
+    return framed(f'<div class="bar">{done}<code>{said(line)}</code></div>')
 
 # %% ../../nbs/train/panel.ipynb #pn-slider-def
 WRITTEN = 12_000 # Of samples in a panel, as HTML; all of them stand in `samples.jsonl` [bytes]
@@ -133,7 +134,8 @@ def slider(
     most = max(LEAST, WRITTEN//max(1, n*len(steps)))
     def one(i, step, samples):
         here = i==len(steps)-1
-        switch = f'<input type="radio" name="step" hidden{" checked"*here} title="step {step:,}" aria-label="step {step:,}">'
+        name = f'title="step {step:,}" aria-label="step {step:,}"'
+        switch = f'<input type="radio" name="step" hidden{" checked"*here} {name}>'
         return f'{switch}<div{" hidden"*(not here)}>step {step:,}{written(samples, most)}</div>'
     each = ''.join(one(i, *o) for i,o in enumerate(zip(steps, texts)))
     style = f' style="min-height:{ROW_PX+ROW_PX*bool(n)+n*TEXT_PX}px"' if n else ''

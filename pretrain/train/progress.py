@@ -341,7 +341,8 @@ class Notebook(Off):
 
     def curves(self):
         p,ways = self.p,(FINE, ROUGH) if self.closed.is_set() else (FINE,)
-        return {'text/html': drawn(*(charts(p.curves, p.total or p.step, p.about, o) for o in ways)), 'text/plain': CURVED}
+        svgs = (charts(p.curves, p.total or p.step, p.about, o) for o in ways)
+        return {'text/html': drawn(*svgs), 'text/plain': CURVED}
 
     def below(self):
         t,news = self.p.texts,[*self.news]
@@ -378,7 +379,6 @@ def pulse(self:Notebook):
             self.turn('below')
             if time.monotonic()-self.draws['bar'].at>=PULSE_S: self.turn('bar', now=True)
 
-# %% ../../nbs/train/progress.ipynb #nb-update-def
 @patch
 def update(self:Notebook):
     with self.lock:
