@@ -130,7 +130,11 @@ def extremes(
     return [pts[i] for i in kept]
 
 # %% ../../nbs/base/chart.ipynb #ch-path-def
-def at(v): return f'{round(v, 1):g}'   # A place, to a tenth of a pixel
+def at(
+    v:float, # A place [px]
+)->str:
+    "To a tenth of a pixel"
+    return f'{round(v, 1):g}'
 
 def way(
     points:Iterable, # `(x, y)` as places; None where there is none
@@ -252,7 +256,13 @@ def drawn(
     ring = [dot(x(px), o, told(c, px, py), 'r="4" fill="none"') for px,py,o in good[:first and c.look!='faint']]
     return f'<g stroke="{c.paint}" fill="{c.paint}">{line}{"".join(dots+ring)}</g>' if good else ''
 
-def told(c, x, y): return f'{c.name} {y:.5g} at {short(x, 1) if x<PLAIN else format(x, ",.0f")}'   # What a point says
+def told(
+    c:Curve, # Whose point it is
+    x:float, # Where
+    y:float, # How much
+)->str:
+    "What a point says"
+    return f'{c.name} {y:.5g} at {short(x, 1) if x<PLAIN else format(x, ",.0f")}'
 
 # %% ../../nbs/base/chart.ipynb #ch-level-def
 DASHED = 'stroke-opacity=".6" stroke-dasharray="4 3"'
@@ -293,7 +303,11 @@ def filled(
         res += f'<path d="{way(p for p in ends if None not in p)}z" {paint}/>'
     return res
 
-def edges(areas): return [Level('', v) for a in areas for v in (*a.low, *a.high)]   # What a chart must hold of them
+def edges(
+    areas:Sequence, # `Area`s
+)->list:
+    "What a chart must hold of them"
+    return [Level('', v) for a in areas for v in (*a.low, *a.high)]
 
 # %% ../../nbs/base/chart.ipynb #ch-hover-def
 BANDS = 48  # Stretches that tell their values

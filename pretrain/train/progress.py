@@ -381,23 +381,29 @@ def pulse(self:Notebook):
 
 @patch
 def update(self:Notebook):
+    "A step is over"
     with self.lock:
         for part in self.makers: self.turn(part, self.p.over)
 
 @patch
-def wrote(self:Notebook):
+def wrote(self:Notebook)->bool: # Is it shown?
+    "There is something to read"
     with self.lock:
         self.unread = True
         self.turn('below', self.closed.is_set())
     return True
 
 @patch
-def note(self:Notebook, text):
+def note(self:Notebook,
+    text:str, # A line
+):
+    "Show news"
     self.news.append(text)
     self.wrote()
 
 @patch
 def close(self:Notebook):
+    "Draw the end, and nothing after it"
     with self.lock:
         self.closed.set()
         for part in self.makers: self.show(part)
