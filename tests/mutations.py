@@ -260,7 +260,7 @@ MUTATIONS = [
     Mutation('a slow first drawing silences the bar', 'train/progress', 'if not first: self.costs', 'self.costs', 'nbs/train/progress.ipynb#What the ways share'),
     Mutation('the time left is that of all steps', 'train/progress', 'while len(m)>2 and (', 'while False and (', 'nbs/train/progress.ipynb#What the ways share', full=True),
     Mutation('curves keep what was taken back', 'train/progress', 'for c in (*self.curves.values(), self.texts): c.cut(step)', 'pass', 'nbs/train/progress.ipynb#What the ways share', full=True),
-    Mutation('a panel grows when a sample comes', 'train/panel', "n = max([prompts, *map(len, texts)])", "n = max([0, *map(len, texts)])", 'nbs/train/panel.ipynb#Watching it learn to write'),
+    Mutation('a panel grows when a sample comes', 'train/panel', "n = max([prompts, *map(len, texts)])", "n = max([0, *map(len, texts)])", 'nbs/train/panel.ipynb#Watching it learn to write', error='TypeError'),
     Mutation('a strange notebook shows numbers for curves', 'train/panel', '<div class="drawn" hidden>', '<div class="drawn">', 'nbs/train/panel.ipynb#Watching it learn to write'),
     Mutation('what a model wrote becomes a page', 'train/panel', 'html,rest = said(text),text', 'html,rest = text,text', 'nbs/train/panel.ipynb#Watching it learn to write'),
     Mutation('a bar waits for a long step', 'train/progress', "self.turn('bar', now=True)", 'pass', 'nbs/train/progress.ipynb#In a notebook'),
