@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from .base.args import arg, path_word
-from .base.serve import open_server, serve_until
 
 # %% ../nbs/showing.ipynb #sho00008
 def config_of(
@@ -138,6 +137,7 @@ def serve_report(
     port:int=0, # 0 = one that is free
 )->int:         # Exit code
     "Answer until somebody stops it"
+    from pretrain.base.serve import open_server, serve_until
     server = open_server(doors_of(whats), port)
     return serve_until(server, [f'{", ".join(map(str, whats))}: {server.page}; Ctrl-C ends it'])
 

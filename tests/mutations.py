@@ -312,7 +312,7 @@ MUTATIONS = [
     Mutation('kernels: half the gradient of a square', 'model/kernels', 'return dx.mul_(2),dup.mul_(2),ddown', 'return dx,dup,ddown', 'nbs/model/kernels.ipynb#The MLP'),
     Mutation('loss: the cap has no slope at the target', 'model/loss', 'slope = 1-hit.square() if cap else torch.ones_like(hit)', 'slope = torch.ones_like(hit)', 'nbs/model/loss.ipynb#A few tokens'),
     Mutation('loss: exponentials of any cap', 'model/loss', 'SAFE_CAP = 40', 'SAFE_CAP = 4000', 'nbs/model/loss.ipynb#A few tokens'),
-    Mutation('freed memory goes back within a step', 'train/machine', 'mallopt(M_MMAP_MAX, 0)', 'mallopt(M_MMAP_MAX, 65536)', 'nbs/train/machine.ipynb#Compiled by block'),
+    Mutation('freed memory goes back within a step', 'train/machine', 'mallopt(M_MMAP_MAX, 0)', 'mallopt(M_MMAP_MAX, 65536)', 'nbs/train/machine.ipynb#The machine'),
     Mutation('the backward pass counted once', 'model/cost', 'FWD_BWD = 3', 'FWD_BWD = 2', 'nbs/model/cost.ipynb#Parameters and FLOPs'),
     Mutation('switches: a gate that never opens wide', 'model/extras', 'self.most*torch.sigmoid', 'torch.sigmoid', 'nbs/model/extras.ipynb#A gate'),
     Mutation('switches: each layer mixes its own values', 'model/extras', 'if side.v is None: side.v = v', 'side.v = v', 'nbs/model/extras.ipynb#Attention'),

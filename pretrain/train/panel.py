@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ..base.chart import Curve, Level, chart, image, said
 from ..base.screen import in_notebook
-from ..base.dist import is_main
 from ..store.log import each_record
 
 # %% ../../nbs/train/panel.ipynb #pn-about-def
@@ -29,7 +28,7 @@ def about(
     **more,     # What else is known
 )->About:
     "Of a run; empty where nobody would see it"
-    if not (is_main() and in_notebook()): return About()
+    if not in_notebook(): return About()
     def records(name): return (r for r,_ in each_record(p)) if (p := run.out/f'{name}.jsonl').exists() else ()
     return About(records('metrics'), records('samples'), run.clip, **more)
 
