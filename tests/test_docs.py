@@ -155,7 +155,8 @@ def test_the_search_finds_what_newcomers_ask(site):
     missed = {q: pages(seek.ask(index, q))[:3] for q,want in QUESTIONS.items()
               if not {*want.split()} & {*pages(seek.ask(index, q))[:3]}}
     assert len(QUESTIONS)>=30 and not missed, missed
-    assert 'store/checkpoint' in pages(seek.ask(index, 'checkpoin')) and seek.ask(index, 'qzxj')==seek.ask(index, 'the')==[]
+    assert 'store/checkpoint' in pages(seek.ask(index, 'checkpoin'))   # half a word
+    assert seek.ask(index, 'qzxj')==seek.ask(index, 'the')==[]
 
 @pytest.mark.parametrize('word,want', [('rates', 'rate'), ('rate', 'rate'), ('stopping', 'stop'), ('stopped', 'stop'),
                                        ('queries', 'query'), ('loss', 'loss'), ('bus', 'bus'), ('red', 'red')])
