@@ -20,7 +20,6 @@ from .base.dist import by_main, is_main, rank, together, world
 from .base.meanwhile import Meanwhile
 from .base.toml import Source
 from .base.value import at_home
-from .cards import Shown
 from .data.readers import EMBEDDED
 from .data.corpus import CorpusConfig
 from .data.loader import LoaderConfig
@@ -195,7 +194,7 @@ def todays(
     return to_dict(assemble(Config, [Source(str(path), config)]))
 
 # %% ../nbs/build.ipynb #8dcc348c
-class Run(Shown, Alive, Loop, Microscope):
+class Run(Alive, Loop, Microscope):
     "A training run that lives in its directory: build or resume it, step it, look into it"
     def __init__(self,
         cfg,        # A `Config`, a file, or the name of a shipped config

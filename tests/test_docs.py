@@ -48,7 +48,7 @@ def test_the_sidebar_has_the_wings():
     "A chapter stands in the section that names its folder"
     bar = (ROOT/'nbs/sidebar.yml').read_text(encoding='utf-8')
     sections = re.findall(r'- section: .*\((\w[\w, ]*)\)\n((?: {8,}.*\n)*)', bar)
-    top = 'reading, sizes, cards, alive, build, looking, showing, play, doors, seeds, planning, cli'
+    top = 'reading, sizes, alive, build, looking, showing, play, doors, seeds, planning, cli'
     want = ['data', 'model', 'train', 'eval', 'export', top, 'store', 'base']
     assert [s for s,_ in sections]==want
     for names,listed in sections:

@@ -14,7 +14,7 @@ from house import draw, edges, floors, modules, shortest, wing
 KNOWS = dict(base=(), store=('base',), data=('base','store'), model=('base','store'))
 KNOWS |= dict(train=(*KNOWS, ), eval=(*KNOWS, ))
 KNOWS |= dict(export=('base','store','data','model','eval'))
-KNOWS |= dict(reading=(*KNOWS, ), sizes=(*KNOWS, ), cards=(*KNOWS, ))
+KNOWS |= dict(reading=(*KNOWS, ), sizes=(*KNOWS, ))
 KNOWS |= dict(alive=(*KNOWS, ))
 KNOWS |= dict(build=(*KNOWS, ))
 KNOWS |= dict(looking=(*KNOWS, ), showing=(*KNOWS, ), play=(*KNOWS, ))
