@@ -2,7 +2,7 @@
 it. In tests/, so that one pytest session counts chapters and tests together.
 
 `python tests/test_notebooks.py nbs/data/shift.ipynb` prints how a fresh run differs from what is saved."""
-import difflib, os, platform, re, sys
+import difflib, gc, os, platform, re, sys
 import pytest
 import torch
 from execnb.shell import CaptureShell
@@ -88,7 +88,10 @@ def run_nb(nb, **kw):
     return nbdev_test.test_nb(nb.absolute(), skip_flags=cfg.tst_flags.split(), basepath=cfg.config_path, **kw)[0]
 
 @pytest.fixture
-def kept(monkeypatch): monkeypatch.setattr(nbdev_test, 'CaptureShell', Kept)
+def kept(monkeypatch):
+    monkeypatch.setattr(nbdev_test, 'CaptureShell', Kept)
+    yield
+    gc.collect()   # runs that a chapter left say their last word under its name, not in the cells of the next
 
 @pytest.mark.parametrize('nb', nbs, ids=name)
 def test_notebook(nb, clean, kept):
