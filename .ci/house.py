@@ -196,9 +196,9 @@ def arrows(over, rows, bounds, up, down):
 
 # ---------------------------------------------------------------- drawing
 
-HUES = dict(cli='#5b6770', alive='#6b5b95', looking='#2a7a8a', play='#a0522d', doors='#94417a', seeds='#4a6b2a',
-            planning='#7a6a10', build='#8a5a00', sizes='#9a6b1f', reading='#3d6b35', export='#7a3e9d', train='#b23a2e',
-            eval='#1f6f8b', data='#2e7d4f', model='#3f51b5', store='#6d5f4b', base='#455a64')
+HUES = dict(cli='#5b6770', alive='#6b5b95', looking='#2a7a8a', showing='#1d7a5f', play='#a0522d', doors='#94417a',
+            seeds='#4a6b2a', planning='#7a6a10', build='#8a5a00', sizes='#9a6b1f', reading='#3d6b35', export='#7a3e9d',
+            train='#b23a2e', eval='#1f6f8b', data='#2e7d4f', model='#3f51b5', store='#6d5f4b', base='#455a64')
 STYLE = """.card{fill:#fbfaf7;stroke:#c9c5bb}.wing{fill-opacity:.09;stroke-width:1.5}.module{fill:#fff;stroke-width:1}
 text{font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;font-size:12px}
 text{fill:#1d1f21;text-anchor:middle}

@@ -8,6 +8,7 @@ __all__ = ['COUNTS', 'place_of', 'text_of', 'remembered', 'Alive']
 # %% ../nbs/alive.ipynb #ali00004
 import json, os, platform, sys, time
 import torch
+from fastcore.basics import patch
 from . import __version__
 from .base.dist import is_main
 from .base.meanwhile import Again
@@ -15,8 +16,10 @@ from .base.words import one_line
 from .eval.facts import NOW
 from .eval.page import report_run, save_report
 from .eval.report import write_report
+from .eval.text import YARDSTICKS, kept_text
 from .store.events import add_event
 from .store.log import to_plain
+from .train.panel import about as about_of
 
 # %% ../nbs/alive.ipynb #ali00007
 def place_of(
@@ -110,3 +113,15 @@ class Alive:
             self.happened('close')
             self.show(wait=True)
         super().close()
+
+# %% ../nbs/alive.ipynb #cd-levels-def
+@patch
+def levels(self:Alive)->dict: # Name of a compressor to its bits per byte
+    "What compressors reach on the text that is measured, as far as it is known"
+    path = self.out/'evaluation'/YARDSTICKS
+    return json.loads(path.read_text())['bits_per_byte'] if kept_text(path)==self.data.text.name else {}
+
+@patch
+def about(self:Alive):
+    "What a notebook's panel shows beside the steps"
+    return about_of(self, prompts=len(self.cfg.sample.prompts), levels=self.levels)

@@ -226,12 +226,11 @@ class Run(Alive, Loop, Microscope):
         self.data,self.cfg = data,cfg = with_text(data, cfg, par.model, console.say)
         peak = peak_flops(machine.device, machine.dtype, cfg.metrics.peak_tflops)
         console.say(describe_model(cfg.model, V, peak))
-        rate = 'optim.muon_lr' if cfg.optim.matrix=='muon' else 'optim.lr'
-        super().__init__(par, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
-                         clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(rate)), ema_beta=cfg.metrics.ema_beta,
-                         flops=flops_per_token(cfg.model, V), flops_seen=flops_per_token(cfg.model, V, causal=True),
-                         peak=peak, before=first_looks(cfg), after=later_looks(cfg), todays=todays, machine=machine,
-                         identity=identity_of(cfg, data, machine, begin.print), console=console, budget=budget)
+        super().__init__(par, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track, peak=peak,
+                         clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(cfg.optim.rate_key)), todays=todays,
+                         ema_beta=cfg.metrics.ema_beta, flops=flops_per_token(cfg.model, V), machine=machine,
+                         flops_seen=flops_per_token(cfg.model, V, causal=True), before=first_looks(cfg), budget=budget,
+                         after=later_looks(cfg), identity=identity_of(cfg, data, machine, begin.print), console=console)
         self.yards = Meanwhile('yardsticks', self.saver.news)
         self.resume()
         console.say(self.plan())
@@ -367,7 +366,7 @@ def sample_all(self:Run):
     if not is_main() or not self.cfg.sample.prompts: return
     texts = write_samples(self.model, self.tok, self.cfg.sample, lambda text: self.console.once(f'sample: {text}'))
     self.samples.append(dict(step=self.n_step, samples=texts))
-    for t in texts: self.note(f'sample: step {self.n_step:,}: {t["prompt"]}|{t["text"]}')
+    self.console.wrote(self.n_step, texts)
 
 # %% ../nbs/build.ipynb #73728444
 @patch
@@ -417,7 +416,7 @@ def finish(self:Run):
 def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
     "Train to the end, or to Ctrl-C; either leaves a run that can go on"
     went_on = not self.over
-    with self.budget:
+    with self.budget, self.console.stay():
         Loop.fit(self)
         if went_on and self.over: self.finish()
     if not self.over:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'VERSION', 'TRACEBACK', 'MISTAKES', 'SIGPIPE', 'TOGETHER', 'CONFIG', 'OVERRIDES', 'SAMPLE_KEYS', 'RUN',
-           'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'look_', 'plan_', 'parser', 'main', 'load_run',
-           'open_model']
+           'DEVICE', 'DTYPE', 'RUN_KEYS', 'TEXT_KEYS', 'BYTES', 'look_', 'plan_', 'report_', 'parser', 'main',
+           'load_run', 'open_model']
 
 # %% ../nbs/cli.ipynb #354a0762
 import argparse, gc, json, os, signal, sys, traceback
@@ -17,6 +17,7 @@ from .base.args import arg, command_line, parse, path_word, prose_word
 from .base.screen import flush_out, offer, open_streams, reader_left, tell
 from .looking import ARGS, idle_keys, look_
 from .planning import PLAN_ARGS, plan_
+from .showing import REPORT_ARGS, report_
 from .train.signals import SIGNALLED, Stopped, stoppable
 
 # %% ../nbs/cli.ipynb #933292e0
@@ -336,6 +337,7 @@ def _eval(a):
 
 # %% ../nbs/cli.ipynb #look0002
 look_,plan_ = _command(*ARGS)(look_),_command(CONFIG, OVERRIDES, *PLAN_ARGS)(plan_)
+report_ = _command(*REPORT_ARGS)(report_)
 
 # %% ../nbs/cli.ipynb #f7fee21e
 def _core_run(a):
@@ -414,8 +416,7 @@ def _plot(a):
     for log in logs:
         for f in (save_plot, save_report, summary): print(f(log))
     if len(logs)>1:
-        out = Path(a.out or 'compare.png')
-        compare(logs).savefig(out)
+        compare(logs).savefig(out := Path(a.out or 'compare.png'))
         print(out)
 
 # %% ../nbs/cli.ipynb #c0mpare1
@@ -431,9 +432,8 @@ def _compare(a):
 # %% ../nbs/cli.ipynb #7rack102
 @_command(
     arg('run', type=path_word, metavar='RUN', help='a run directory'), OVERRIDES,
-    arg('--to', action='append', metavar='SINK',
-         help="tensorboard, wandb, trackio, module:Class or file.py:Class (more than once for several); "
-              "the run's track.to where left out"),
+    arg('--to', action='append', metavar='SINK', help="tensorboard, wandb, trackio, module:Class or file.py:Class "
+         "(more than once for several); the run's track.to where left out"),
     arg('--again', action='store_true', help='everything from the first step on, as a new run at wandb and trackio'))
 def _track(a):
     "Send to trackers what a run has logged and they have not got; keys of the section track act"

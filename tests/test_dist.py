@@ -1,5 +1,5 @@
 """`pretrain.base.dist` in two real processes started by torchrun, which a notebook kernel cannot be."""
-import json, os, shutil, signal, socket, subprocess, sys, time
+import json, os, shutil, signal, socket, subprocess, sys, textwrap, time
 from pathlib import Path
 import pytest, torch
 
@@ -38,6 +38,8 @@ def ok(tmp_path, body, n=2, **kw):
     assert code==0, err[-3000:]
 
 
+# ------------------------------------------------------------ ranks that do well: one start for all
+
 GRADS = '''
 torch.manual_seed(0)
 net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)).double()
@@ -55,24 +57,8 @@ for step in range(3):
             if p.grad is not None: p -= .1*p.grad
 assert never.grad is None
 n = all_sum(torch.tensor([len(mine), 1]))
-out = dict(params=[p.tolist() for p in params], late=late.grad.tolist(), rows=int(n[0]), ranks=int(n[1]))
-(dir/f'{world()}_{rank()}.json').write_text(json.dumps(out))
+keep(dict(params=[p.tolist() for p in params], late=late.grad.tolist(), rows=int(n[0]), ranks=int(n[1])))
 '''
-
-
-@pytest.mark.parametrize('bucket_mb', [32., 1e-4], ids=['one_message', 'many_messages'])
-def test_two_ranks_equal_one_process(tmp_path, bucket_mb):
-    "Parameters after three steps: the same on both ranks bit for bit, and as in one process"
-    body = GRADS.replace('BUCKET', str(bucket_mb))
-    for n in (1, 2): ok(tmp_path, body, n)
-    one,a,b = [json.loads((tmp_path/f'{f}.json').read_text()) for f in ('1_0', '2_0', '2_1')]
-    assert a==b
-    assert (a['rows'], a['ranks'], one['rows'], one['ranks']) == (12, 2, 12, 1)
-    assert a['late'] == one['late'] == [3.]*4
-
-    def flat(o): return [o] if isinstance(o, float) else [v for e in o for v in flat(e)]
-    assert flat(a['params']) == pytest.approx(flat(one['params']), abs=1e-12)
-
 
 MUON = '''
 from pretrain.model.optim import OptimConfig, build_optim
@@ -91,55 +77,10 @@ def train(**switches):
         clip_grads(opt.params, 1.)
         opt.step()
     return {n: v.tolist() for n,v in [*net.named_parameters(), *opt.state_tensors().items()]}
-out = [train(), train(muon_beta2=.9, muon_equal_rows=True, muon_cautious=True)]
-(dir/f'{world()}_{rank()}.json').write_text(json.dumps(out))
+keep([train(), train(muon_beta2=.9, muon_equal_rows=True, muon_cautious=True)])
 '''
 
-def test_muon_on_two_ranks_equals_one_process(tmp_path):
-    """Every rank orthogonalises the same sum: parameters and moments the same on both bit for bit, and as in one
-    process to rounding"""
-    for n in (1, 2): ok(tmp_path, MUON, n)
-    one,a,b = [json.loads((tmp_path/f'{f}.json').read_text()) for f in ('1_0', '2_0', '2_1')]
-    assert a==b and [sum(k.startswith('muon/') for k in o) for o in a]==[3, 6]   # with a mean square, each has two
-    for o,want,atol in zip(a, one, (1e-5, 1e-4)):   # a mean square near zero makes more of the rounding
-        for k in want: torch.testing.assert_close(torch.tensor(o[k]), torch.tensor(want[k]), atol=atol, rtol=0, msg=k)
-
-
-def test_first_builds_once(tmp_path):
-    "The main rank alone builds, however long it takes; the other finds it built; values are shared from the main rank"
-    ok(tmp_path, '''
-def build():
-    made = not (dir/'cache').exists()
-    if made:
-        time.sleep(5) # longer than a collective operation may take
-        (dir/'cache').write_text(str(rank()))
-    elif not is_main(): time.sleep(5) # the first waits for the other, too
-    return made
-made = first(build)
-barrier()
-all_sum(torch.ones(1))
-(dir/f'made_{rank()}').write_text(f'{made} {(dir/"cache").read_text()} {json.dumps(share([rank(), "é"]))}')
-''', timeout_s=2)
-    assert (tmp_path/'made_0').read_text() == 'True 0 [0, "\\u00e9"]'
-    assert (tmp_path/'made_1').read_text() == 'False 0 [0, "\\u00e9"]'
-
-
-def test_work_of_one_rank_has_no_limit(tmp_path):
-    """Where the limit of a collective operation is 2 s, the first rank works for 5 s, once idle and once busy, and
-    after that the other; and both still sum"""
-    ok(tmp_path, '''
-def busy():
-    t = time.monotonic()
-    while time.monotonic()-t<5: sum(range(10**5))
-by_main(lambda: time.sleep(5))
-by_main(busy)
-together(lambda: is_main() or time.sleep(5))
-assert all_sum(torch.ones(1)).item()==2
-''', timeout_s=2)
-
-def test_failing_on_one_rank_fails_on_all(tmp_path):
-    "A user's mistake is one everywhere; what only we can cause says which rank; and ranks can go on together after it"
-    ok(tmp_path, '''
+FAILS = '''
 def fail(e):
     if not is_main(): raise e
 said = []
@@ -147,19 +88,101 @@ for e in (ValueError('no such file'), KeyError('x')):
     try: together(lambda: fail(e))
     except Exception as found: said.append(f'{type(found).__name__}: {found}')
 assert all_sum(torch.ones(1)).item()==2
-(dir/f'said_{rank()}').write_text(json.dumps(said))
-''')
-    zero,one = [json.loads((tmp_path/f'said_{r}').read_text()) for r in (0, 1)]
+keep(said)
+'''
+
+FIRST = '''
+def build():
+    made = not (dir/'cache').exists()
+    if made:
+        time.sleep(3) # longer than a collective operation may take
+        (dir/'cache').write_text(str(rank()))
+    elif not is_main(): time.sleep(3) # the first waits for the other, too
+    return made
+made = first(build)
+barrier()
+all_sum(torch.ones(1))
+keep([made, (dir/'cache').read_text(), share([rank(), 'é'])])
+'''
+
+WORK = '''
+def busy():
+    t = time.monotonic()
+    while time.monotonic()-t<3: sum(range(10**5))
+by_main(lambda: time.sleep(3))
+by_main(busy)
+together(lambda: is_main() or time.sleep(3))
+keep(all_sum(torch.ones(1)).item())
+'''
+
+RUNS = '2_0','2_1','1_0'   # Number of ranks, and the rank that tells
+ANY = dict(one_message=GRADS.replace('BUCKET', '32.'), many_messages=GRADS.replace('BUCKET', '1e-4'), muon=MUON)
+TWO = dict(fails=FAILS, first=FIRST, work=WORK)
+SHORT_S = 2   # limit of a collective operation, for those that work longer
+
+def cases(bodies):
+    "A script of one function for each, which meet anew"
+    anew = f'    cleanup()\n    setup("cpu", timeout_s={SHORT_S})\n'
+    meet = {k: anew if k in ('first','work') else '' for k in bodies}
+    keep = 'def keep(o): (dir/f"NAME_{world()}_{rank()}").write_text(json.dumps(o))'
+    return '\n'.join(f'def case_{k}():\n    {keep.replace("NAME", k)}\n'
+                     f'{meet[k]}{textwrap.indent(body, "    ")}\ncase_{k}()' for k,body in bodies.items())
+
+@pytest.fixture(scope='module')
+def saw(tmp_path_factory):
+    "What the cases kept: by name, number of ranks and rank"
+    here = tmp_path_factory.mktemp('ranks')
+    ok(here, cases(ANY), 1)
+    ok(here, cases(ANY | TWO))
+    def found(name): return [json.loads((here/f'{name}_{o}').read_text()) for o in RUNS[:3 if name in ANY else 2]]
+    return found
+
+@pytest.mark.parametrize('name', ['one_message', 'many_messages'])
+def test_two_ranks_equal_one_process(saw, name):
+    "Parameters after three steps: the same on both ranks bit for bit, and as in one process"
+    a,b,one = saw(name)
+    assert a==b
+    assert (a['rows'], a['ranks'], one['rows'], one['ranks']) == (12, 2, 12, 1)
+    assert a['late'] == one['late'] == [3.]*4
+
+    def flat(o): return [o] if isinstance(o, float) else [v for e in o for v in flat(e)]
+    assert flat(a['params']) == pytest.approx(flat(one['params']), abs=1e-12)
+
+def test_muon_on_two_ranks_equals_one_process(saw):
+    """Every rank orthogonalises the same sum: parameters and moments the same on both bit for bit, and as in one
+    process to rounding"""
+    a,b,one = saw('muon')
+    assert a==b and [sum(k.startswith('muon/') for k in o) for o in a]==[3, 6]   # with a mean square, each has two
+    for o,want,atol in zip(a, one, (1e-5, 1e-4)):   # a mean square near zero makes more of the rounding
+        for k in want: torch.testing.assert_close(torch.tensor(o[k]), torch.tensor(want[k]), atol=atol, rtol=0, msg=k)
+
+def test_first_builds_once(saw):
+    "The main rank alone builds, however long it takes; the other finds it built; values are shared from the main rank"
+    assert saw('first')==[[True, '0', [0, 'é']], [False, '0', [0, 'é']]]
+
+def test_work_of_one_rank_has_no_limit(saw):
+    """Where the limit of a collective operation is 2 s, the first rank works for 3 s, once idle and once busy, and
+    after that the other; and both still sum"""
+    assert saw('work')==[2, 2]
+
+def test_failing_on_one_rank_fails_on_all(saw):
+    "A user's mistake is one everywhere; what only we can cause says which rank; and ranks can go on together after it"
+    zero,one = saw('fails')
     assert zero==['ValueError: no such file', "RuntimeError: rank 1 failed, so rank 0 stops: KeyError: 'x'"]
     assert one==['ValueError: no such file', "KeyError: 'x'"]
+
+# ------------------------------------------------------------ ranks that fail: a start for each
 
 def test_a_rank_that_left_or_is_stopped(tmp_path):
     "Nobody waits for ever: not for one that has gone, nor for one that is frozen, which no launcher notices"
     code,err,dt_s = run(tmp_path, '''
 import os, signal
-if not is_main(): os.kill(os.getpid(), signal.SIGSTOP)
+if not is_main():
+    (dir/'pid').write_text(str(os.getpid()))
+    os.kill(os.getpid(), signal.SIGSTOP)
 try: barrier()
 except RuntimeError as e: (dir/'said').write_text(str(e))
+os.kill(int((dir/'pid').read_text()), signal.SIGKILL)   # else torchrun waits 30 s for it
 os._exit(3)
 ''', timeout_s=3)
     assert code!=0 and dt_s<LIMIT_S

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LINK = re.compile(r'\]\(([^)#]+\.ipynb)#([^)]+)\)')
+LINK = re.compile(r'\]\(([^)#]+\.ipynb)(?:#([^)]+))?\)')
 LEAST = 10   # Questions
 
 def slug(heading):
@@ -19,11 +19,12 @@ def questions(text):
     return [(q, LINK.findall(where), words) for q,where,words in rows[1:]]
 
 def below(cells, anchor):
-    "The prose under a heading, up to the next one; None where there is none"
+    "The prose under a heading, the first where none is named, up to the next one; None where there is none"
     found,on = [],False
     for c in (c for c in cells if c['cell_type']=='markdown'):
         for l in ''.join(c['source']).splitlines():
-            if h := re.match(r'#{1,6} +(.*)', l): on = slug(h[1])==anchor
+            h = re.match(r'#{1,6} +(.*)', l)
+            if h: on = slug(h[1])==anchor if anchor else l.startswith('# ')
             elif on: found.append(l)
     return ' '.join(' '.join(found).split()) if found else None
 
@@ -39,7 +40,7 @@ def test_an_answer_is_where_the_list_says(question, where, words):
         assert text is not None, f'{path}: no heading #{anchor}'
         assert words in text, f'{path}#{anchor} does not say {words!r}'
 
-@pytest.mark.parametrize('anchor,text', [('a-b', 'one'), ('two-words', 'x y'), ('a', None)])
+@pytest.mark.parametrize('anchor,text', [('a-b', 'one'), ('two-words', 'x y'), ('a', None), ('', 'one')])
 def test_a_heading_that_is_gone_is_noticed(anchor, text):
     md = lambda *lines: dict(cell_type='markdown', source='\n'.join(lines))
     cells = [md('# A b', '', 'one'), dict(cell_type='code', source='# Two'), md('## Two: words', 'x'), md('y')]

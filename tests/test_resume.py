@@ -1,8 +1,9 @@
 "Needs processes: a run that gets a real Ctrl-C at three places, and several ranks under torchrun"
-import json, signal, subprocess, sys, time
+import html, json, re, shlex, signal, subprocess, sys, time
 import pytest
 from helpers import SMALL, env, pretrain, write_texts
 from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
+from pretrain.store.events import read_events
 
 ARGS = ['train', 'c.toml', *SMALL, 'train.steps=40', 'eval.every=10', 'sample.every=0', 'train.save_every=0']
 
@@ -52,9 +53,24 @@ def test_sigint_three_times_equals_uninterrupted(here):
         assert code==130, text
         assert 'start again with the same' in text and 'Traceback' not in text
         stops.append(log(here, 'cut')[-1]['step'])
+        assert '>interrupted; written ' in (here/'cut/report/index.html').read_text()
+        assert f'step {stops[-1]} of 40' in (here/'cut/report/index.html').read_text()
     assert stops==sorted(set(stops)) and stops[-1]<40
     assert pretrain(*ARGS, 'out=cut', cwd=here).returncode==0
     assert_same(here, 'whole', 'cut')
+    told = [(e['what'], e['step']) for e in read_events(here/'cut')]
+    assert told==[('begin', 0), *(o for n in stops for o in (('interrupt', n), ('begin', n))), ('end', 40)]
+    assert '>finished; written ' in (here/'cut/report/index.html').read_text()
+    repeats(here, 'cut')
+
+def repeats(here, out):
+    "Does the command on a run's page, word for word, make the same run again?"
+    page = (here/out/'report/index.html').read_text()
+    said = shlex.split(html.unescape(re.search('<pre class="command">(.*?)</pre>', page)[1]))
+    assert said[:2]==['pretrain', 'train'] and said[3]==f'out={out}-again'
+    r = pretrain(*said[1:], cwd=here)
+    assert r.returncode==0, r.stderr
+    assert_same(here, out, f'{out}-again')
 
 def test_sigterm_saves_and_continues(here):
     code,text = interrupt_at(here, 'term', 8, signal.SIGTERM)
@@ -104,6 +120,8 @@ def test_two_ranks_equal_one(here):
     "Two processes see the same global batches; losses agree to rounding"
     r = pretrain(*ARGS, 'out=two', cwd=here, n_proc=2)
     assert r.returncode==0, r.stdout+r.stderr
+    assert [(e['what'], e['step']) for e in read_events(here/'two')]==[('begin', 0), ('end', 40)]   # of one rank
+    assert 'torchrun --nproc-per-node=2 -m pretrain train two ' in (here/'two/report/index.html').read_text()
     one,two = curve(here, 'whole'),curve(here, 'two')
     assert [x[0] for x in one]==[x[0] for x in two]
     assert abs(one[1][1]-two[1][1])<1e-6 and abs(one[0][5]-two[0][5])<1e-6
@@ -112,7 +130,7 @@ def test_two_ranks_equal_one(here):
 def test_run_directory_is_complete(here):
     files = {p.relative_to(here/'whole').as_posix() for p in (here/'whole').rglob('*') if p.is_file()}
     want = {'config.toml','metrics.jsonl','samples.jsonl','tokenizer/tokenizer.tiktoken','tokenizer/tokenizer.json',
-            'evaluation/yardsticks.json','report/loss.png','report/index.html',
+            'evaluation/yardsticks.json','report/loss.png','report/index.html','report/now.json','events.jsonl',
             *(f'checkpoints/step_00000040/{f}' for f in ('model.safetensors','optimizer.safetensors','state.json',
                                                          'manifest.json'))}
     assert want<=files, want-files

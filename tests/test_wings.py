@@ -17,7 +17,8 @@ KNOWS |= dict(export=('base','store','data','model','eval'))
 KNOWS |= dict(reading=(*KNOWS, ), sizes=(*KNOWS, ))
 KNOWS |= dict(alive=(*KNOWS, ))
 KNOWS |= dict(build=(*KNOWS, ))
-KNOWS |= dict(looking=(*KNOWS, ), play=(*KNOWS, ), doors=(*KNOWS, ), seeds=(*KNOWS, ), planning=(*KNOWS, ))
+KNOWS |= dict(looking=(*KNOWS, ), showing=(*KNOWS, ), play=(*KNOWS, ))
+KNOWS |= dict(doors=(*KNOWS, ), seeds=(*KNOWS, ), planning=(*KNOWS, ))
 KNOWS |= dict(cli=(*KNOWS, ))
 
 def violations(sources):

@@ -6,11 +6,11 @@
 __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'POINTS', 'COLORS', 'SIZE', 'FONT', 'ROW', 'CHAR',
            'LEFT', 'RIGHT', 'BOTTOM', 'TICKS', 'SWATCH', 'GAP', 'DOTS', 'DASHED', 'BANDS', 'AIR', 'GREY', 'Scale',
            'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes', 'at', 'way', 'Curve', 'Level', 'said',
-           'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'bands', 'limits', 'chart', 'summed',
-           'image']
+           'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'Area', 'filled', 'edges', 'bands',
+           'limits', 'chart', 'summed', 'image']
 
 # %% ../../nbs/base/chart.ipynb #ch-imp
-import math
+import math, re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -119,17 +119,22 @@ def extremes(
 )->list:          # `(x, y)`, in order
     "The lowest and highest of each stretch"
     pts = [(x, y if usable(y) else None) for x,y in zip(xs, ys)]
-    size,kept = max(1, -(-2*len(pts)//n)),[]
-    if size<3: return pts
-    for part in (range(i, min(i+size, len(pts))) for i in range(0, len(pts), size)):
+    if len(pts)<=n: return pts
+    begin,kept = pts[0][0],[0]
+    width = (pts[-1][0]-begin)/(n//2) or 1
+    for _,part in groupby(range(1, len(pts)), lambda i: int((pts[i][0]-begin)/width)):
+        part = list(part)
         good = [i for i in part if pts[i][1] is not None]
         some = {min(good, key=lambda i: pts[i][1]), max(good, key=lambda i: pts[i][1])} if good else set()
-        gap = next((i for i in part if pts[i][1] is None), None)
-        kept += sorted(some | ({gap}-{None}))
+        kept += sorted(some | {*[i for i in part if pts[i][1] is None][:1]})
     return [pts[i] for i in kept]
 
 # %% ../../nbs/base/chart.ipynb #ch-path-def
-def at(v): return f'{round(v, 1):g}'   # A place, to a tenth of a pixel
+def at(
+    v:float, # A place [px]
+)->str:
+    "To a tenth of a pixel"
+    return f'{round(v, 1):g}'
 
 def way(
     points:Iterable, # `(x, y)` as places; None where there is none
@@ -239,9 +244,10 @@ def drawn(
     x:Scale,         # Across
     y:Scale,         # Upwards
     first:bool=True, # A ring around the first point?
+    points:int=POINTS, # At most, about
 )->str:
     "A curve"
-    pts = [(px, py, y(py)) for px,py in extremes(c.xs, c.ys)]
+    pts = [(px, py, y(py)) for px,py in extremes(c.xs, c.ys, points)]
     good = [p for p in pts if p[2] is not None]
     how = 'stroke-opacity=".4"' if c.look=='faint' else 'stroke-width="1.6"'
     line = f'<path d="{way((x(px), o) for px,_,o in pts)}" fill="none" {how}/>'
@@ -250,7 +256,13 @@ def drawn(
     ring = [dot(x(px), o, told(c, px, py), 'r="4" fill="none"') for px,py,o in good[:first and c.look!='faint']]
     return f'<g stroke="{c.paint}" fill="{c.paint}">{line}{"".join(dots+ring)}</g>' if good else ''
 
-def told(c, x, y): return f'{c.name} {y:.5g} at {short(x, 1) if x<PLAIN else format(x, ",.0f")}'   # What a point says
+def told(
+    c:Curve, # Whose point it is
+    x:float, # Where
+    y:float, # How much
+)->str:
+    "What a point says"
+    return f'{c.name} {y:.5g} at {short(x, 1) if x<PLAIN else format(x, ",.0f")}'
 
 # %% ../../nbs/base/chart.ipynb #ch-level-def
 DASHED = 'stroke-opacity=".6" stroke-dasharray="4 3"'
@@ -269,6 +281,34 @@ def level_lines(
         res.append(f'{line}{tell}</path>'+words(x.b, max(above, FONT), o.name, 'end'))
     return ''.join(res)
 
+# %% ../../nbs/base/chart.ipynb #ch-area-def
+@dataclass(frozen=True)
+class Area:
+    "A band between two curves"
+    xs:Sequence   # Ascending
+    low:Sequence  # As many
+    high:Sequence # As many
+    color:int = 0 # As of a `Curve`
+
+def filled(
+    areas:Sequence, # `Area`s
+    x:Scale,        # Across
+    y:Scale,        # Upwards
+)->str:
+    "Bands, faintly"
+    res = ''
+    for a in areas:
+        ends = [(x(p), y(v)) for p,v in [*zip(a.xs, a.low), *[*zip(a.xs, a.high)][::-1]]]
+        paint = f'fill="{COLORS[a.color%len(COLORS)]}" fill-opacity=".15"'
+        res += f'<path d="{way(p for p in ends if None not in p)}z" {paint}/>'
+    return res
+
+def edges(
+    areas:Sequence, # `Area`s
+)->list:
+    "What a chart must hold of them"
+    return [Level('', v) for a in areas for v in (*a.low, *a.high)]
+
 # %% ../../nbs/base/chart.ipynb #ch-hover-def
 BANDS = 48  # Stretches that tell their values
 
@@ -276,18 +316,21 @@ def bands(
     curves:Sequence, # What is drawn
     x:Scale,         # Across
     y:Scale,         # Upwards
+    n:int=BANDS,     # How many; 0 = none
 )->str:
     "Invisible columns that tell the last values in them"
-    wide,cols = (x.b-x.a)/BANDS,{}
-    for c in (c for c in curves if c.look!='dots'):
+    if not n: return ''
+    wide,cols = (x.b-x.a)/n,{}
+    for c in (c for c in curves if c.look!='dots' and c.name):
         for px,py in zip(c.xs, c.ys):
-            if y(py) is not None: cols.setdefault(min(BANDS-1, int((x(px)-x.a)/wide)), {})[c.name] = px,py
+            if y(py) is not None: cols.setdefault(min(n-1, int((x(px)-x.a)/wide)), {})[c.name] = px,py
     def column(i, found):
         last = max(px for px,_ in found.values())
         lines = '\n'.join([f'{last:,.0f}', *(f'{k} {py:.5g}' for k,(_,py) in found.items())])
-        around = f'M{at(x.a+i*wide)} {at(y.b)}h{at(wide)}V{at(y.a)}h-{at(wide)}'
-        return f'<path d="{around}"><title>{said(lines)}</title></path>'
-    return f'<g fill="none" pointer-events="all">{"".join(column(*o) for o in sorted(cols.items()))}</g>'
+        return f'<path d="M{at(x.a+(i+.5)*wide)} {at(y.b)}V{at(y.a)}"><title>{said(lines)}</title></path>'
+    if not cols: return ''
+    how = f'stroke="transparent" stroke-width="{at(wide)}" stroke-linecap="butt" pointer-events="stroke"'
+    return f'<g {how}>{"".join(column(*o) for o in sorted(cols.items()))}</g>'
 
 # %% ../../nbs/base/chart.ipynb #ch-chart-def
 AIR = 0.04  # Between the numbers and the edges, of their range
@@ -314,15 +357,18 @@ def chart(
     settle:float=0.,    # Part of each curve at its beginning that need not fit in
     size:tuple=SIZE,    # Width and height; it scales to the width of its place
     first:bool=True,    # A ring around first points?
+    areas:Sequence=(),  # `Area`s: bands behind the curves
+    points:int=POINTS,  # Of a curve, about
+    columns:int=BANDS,  # That tell values on hover; 0 = none
 )->str:                 # SVG that stands in any page
     "Curves over steps"
     width,height = size
     top,rows = legend(curves, title, width)
     across = wide([*span, *(o for c in curves for o in (*c.xs[:1], *c.xs[-1:]))])
     x = Scale(*across, LEFT, width-RIGHT)
-    y = Scale(*limits(curves, levels, log, settle), height-BOTTOM, ROW*rows+4, log)
-    lines = ''.join(drawn(c, x, y, first) for c in curves)
-    body = axes(x, y, right)+level_lines(levels, x, y)+bands(curves, x, y)+lines+top
+    y = Scale(*limits(curves, [*levels, *edges(areas)], log, settle), height-BOTTOM, ROW*rows+4, log)
+    lines = ''.join(drawn(c, x, y, first, points) for c in curves)
+    body = axes(x, y, right)+filled(areas, x, y)+level_lines(levels, x, y)+bands(curves, x, y, columns)+lines+top
     about = 'role="img" xmlns="http://www.w3.org/2000/svg" font-family="system-ui,sans-serif" fill="currentColor"'
     return (f'<svg viewBox="0 0 {width} {height}" {about} font-size="{FONT}" stroke-linejoin="round" '
             f'stroke-linecap="round" style="display:block;width:100%;height:auto" '
@@ -347,7 +393,6 @@ def image(
     "A chart as an `<img>`, without its values on hover"
     head,told,rest = svg.partition(' aria-label="')
     alt,_,body = rest.partition('"')
-    body = body.partition('<g fill="none" pointer-events="all">')
-    body = body[0]+body[2].partition('</g>')[2] if body[1] else body[0]
+    body = re.sub('<g stroke="transparent".*?</g>', '', body, flags=re.S)
     data = quote(f'{head} color="{GREY}"{body}', safe=' =:/;,()#<>\'"!?@+*'.replace('#', '').replace('"', ''))
     return f'<img alt="{alt}" width="{wide}" src="data:image/svg+xml,{data}">'

@@ -19,7 +19,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..base.toml import parse_toml
 from ..base.screen import fmt_time
-from ..base.words import one_line, short_names
+from ..base.words import n_of, one_line, short_names
 from ..store.checkpoint import list_checkpoints
 from ..store.files import write_whole
 from .text import YARDSTICKS
@@ -323,6 +323,7 @@ def _said_of_steps(s):
     return f'{s.name}: step {s.steps:,}{planned}'+(f', {s.n_tok:,} tokens' if s.n_tok else '')
 
 def _said_of_loss(s):
+    if s.loss is None: return n_of(s.bad, 'step')+' without a number'
     smoothed = f', smoothed {s.loss_ema:.4f}' if s.loss_ema is not None else ''
     missing = f'; {s.bad} step{"s" if s.bad>1 else ""} without a number' if s.bad else ''
     return f'{s.loss:.4f}{smoothed}{missing}'
@@ -347,7 +348,7 @@ COLUMN = 11  # Characters before the text of a summary's line
 def rows(self:Summary)->list: # (what, its figures)
     "What is known, a pair for each line"
     res = [('run', _said_of_steps(self))]
-    if self.loss is not None: res.append(('loss', _said_of_loss(self)))
+    if self.loss is not None or self.bad: res.append(('loss', _said_of_loss(self)))
     if self.best_bpb is not None:
         last = f'{self.val_bpb:.4f} bits per byte'
         res.append(('validation', f'{last}, best {self.best_bpb:.4f} at step {self.best_step:,}'))

@@ -56,6 +56,9 @@ class OptimConfig:
     decay_shape:Literal['constant','linear','cosine'] = 'constant' # Of weight decay over the run: level, or a fall to 0
     clip:NatFloat = 1.          # Largest global gradient norm; 0 = measure, never clip
 
+    @property
+    def rate_key(self): return 'optim.muon_lr' if self.matrix=='muon' else 'optim.lr'   # the rate of the matrices
+
     def problems(self)->list[tuple[str,str]]:
         "What bounds on single fields can't say"
         ever = [(k, f'{k} = {getattr(self,k):g} would never forget; a value under 1 works, such as 0.95')

@@ -59,8 +59,9 @@ def copied(
 
 # %% ../../nbs/store/saver.ipynb #cell80
 def _tell(news):
-    "At the very end: say what nobody has asked for"
-    while news: print(news.popleft(), file=sys.stderr)
+    "At the very end: say what nobody has asked for, where it warns; the rest would be another run's by then"
+    for line in list(news):
+        if line.startswith('warning'): print(line, file=sys.stderr)
 
 class Saver:
     "Writes checkpoints in a thread, from a copy, one at a time"

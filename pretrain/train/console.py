@@ -7,9 +7,10 @@ __all__ = ['Console']
 
 # %% ../../nbs/train/console.ipynb #846ce9f1
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import contextmanager
 from ..base.screen import printable, tell
+from .panel import About
 from .progress import Progress, TrackConfig
 from fastcore.basics import patch
 
@@ -22,7 +23,7 @@ class Console:
     ):
         self.shown = bool(say) and main
         self.say = (tell if say is print else say) if self.shown else (lambda _: None)
-        self.bar,self.told = None,set()
+        self.bar,self.told,self.staying = None,set(),False
 
     def note(self,
         text:str, # A line; it may hold what a model wrote
@@ -53,9 +54,32 @@ def watch(self:Console,
     total:int,                     # Steps of the whole run
     start:int,                     # Steps taken before
     cfg:TrackConfig=TrackConfig(), # How often to show something
-    history:Iterable[Mapping]=(),  # Earlier records, for the curves
+    about:About=About(),           # What a notebook shows beside
 ):
-    "Inside, a live line stands at the end, and notes go beside it"
+    "Inside, a live line stands at the end, and notes go beside it; in a notebook's panel everything that is said"
+    say = self.say
     try:
-        with Progress(total, start, cfg, history, mode='auto' if self.shown else 'off') as self.bar: yield self.bar
-    finally: self.bar = None
+        with Progress(total, start, cfg, about, mode='auto' if self.shown else 'off') as self.bar:
+            if say is tell and self.bar.view.stays: self.say = self.bar.note
+            yield self.bar
+    finally:
+        self.bar = None
+        if not self.staying: self.say = say
+
+# %% ../../nbs/train/console.ipynb #stay-def
+@patch
+@contextmanager
+def stay(self:Console):
+    "Inside, what is said after watching still goes into the panel"
+    say,self.staying = self.say,True
+    try: yield
+    finally: self.say,self.staying = say,False
+
+@patch
+def wrote(self:Console,
+    step:int,     # Where the run stands
+    samples:list, # `prompt` and `text` each
+):
+    "What the model wrote: shown by a panel, a line each elsewhere"
+    if self.bar and self.bar.wrote(step, samples): return
+    for o in samples: self.note(f'sample: step {step:,}: {o["prompt"]}|{o["text"]}')

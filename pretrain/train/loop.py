@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from ..base.dist import all_sum, by_main, first, is_main, share, together, world
-from ..base.screen import in_notebook
 from ..model.optim import n_multiplied
 from ..model.schedule import UNKNOWN, ScheduleConfig, horizon_at, lr_at, placed, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
@@ -31,6 +30,7 @@ from .layers import layers_of
 from .machine import Machine, compiled, sync_of, worth_compiling
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
 from .mfu import Gauge, Peak, peak_flops
+from .panel import about
 from .parallel import Parallel
 from .progress import TrackConfig
 from .signals import STOPS
@@ -100,6 +100,7 @@ class Loop(Kept):
     done = property(lambda self: self.n_step>=self.total)
     over = property(lambda self: self.done and not self.half)
     def tensors(self): return self.parallel.at_hand(self.opt)
+    def about(self): return about(self)
     def __repr__(self):
         loss = self.state.ema.value or math.nan
         return f'Run {shown(self.out)}: step {self.n_step:,}{of_steps(self.planned)}, loss {loss:.4f}'
@@ -431,8 +432,7 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
     if self.over:
         say(f'finished: {shown(self.out)} has taken all its {self.n_step:,} steps; {self.longer}')
         return self
-    history = (r for r,_ in each_record(self.log.path)) if is_main() and in_notebook() else ()   # for its curves
-    watch = self.console.watch(self.planned, self.n_step, self.track, history)
+    watch = self.console.watch(self.planned, self.n_step, self.track, self.about())
     with self.budget, self.hold, self.rescued(), watch as bar:
         while not (self.over or self.stopping()): self.next_step(bar)
         if self.saved!=self.here: self.save(wait=False)

@@ -12,7 +12,8 @@ transformers: how soon they start, how fast they go, and how good the model is a
 FOLDER holds train*.jsonl and val.jsonl. The peers' code is read where it lies; nothing of it is kept. Each program is
 pinned to one core. Every finished run is a line of W/results.jsonl, and a run that has one is not repeated, so each
 command can be stopped and given again. `--order K` shuffles the documents by K: another seed for programs that have
-but one. Afterwards score.py scores every model on the same bytes."""
+but one. Afterwards score.py scores every model on the same bytes. `chrt -r 1 python …` (as root)
+lets nobody else on the core; what should be known of a comparison stands in `--said`."""
 import argparse, json, os, platform, random, re, shutil, statistics, subprocess, sys, threading, time
 from datetime import date
 from pathlib import Path
@@ -274,7 +275,8 @@ def table(a):
               f'core {r["core"]} order {r["order"]} {r["n"]:>5} steps, {r["trained_s"]:6.0f} s: '
               f'{r["bpb"]:.4f} bits per byte of {r["bytes"]:,} bytes')
     if a.out:
-        found = dict(date=date.today().isoformat(), machine=f'{platform.machine()}, {os.cpu_count()} cores', rows=rows)
+        machine = f'{platform.machine()}, {os.cpu_count()} cores'
+        found = dict(date=date.today().isoformat(), machine=machine, said=a.said, rows=rows)
         Path(a.out).write_text(json.dumps(found, indent=1)+'\n')
 
 COMMANDS = dict(prepare=prepare, start=start, sweep=sweep, one=one, pair=pair, table=table)
@@ -298,6 +300,7 @@ def main():
     p.add_argument('--bytes', type=int, default=300_000, help='of held-out text that every model is scored on')
     p.add_argument('--cores', nargs=2, type=int, default=(0, 1))
     p.add_argument('--out', help='with table: a file for what was found')
+    p.add_argument('--said', default='', help='with --out: what else ran, and whatever should be known')
     p.add_argument('--config', default='quickstart', help='our config, to which shape and text are given')
     p.add_argument('--probe', type=int, default=PROBE, help='steps of a run that measures start and speed')
     p.add_argument('--ours', nargs='+', default=[], metavar='KEY=VALUE', help='more of our config')
