@@ -148,6 +148,8 @@ QUESTIONS = {   # A question: the pages of which one must be among the first thr
     'evaluate on CORE': 'eval/core/evaluate', 'muon optimizer': 'model/muon', 'scaling laws': 'model/curve',
     'start from pretrained weights': 'export/bring', 'play with a model in the browser': 'play',
     'where do I begin': 'tutorials/first_run index', 'noise between seeds': 'seeds', 'checkpoint': 'store/checkpoint'}
+EXPLAINED = {'what is a micro-batch': 'glossary', 'glossary': 'glossary',
+             'notation': 'notation', 'meaning of the letters': 'notation', 'symbols': 'notation'}
 def pages(found): return [h.removesuffix('.html') for (h,*_),_ in found]
 
 def test_the_search_finds_what_newcomers_ask(site):
@@ -156,6 +158,7 @@ def test_the_search_finds_what_newcomers_ask(site):
               if not {*want.split()} & {*pages(seek.ask(index, q))[:3]}}
     assert len(QUESTIONS)>=30 and not missed, missed
     assert 'store/checkpoint' in pages(seek.ask(index, 'checkpoin'))   # half a word
+    for q,want in EXPLAINED.items(): assert want in pages(seek.ask(index, q))[:3], q
     assert seek.ask(index, 'qzxj')==seek.ask(index, 'the')==[]
 
 @pytest.mark.parametrize('word,want', [('rates', 'rate'), ('rate', 'rate'), ('stopping', 'stop'), ('stopped', 'stop'),
