@@ -54,7 +54,7 @@ def words(s):
 
 def rank(href):
     "Is a page for a first reading, or a list of everything?"
-    if re.match(r'tutorials/|(index|beyond|glossary|notation)\.', href): return FIRST
+    if re.match(r'tutorials/|(index|beyond)\.', href): return FIRST
     return LATER if re.match(r'(contributing|changelog|register)\.|reports/', href) else 1
 
 def make(

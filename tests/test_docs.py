@@ -148,7 +148,7 @@ QUESTIONS = {   # A question: the pages of which one must be among the first thr
     'evaluate on CORE': 'eval/core/evaluate', 'muon optimizer': 'model/muon', 'scaling laws': 'model/curve',
     'start from pretrained weights': 'export/bring', 'play with a model in the browser': 'play',
     'where do I begin': 'tutorials/first_run index', 'noise between seeds': 'seeds', 'checkpoint': 'store/checkpoint'}
-EXPLAINED = {'what is a micro-batch': 'glossary', 'what does logit mean': 'glossary', 'glossary': 'glossary',
+EXPLAINED = {'what is a micro-batch': 'glossary', 'glossary': 'glossary',
              'notation': 'notation', 'meaning of the letters': 'notation', 'symbols': 'notation'}
 def pages(found): return [h.removesuffix('.html') for (h,*_),_ in found]
 

@@ -116,3 +116,37 @@ def test_the_letters_of_the_model_are_tried_on_a_model():
     tried = '\n'.join(cells('notation', 'code'))
     used = {o for s in re.findall(r"\[([A-Z][\w,]*)\]", tried) for o in s.split(',')}
     assert {'B', 'T', 'C', 'H', 'H_kv', 'D', 'V', 'L', 'S', 'Q', 'R'}<=used
+
+# ------------------------------------------------------------ formulas
+
+FORMULA = re.compile(r'\$\$(.+?)\$\$', re.S)
+WORDS = {r'\frac', r'\sqrt', r'\sum', r'\cdot', r'\leftarrow', r'\le', r'\ln', r'\lVert', r'\rVert', r'\max', r'\begin',
+         r'\end', r'\;', r'\mathrm', r'\text'}
+def names(tex):
+    "Letters and words of a formula that a reader must be told"
+    whole = re.findall(r'\\mathrm\{(\w+)\}', tex)
+    rest = re.sub(r'\\(?:mathrm|text|begin|end)\{[^}]*\}|\^T', ' ', tex)
+    return {*whole, *(o for o in re.findall(r'\\[a-zA-Z]+|[A-Za-z]', rest) if o not in WORDS)}
+
+def unnamed(text):
+    "What stands in the formulas of a prose cell, and not in the lines around them"
+    said = {o for s in re.findall(r'\$([^$]+)\$', FORMULA.sub('', text)) for o in names(s)}
+    return {o for f in FORMULA.findall(text) for o in names(f)}-said
+
+WITH_FORMULAS = {'model/optim': 3, 'model/muon': 4, 'model/schedule': 1, 'model/blocks': 1, 'model/loss': 1,
+                 'eval/bpb': 1, 'eval/core/verdict': 1}   # How many, at least
+@pytest.mark.parametrize('page', sorted(WITH_FORMULAS))
+def test_each_letter_of_a_formula_is_named_beside_it(page):
+    found = [c for c in cells(page) if '$$' in c]
+    assert sum(len(FORMULA.findall(c)) for c in found)>=WITH_FORMULAS[page]
+    for c in found: assert not unnamed(c), c
+    assert unnamed(r'$$a = \frac{b}{c}$$ $a$ and $b$ are known')=={'c'}
+
+def test_formulas_become_mathml():
+    import sys
+    sys.path.insert(0, str(ROOT/'.ci'))
+    import finish
+    for page in WITH_FORMULAS:
+        for f in FORMULA.findall('\n'.join(cells(page))):
+            made = finish.mathml(rf'\[{f}\]')
+            assert made.startswith('<math') and '\\' not in re.sub('<[^>]+>', '', made), made

@@ -146,6 +146,10 @@ _met = 0  # how often this process has met the others
 
 def _agents(): return os.environ.get('TORCHELASTIC_USE_AGENT_STORE')=='True'   # torchrun keeps the store
 
+def _round():
+    "Which start it is, where a store outlives it; agents count each for itself, so elsewhere nobody asks them"
+    return os.environ.get('TORCHELASTIC_RESTART_COUNT', '0') if _agents() else '0'
+
 def _store(
     patience:Patience, # Of the whole meeting
 ):                     # A store of torch
@@ -164,7 +168,7 @@ def _meet(
 ):                     # A store of torch, once everybody is there
     "Find the other ranks"
     store,at,W = _store(patience),'{}:{}'.format(*_address()),world()
-    store = torch_dist.PrefixStore(f'pretrain {os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)} {_met}', store)
+    store = torch_dist.PrefixStore(f'pretrain {_round()} {_met}', store)
     here = [f'here {r} of {W}' for r in range(W)]
     if store.add(here[rank()], 1)>1:
         raise ValueError(f'RANK={rank()}: another process at {at} has this number; {LEFT_OVER}')
