@@ -158,13 +158,13 @@ def make_model(
     cfg:Config,                # Shape, rates, seed
     V:int,                     # Vocabulary
     machine:Machine=Machine(), # Where it shall live
-    weights:dict|None=None,    # To begin with; None = drawn
+    weights:dict|None=None,    # To begin with, all or some; others are drawn
     say=lambda line: None,     # Takes the line that tells what several processes do
 )->tuple:                      # The model on all processes, a `Parallel`; its optimizer
     "The model with its first weights, and its optimizer"
     seed_all(cfg.seed)
     model = GPT(cfg.model, V, machine.precision)
-    if weights: model.load_state_dict(weights)
+    if weights: model.load_state_dict(model.state_dict() | weights)
     par = spread(model, cfg.train, cfg.optim, cfg.loader.batch_rows, machine, say)
     return par, build_optim(par.model, cfg.optim)
 
@@ -220,7 +220,7 @@ class Run(Alive, Loop, Microscope):
         for line in machine.lines(): console.say(line)
         if waits(cfg): cfg = load_config(cfg, settle(cfg, read_data(cfg, lambda line: None), machine, console.say))
         data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
-        begin = together(lambda: beginning(cfg.train.init, cfg.out))
+        begin = together(lambda: beginning(cfg.train.init, cfg.out, lambda: data.first_weights(cfg)))
         par,opt = make_model(cfg, V := data.tok.vocab_size, machine, begin.weights, console.say)
         if begin.news: console.say(begin.news)
         self.data,self.cfg = data,cfg = with_text(data, cfg, par.model, console.say)
@@ -382,7 +382,7 @@ def check(self:Run,
                          keep=c.checkpoint.most(self.planned), cfg=c.preflight, optim=c.optim,
                          dtype=self.machine.dtype, micro_rows=c.train.micro_rows,
                          step=self.n_step, at=-(-self.state.row//self.loader.batch_rows), window=c.model.window,
-                         trained=bool(c.train.init), short=short, overfit=overfit, say=say)
+                         trained=bool(c.train.init), knows=c.model.init_pairs, short=short, overfit=overfit, say=say)
 
 @patch
 def first_check(self:Run):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from fastcore.basics import patch
 from .base.config import to_dict
 from .base.agree import SAME_TEXT, agree, of_text
 from .base.dist import first, local_rank, rank, world
@@ -21,6 +22,7 @@ from .data.tokenizer import Tokenizer
 from .eval.share import chosen_bytes, first_bytes, forward_speed
 from .eval.text import ValidText, part_of, valid_text
 from .model.optim import n_multiplied
+from .model.pairs import pair_weights, rows_to_count
 from .store.checkpoint import CheckpointError, list_checkpoints, load_checkpoint
 from .store.files import shown
 from .train.budget import steps_of
@@ -72,6 +74,15 @@ def read_data(
     data = Data(tok, texts.train, texts.valid, texts.valids or texts.valid, loader, account())
     agree(of_text(data.account, data.prints), SAME_TEXT)
     return data
+
+# %% ../nbs/reading.ipynb #fw-def
+@patch
+def first_weights(self:Data,
+    cfg,         # A `Config`: shape, seed, and whether pairs are asked for
+)->dict|None:    # Names of weights of a `GPT` to tensors; None = all are drawn
+    "What the text tells a model before its first step"
+    if not cfg.model.init_pairs: return None
+    return pair_weights(rows_to_count(self.loader), self.tok.vocab_size, cfg.model.width, cfg.seed)
 
 # %% ../nbs/reading.ipynb #early-def
 def refuse_early(

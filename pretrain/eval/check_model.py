@@ -22,11 +22,13 @@ def check_loss(
     y:Tensor,       # Targets `[B,T]`
     V:int,          # Vocabulary
     tol:float,      # [nats]
+    knows:bool=False, # Do its first weights know something already, as pairs of tokens?
 )->tuple:
-    "An untrained model is as unsure as it can be"
+    "An untrained model is as unsure as it can be; one that knows something, not more so"
     with torch.no_grad(): losses = loss(x, y, reduction='none')
     mean = losses.cpu().double().sum().item()/(y>=0).sum().item()
-    return abs(mean-math.log(V))<=tol,f'{mean:.4f} nats per token',f'ln V = {math.log(V):.4f} ± {tol:g}'
+    off,wanted = mean-math.log(V),f'ln V = {math.log(V):.4f} ± {tol:g}'
+    return (off if knows else abs(off))<=tol,f'{mean:.4f} nats per token','at most '*knows+wanted
 
 # %% ../../nbs/eval/check_model.ipynb #2fa5d128
 SUM_TOL = 1e-3  # Relative: rounding of a sum in bfloat16 is below it, one masked target in a thousand above

@@ -138,9 +138,9 @@ def probe_at(
     "Where to change tokens: the beginning, the middle, the end; all borders of a window for the full check"
     return [1, T//2, T-1] if short else [1, 2, T//2, T-2, T-1, window-1, window, window+1]
 
-def _model_checks(model, loss, x, y, cfg, step, at, dtype):
+def _model_checks(model, loss, x, y, cfg, step, knows, at, dtype):
     "By name, in order; a trained model has no first loss"
-    res = {} if step else {'loss': lambda: check_loss(loss, x, y, model.V, cfg.init_tol)}
+    res = {} if step else {'loss': lambda: check_loss(loss, x, y, model.V, cfg.init_tol, knows)}
     return res | {'mask': lambda: check_mask(loss, x, y),
                   'causal': lambda: check_causal(model, loss, x, y, at, dtype),
                   'gradients': lambda: check_grads(model, loss, x, y)}
@@ -192,6 +192,7 @@ def preflight(
     micro_rows:int=0,        # Rows of one forward and backward, 0 = this rank's batch [rows]
     step:int=0,              # Steps already taken: a trained model has no first loss
     trained:bool=False,      # Did the weights learn elsewhere? They have none either
+    knows:bool=False,        # Do the first weights know pairs of tokens? It is lower then
     at:int|None=None,        # Batch of the loader to look at, None = that of `step` [steps]
     window:int=0,            # Tokens that each token of the model may see, 0 = all before it [tokens]
     say=None,                # Takes the line of each check as soon as it is there
@@ -217,7 +218,7 @@ def preflight(
         with undisturbed(model): rows,n = fitting(_pass_s(loss, x, y), full, T, cfg.seconds)
         x,y = x[:rows, :n],y[:rows, :n]
         if (rows,n)!=(full,T): tried = f'; the model on {rows*n:,} tokens of a row of {T:,}'
-    checks = _model_checks(model, loss, x, y, cfg, step or trained, probe_at(x.shape[1], window, short), dtype)
+    checks = _model_checks(model, loss, x, y, cfg, step or trained, knows, probe_at(x.shape[1], window, short), dtype)
     checks['memory'] = lambda: check_memory(memory_need(model, loss, x, y, micro, step, optim, T), size, device)
     most,steps = cfg.overfit_loss,cfg.overfit_steps
     if overfit: checks['overfit'] = lambda: check_overfit(model, x, y, most, steps, optim, context)

@@ -255,9 +255,10 @@ def begun_with(
 def beginning(
     init:str,  # `train.init`
     out,       # Run directory
+    own:Callable=lambda: None, # Gives weights where none come from elsewhere; asked by a new run only
 )->Beginning:
     "The weights that a run begins with"
-    if not init: return Beginning()
+    if not init: return Beginning(weights=None if list_checkpoints(Path(out)/'checkpoints') else own())
     was = begun_with(out)
     if not was or was[0]!=init:
         weights = open_origin(init).read()

@@ -100,6 +100,7 @@ class ModelConfig:
     init_matrix:NatFloat = 1.   # Scale of matrices at the start: uniform with deviation `init_matrix/sqrt(inputs)`
     init_out:NatFloat = 0. # The same for the matrices that write to the residual stream; 0 = blocks start as identity
     init_up:PosFloat = 1.       # The same for the first matrix of the MLP [times `init_matrix`]
+    init_pairs:bool = False     # Do embedding and head begin with what pairs of tokens in the text tell?
     resid_scalars:bool = False  # Does each block scale the residual stream by a learned number?
     x0_scalars:bool = False     # Does each block add the embedding again, times a learned number?
     value_embed:Literal['none','alternate','all'] = 'none' # Layers whose values get a vector of the token from a table
@@ -140,6 +141,8 @@ def _idle(cfg):
         res.append(('value_residual', 'there is no later layer to mix into; n_layer = 2 works'))
     if cfg.post_norm and not cfg.init_out:
         res.append(('post_norm', 'outputs that start as zeros (init_out = 0) cannot be normed; init_out = 1 works'))
+    if cfg.init_pairs and cfg.init_out:
+        res.append(('init_pairs', 'blocks that write at once would cover what pairs tell; init_out = 0 works'))
     return res
 
 # %% ../../nbs/model/blocks.ipynb #42a3515d
