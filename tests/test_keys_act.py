@@ -47,7 +47,7 @@ ROWS = [
     row('model.width', 32), row('model.mlp_ratio', 2), row('model.rope_base', 50.), row('model.softcap', 2.),
     row('model.window', 4), row('model.norm_eps', 1e-3), row('model.init_embed', .5), row('model.init_head', .1),
     row('model.init_matrix', .5), row('model.init_out', .1), row('model.init_up', .5),
-    row('model.init_pairs', True),
+    row('model.init_pairs', True, model__init_out=0.),
     row('model.resid_scalars', True), row('model.x0_scalars', True), row('model.value_embed', 'alternate'),
     row('model.value_gate', 3., model__value_embed='all'), row('model.value_residual', True),
     row('model.qk_scale', 1.2), row('model.post_norm', True), row('model.attn_gate', True),
