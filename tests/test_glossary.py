@@ -50,10 +50,10 @@ began beginning beside best beyond biases big build by chart checks command cons
 design devices earn edits elsewhere evaluate facts fast figures files first five folder following for from
 glossary go goes hand happened help how ideas in inside is it keep kept kill languages line long look looked
 looks machine machines made many may meanwhile microscope minutes name names notation notebook numbers of on one
-others our ours out own page paper pass place planning play pretrain processes progress python read reading
-reads register reliability scale score screen script scripts server setting show side somebody soon spent starts
-stop stores sure tables take tasks terminal text texts that the their them this time to toml torchrun trackio
-training two under verdict watch what when where which who with words wrong your'''.split())
+others our ours out own page paper pass performance place planning play pretrain processes progress python read
+reading reads register reliability scale score screen script scripts server setting show side somebody soon
+spent starts stop stores sure tables take tasks terminal text texts that the their them this time to toml
+torchrun trackio training two under verdict watch what when where which who with words wrong your'''.split())
 
 def known():
     "Words of the terms, without their endings"
@@ -116,3 +116,46 @@ def test_the_letters_of_the_model_are_tried_on_a_model():
     tried = '\n'.join(cells('notation', 'code'))
     used = {o for s in re.findall(r"\[([A-Z][\w,]*)\]", tried) for o in s.split(',')}
     assert {'B', 'T', 'C', 'H', 'H_kv', 'D', 'V', 'L', 'S', 'Q', 'R'}<=used
+
+# ------------------------------------------------------------ figures
+
+def test_no_figure_of_performance_is_typed_by_hand():
+    "Its page reads them from files that commands wrote"
+    prose = re.sub(r'\]\([^)]*\)', '', '\n'.join(cells('performance')))
+    assert not re.findall(r'\d', prose)
+    code = '\n'.join(cells('performance', 'code'))
+    assert {*re.findall(r"kept\('(\w+)'\)", code)}>={'startup', 'throughput', 'step', 'peers', 'quickstart'}
+
+# ------------------------------------------------------------ formulas
+
+FORMULA = re.compile(r'\$\$(.+?)\$\$', re.S)
+WORDS = {r'\frac', r'\sqrt', r'\sum', r'\cdot', r'\leftarrow', r'\le', r'\ln', r'\lVert', r'\rVert', r'\max', r'\begin',
+         r'\end', r'\;', r'\mathrm', r'\text'}
+def names(tex):
+    "Letters and words of a formula that a reader must be told"
+    whole = re.findall(r'\\mathrm\{(\w+)\}', tex)
+    rest = re.sub(r'\\(?:mathrm|text|begin|end)\{[^}]*\}|\^T', ' ', tex)
+    return {*whole, *(o for o in re.findall(r'\\[a-zA-Z]+|[A-Za-z]', rest) if o not in WORDS)}
+
+def unnamed(text):
+    "What stands in the formulas of a prose cell, and not in the lines around them"
+    said = {o for s in re.findall(r'\$([^$]+)\$', FORMULA.sub('', text)) for o in names(s)}
+    return {o for f in FORMULA.findall(text) for o in names(f)}-said
+
+WITH_FORMULAS = {'model/optim': 3, 'model/muon': 4, 'model/schedule': 1, 'model/blocks': 1, 'model/loss': 1,
+                 'eval/bpb': 1, 'eval/core/verdict': 1}   # How many, at least
+@pytest.mark.parametrize('page', sorted(WITH_FORMULAS))
+def test_each_letter_of_a_formula_is_named_beside_it(page):
+    found = [c for c in cells(page) if '$$' in c]
+    assert sum(len(FORMULA.findall(c)) for c in found)>=WITH_FORMULAS[page]
+    for c in found: assert not unnamed(c), c
+    assert unnamed(r'$$a = \frac{b}{c}$$ $a$ and $b$ are known')=={'c'}
+
+def test_formulas_become_mathml():
+    import sys
+    sys.path.insert(0, str(ROOT/'.ci'))
+    import finish
+    for page in WITH_FORMULAS:
+        for f in FORMULA.findall('\n'.join(cells(page))):
+            made = finish.mathml(rf'\[{f}\]')
+            assert made.startswith('<math') and '\\' not in re.sub('<[^>]+>', '', made), made

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'POINTS', 'COLORS', 'SIZE', 'FONT', 'ROW', 'CHAR',
            'LEFT', 'RIGHT', 'BOTTOM', 'TICKS', 'SWATCH', 'GAP', 'DOTS', 'DASHED', 'BANDS', 'AIR', 'GREY', 'Scale',
-           'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes', 'at', 'way', 'Curve', 'Level', 'said',
+           'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes', 'at', 'way', 'Curve', 'Level',
            'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'Area', 'filled', 'edges', 'bands',
            'limits', 'chart', 'summed', 'image']
 
@@ -13,11 +13,10 @@ __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'PO
 import math, re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import groupby
 from typing import Literal
 from urllib.parse import quote
-from .screen import printable
+from .card import safe
 
 # %% ../../nbs/base/chart.ipynb #ch-scale-def
 HUGE = 1e100  # So large a number is infinite, and its inverse too small for a logarithm
@@ -171,12 +170,6 @@ FONT,ROW,CHAR = 11,15,6.     # Size of text, height of a row of it, mean width o
 LEFT,RIGHT,BOTTOM = 44,8,18  # Room for the numbers at the axes
 TICKS = 4,5                  # About so many, upwards and across
 
-def said(
-    text, # Anything
-)->str:
-    "As it may stand in a page"
-    return escape(printable(str(text)))
-
 def words(
     x:float,        # Where
     y:float,        # Its baseline
@@ -185,7 +178,7 @@ def words(
 )->str:
     "Text in a chart"
     anchor = f' text-anchor="{end}"' if end else ''
-    return f'<text x="{at(x)}" y="{at(y)}"{anchor}>{said(text)}</text>'
+    return f'<text x="{at(x)}" y="{at(y)}"{anchor}>{safe(text)}</text>'
 
 # %% ../../nbs/base/chart.ipynb #ch-axes-def
 def axes(
@@ -225,7 +218,7 @@ def legend(
         res.append(f'<path d="M{at(x)} {at(y-4)}h{SWATCH}" stroke="{c.paint}" stroke-width="2"{faint}/>'
                    +words(x+SWATCH+4, y, c.name))
         x += w
-    return f'<text x="4" y="{ROW-4}" font-weight="600">{said(title)}</text>'+''.join(res), row+1
+    return f'<text x="4" y="{ROW-4}" font-weight="600">{safe(title)}</text>'+''.join(res), row+1
 
 # %% ../../nbs/base/chart.ipynb #ch-draw-def
 DOTS = 60  # A curve of more points than that shows no dots
@@ -237,7 +230,7 @@ def dot(
     more:str,  # Attributes
 )->str:
     "A point that tells its value"
-    return f'<circle cx="{at(x)}" cy="{at(y)}" {more}><title>{said(tell)}</title></circle>'
+    return f'<circle cx="{at(x)}" cy="{at(y)}" {more}><title>{safe(tell)}</title></circle>'
 
 def drawn(
     c:Curve,         # What is drawn
@@ -276,7 +269,7 @@ def level_lines(
     res,above = [],math.inf
     for o in sorted((o for o in levels if usable(o.y, y.log)), key=lambda o: o.y):
         above = min(y(o.y)-3, above-FONT)
-        tell = f'<title>{said(f"{o.name} {o.y:.5g}")}</title>'
+        tell = f'<title>{safe(f"{o.name} {o.y:.5g}")}</title>'
         line = f'<path d="M{at(x.a)} {at(y(o.y))}H{at(x.b)}" stroke="currentColor" {DASHED}>'
         res.append(f'{line}{tell}</path>'+words(x.b, max(above, FONT), o.name, 'end'))
     return ''.join(res)
@@ -327,7 +320,7 @@ def bands(
     def column(i, found):
         last = max(px for px,_ in found.values())
         lines = '\n'.join([f'{last:,.0f}', *(f'{k} {py:.5g}' for k,(_,py) in found.items())])
-        return f'<path d="M{at(x.a+(i+.5)*wide)} {at(y.b)}V{at(y.a)}"><title>{said(lines)}</title></path>'
+        return f'<path d="M{at(x.a+(i+.5)*wide)} {at(y.b)}V{at(y.a)}"><title>{safe(lines)}</title></path>'
     if not cols: return ''
     how = f'stroke="transparent" stroke-width="{at(wide)}" stroke-linecap="butt" pointer-events="stroke"'
     return f'<g {how}>{"".join(column(*o) for o in sorted(cols.items()))}</g>'
@@ -372,7 +365,7 @@ def chart(
     about = 'role="img" xmlns="http://www.w3.org/2000/svg" font-family="system-ui,sans-serif" fill="currentColor"'
     return (f'<svg viewBox="0 0 {width} {height}" {about} font-size="{FONT}" stroke-linejoin="round" '
             f'stroke-linecap="round" style="display:block;width:100%;height:auto" '
-            f'aria-label="{said(summed(title, curves))}">{body}</svg>')
+            f'aria-label="{safe(summed(title, curves))}">{body}</svg>')
 
 def summed(
     title:str,       # Of a chart

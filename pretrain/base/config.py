@@ -6,7 +6,7 @@
 __all__ = ['SHELL', 'MAX_PROBLEMS', 'COMMENT_AT', 'ConfigError', 'tree', 'leaves', 'unknown', 'to_dict', 'at_place',
            'check_table', 'old_places', 'rehouse', 'key_of', 'override', 'override_value', 'Findings', 'default_of',
            'make', 'overrule', 'outrank', 'assemble', 'sources', 'read_config', 'said_keys', 'toml_table', 'to_toml',
-           'diff', 'section', 'default_dict', 'meaning', 'describe']
+           'diff', 'section', 'default_dict', 'meaning', 'describe', 'setting_rows']
 
 # %% ../../nbs/base/config.ipynb #cell3
 import os
@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import get_type_hints
 
 from fastcore.basics import patch
+from .card import settings, shows
 from .help import comments, plain_signature
 from .toml import MAX_PARTS, Source, in_todays_unit, merge, nested, read_chain, toml_value, without
 from .url import is_url
@@ -396,7 +397,7 @@ def section(
         if complete and not values: bare(self)
         else: vars(self).update(vars(assemble(type(self), [Source(type(self).__name__, values)])))
     __init__.__signature__ = plain_signature(bare)
-    cls.__init__ = __init__
+    cls.__init__,cls._repr_html_ = __init__,shows(lambda self: settings(cls.__name__, setting_rows(self)))
     return cls
 
 # %% ../../nbs/base/config.ipynb #cell132
@@ -426,3 +427,15 @@ def describe(
     "Every key with default, meaning, unit and bounds"
     cls,base = (cls,MISSING) if isinstance(cls, type) else (type(cls),cls)
     return '\n'.join(toml_table(cls, default_dict(cls, base), lambda cls, k, _: meaning(cls, k))) + '\n'
+
+# %% ../../nbs/base/config.ipynb #cfc00002
+def setting_rows(
+    cfg,           # A config or a section
+    base=MISSING,  # What it is compared with; the defaults where that is missing
+    at=(),         # Path of its table
+):                 # (path, comment, value, default) of every key, as `settings` takes them
+    "What is set, and what would be"
+    for f in fields(cfg):
+        v,was,doc = getattr(cfg, f.name),default_of(f, base),comments(type(cfg)).get(f.name, '')
+        if is_dataclass(tree(type(cfg))[f.name]): yield from setting_rows(v, was, (*at, f.name))
+        else: yield (*at, f.name),doc,v,(v if was is MISSING else was)

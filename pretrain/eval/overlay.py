@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
+from ..base.card import safe, table
 from ..base.chart import Area, Curve, chart
 from ..base.words import short_names
 from .curves import PANEL, SETTLE, WIDE
 from .groups import AXES, KEY, Group, find_runs, on_grid, run_flops, shared_grid, texts_of
-from .page import STYLE, safe, table, when, whole_page
+from .page import STYLE, when, whole_page
 from .report import NAMED, RunLog, along, read_run, summary, thin
 from .sure import mean_of
 

@@ -9,7 +9,8 @@ __all__ = ['FINE', 'ROUGH', 'SETTLE', 'RAW', 'SMOOTH', 'RATE', 'NORM', 'STYLE', 
 # %% ../../nbs/train/panel.ipynb #pn-imp
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ..base.chart import Curve, Level, chart, image, said
+from ..base.card import safe
+from ..base.chart import Curve, Level, chart, image
 from ..base.screen import in_notebook
 from ..store.log import each_record
 
@@ -99,7 +100,7 @@ def bar(
     "How far a run has come"
     value = f' max="{total}" value="{step}"' if total else ''
     done = f'<progress{value} aria-label="steps taken"></progress>'
-    return framed(f'<div class="bar">{done}<code>{said(line)}</code></div>')
+    return framed(f'<div class="bar">{done}<code>{safe(line)}</code></div>')
 
 # %% ../../nbs/train/panel.ipynb #pn-slider-def
 WRITTEN = 12_000 # Of samples in a panel, as HTML; all of them stand in `samples.jsonl` [bytes]
@@ -110,10 +111,10 @@ def cut(
     most:int, # As HTML [bytes]
 )->str:       # HTML
     "Text that a page has room for"
-    html,rest = said(text),text
+    html,rest = safe(text),text
     while len(html.encode())>most and rest:
         rest = rest[:min(len(rest)-1, len(rest)*most//len(html.encode()))]
-        html = said(rest)+'…'
+        html = safe(rest)+'…'
     return html
 
 def written(
@@ -154,7 +155,7 @@ def below(
     prompts:int=0, # The same
 )->str:            # HTML
     "News and samples"
-    lines = [said(o) for o in list(news)[-NEWS:]]
+    lines = [safe(o) for o in list(news)[-NEWS:]]
     while len(lines)>1 and sum(map(len, lines))>LETTERS: lines.pop(0)
     text = '\n'.join(lines)
     box = f'<div class="news" tabindex="0" role="log" aria-label="news"><pre>{text}</pre></div>'
