@@ -3,7 +3,7 @@
 The inputs are a standard nbdev and Quarto project (nbs/, settings.ini, _quarto.yml, sidebar.yml). A copy is processed
 with nbdev's own processors, rendered by smalldocs, made self-contained, and every link, anchor and picture of the
 result is checked."""
-import argparse, ast, importlib.util, os, re, shutil, subprocess, sys, tempfile, time
+import argparse, ast, functools, importlib.util, os, re, shutil, subprocess, sys, tempfile, time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -71,6 +71,7 @@ def stage(dest):
     cfg = get_config()
     nbs = cfg.nbs_path
     base = cfg.doc_host.rstrip('/')+cfg.doc_baseurl.rstrip('/')+'/'
+    remember()
     refresh_quarto_yml()
     _build_modidx()
     procs = [P.FrontmatterProc, P.populate_language, P.strip_ansi, P.hide_line, P.filter_stream_, P.rm_header_dash,
@@ -121,10 +122,25 @@ def source_page(f, dest):
 
 # ---------------------------------------------------------------- render
 
+def remember():
+    "What smalldocs works out anew for each token, and on each page for each entry of the sidebar, it works out once"
+    from smalldocs import highlight
+    from smalldocs.layout import Layout
+    if hasattr(Layout.href, '__wrapped__'): return
+    highlight.css_class,href = functools.cache(highlight.css_class),Layout.href
+    @functools.wraps(href)
+    def once(self, to):
+        known = self.site.__dict__.setdefault('known_links', {})
+        key = self.page.out.parent,to   # pages of a folder have one way to it
+        if key not in known: known[key] = href(self, to)
+        return known[key]
+    Layout.href = once
+
 def build(out, root=ROOT, quiet=False):
     "Build the site of the project at `root` into `out`; returns smalldocs' warnings"
     from smalldocs.site import build as render
     out = Path(out).resolve()
+    remember()
     with tempfile.TemporaryDirectory(prefix='docs-') as tmp:
         src,dest = Path(tmp)/'project',Path(tmp)/'site'
         dest.mkdir()

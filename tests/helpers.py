@@ -1,6 +1,7 @@
 "What several test files need: a small corpus, a small config, the command line in a process of its own"
-import os, subprocess, sys
+import os, signal, subprocess, sys
 from pathlib import Path
+import forks
 
 SMALL = ['tokenizer.vocab_size=400', 'prepare.workers=1', 'model.seq_len=64', 'model.n_layer=2', 'model.n_head=2',
          'model.width=32',
@@ -10,6 +11,8 @@ SMALL = ['tokenizer.vocab_size=400', 'prepare.workers=1', 'model.seq_len=64', 'm
 
 TIMES = {'dt_s', 'tok_per_s', 'mfu', 'mfu_seen', 'eta_s', 'train_s', 'compile_s',
          'peak'}   # of a record: no two runs take the same time
+
+LAUNCHER = 'torch.distributed.run'
 
 def write_texts(folder, n=60):
     "The topics of Python's own help as a folder of text files"
@@ -22,9 +25,18 @@ def env(**more):
     e = {k: v for k,v in os.environ.items() if k!='IN_TEST'}
     return {**e, 'OMP_NUM_THREADS':'1', **more}
 
-def pretrain(*args, cwd, n_proc=1, **kw):
+def pretrain(*args, cwd, n_proc=1, fresh=False, **kw):
     "Run `python -m pretrain`, under torchrun when there is more than one process"
-    head = [sys.executable, '-m', *(['torch.distributed.run', '--standalone', '--nproc_per_node', str(n_proc), '-m']
-                                    if n_proc>1 else []), 'pretrain']
-    return subprocess.run([*head, *map(str, args)], cwd=cwd, env=env(), capture_output=True, text=True, timeout=300,
-                          **kw)
+    args,module = [*map(str, args)],'pretrain'
+    if n_proc>1: args,module = ['--standalone', '--nproc_per_node', str(n_proc), '-m', module, *args],LAUNCHER
+    if not fresh and not kw and forks.usable(env()): return forks.run(module, args, cwd, env())
+    return subprocess.run([sys.executable, '-m', module, *args], cwd=cwd, env=env(), capture_output=True, text=True,
+                          timeout=300, **kw)
+
+def begun(*args, cwd):
+    "Start `python -m pretrain`, and don't wait for it; all that it says goes where its results go"
+    if forks.usable(env()): return forks.Started('pretrain', [*map(str, args)], cwd, env(), merged=True)
+    return subprocess.Popen([sys.executable, '-m', 'pretrain', *map(str, args)], cwd=cwd, env=env(), text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=hear_hang_up)
+
+def hear_hang_up(): signal.signal(signal.SIGHUP, signal.SIG_DFL)   # which these tests may have been told to ignore

@@ -39,7 +39,7 @@ def begun(here, out, *args, steps=3):
 
 def test_a_command_ends_in_time_and_again(here):
     t0 = time.monotonic()
-    r = pretrain(*ARGS, f'train.minutes={MINUTES}', 'out=timed', cwd=here)
+    r = pretrain(*ARGS, f'train.minutes={MINUTES}', 'out=timed', cwd=here, fresh=True)
     took_s = time.monotonic()-t0
     assert r.returncode==0, r.stderr
     assert f'budget: {MINUTES} min: ' in r.stdout and 'again.toml out=NEW makes the same steps again' in r.stdout

@@ -1,7 +1,7 @@
 "Needs processes: a run that gets a real Ctrl-C at three places, and several ranks under torchrun"
 import html, json, re, shlex, signal, subprocess, sys, time
 import pytest
-from helpers import SMALL, env, pretrain, write_texts
+from helpers import SMALL, begun, env, hear_hang_up, pretrain, write_texts
 from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
 from pretrain.store.events import read_events
 
@@ -32,13 +32,11 @@ def assert_same(d, a, b):
     assert all(sa[k]==sb[k] for k in ('step','best','ema','guard','identity'))
     assert curve(d, a)==curve(d, b)
 
-def hear_hang_up(): signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
 def interrupt_at(d, out, step, sig=signal.SIGINT, under=()):
     "Start a run, send it a signal once the log has reached `step`"
-    p = subprocess.Popen([*under, sys.executable, '-m', 'pretrain', *ARGS, f'out={out}'], cwd=d, env=env(),
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                         preexec_fn=hear_hang_up)   # which these tests may have been told to ignore
+    if not under: p = begun(*ARGS, f'out={out}', cwd=d)
+    else: p = subprocess.Popen([*under, sys.executable, '-m', 'pretrain', *ARGS, f'out={out}'], cwd=d, env=env(),
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hear_hang_up)
     path,end = d/out/'metrics.jsonl',time.monotonic()+120
     while time.monotonic()<end and p.poll() is None and (not path.exists() or path.read_bytes().count(b'\n')<=step):
         time.sleep(0.002)
@@ -88,8 +86,7 @@ def test_hang_up(here):
 
 def test_second_process_is_refused(here):
     "While one process trains in a directory, another one is told who it is"
-    p = subprocess.Popen([sys.executable, '-m', 'pretrain', *ARGS, 'out=busy', 'train.steps=4000'], cwd=here, env=env(),
-                         stdout=subprocess.DEVNULL)
+    p = begun(*ARGS, 'out=busy', 'train.steps=4000', cwd=here)
     try:
         path,end = here/'busy/metrics.jsonl',time.monotonic()+120
         while time.monotonic()<end and not path.exists(): time.sleep(0.02)

@@ -1,6 +1,6 @@
 "Needs processes: a series of seeds that is killed in its second run, and goes on with the same command"
-import json, subprocess, sys, time
-from helpers import SMALL, env, pretrain, write_texts
+import json, time
+from helpers import SMALL, begun, pretrain, write_texts
 
 ARGS = ['train', 'c.toml', *SMALL, 'train.steps=30', 'train.save_every=5', 'eval.every=10', 'sample.every=0',
         'out=series', '--seeds', '2']
@@ -9,8 +9,7 @@ def test_a_killed_series_goes_on_and_is_compared(tmp_path):
     write_texts(tmp_path/'text', 20)
     (tmp_path/'c.toml').write_text('[data]\ntrain = "text"\n')
     logs = [tmp_path/f'series/seed{k}/metrics.jsonl' for k in (1, 2)]
-    p = subprocess.Popen([sys.executable, '-m', 'pretrain', *ARGS], cwd=tmp_path, env=env(),
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    p = begun(*ARGS, cwd=tmp_path)
     end = time.monotonic()+120
     while time.monotonic()<end and p.poll() is None and (not logs[1].exists() or logs[1].read_bytes().count(b'\n')<8):
         time.sleep(.002)

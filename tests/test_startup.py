@@ -1,6 +1,9 @@
 """How soon a run starts. Here since it needs fresh processes: what they import, and how long `--help` takes."""
-import json, os, subprocess, sys, threading, tomllib
+import json, os, subprocess, sys, threading, time, tomllib
+import pytest
+import forks
 import pretrain.eval.text
+from helpers import begun, env
 from pretrain.build import Run
 
 IDLE = """matplotlib sympy torch._dynamo torch._inductor torch.utils.tensorboard pyarrow pandas datasets fsspec s3fs
@@ -82,3 +85,26 @@ def test_no_step_waits_for_yardsticks(tmp_path, monkeypatch, capsys):
     assert found['read_bytes']==run.data.text.of_bytes and found['val_text']==run.data.text.name
     assert (capsys.readouterr().out+' '.join(said)).count('yardsticks: gzip')==1
     run.close()
+
+# ------------------------------------------------------------ commands that other tests start as forks
+
+@pytest.mark.skipif(not forks.usable(env()), reason='FRESH in the environment, or not Linux')
+def test_a_fork_says_what_a_fresh_start_says(tmp_path):
+    "The same lines, the same code; none of our modules is there before it begins, and a signal ends it"
+    for args in (['config', 'quickstart'], ['config', 'quickstrat'], []):
+        p = forks.run('pretrain', args, tmp_path, env())
+        q = subprocess.run([sys.executable, '-m', 'pretrain', *args], cwd=tmp_path, env=env(), capture_output=True,
+                           text=True)
+        assert (p.returncode, p.stdout, p.stderr)==(q.returncode, q.stdout, q.stderr), args
+    show = 'import json, os, sys; print(json.dumps([sys.argv, os.getcwd(), sorted(sys.modules)]))'
+    (tmp_path/'shown.py').write_text(show)
+    argv,cwd,modules = json.loads(forks.run('shown', ['a b'], tmp_path, env()).stdout)
+    assert (argv, cwd)==([str(tmp_path/'shown.py'), 'a b'], str(tmp_path))
+    assert of(modules, ['torch', 'pretrain'])==['torch']
+    (tmp_path/'pretrain.py').write_text('import time; print("on", flush=True); time.sleep(100)')
+    p = begun(cwd=tmp_path)
+    end = time.monotonic()+60
+    while not p.out.read_text() and time.monotonic()<end: time.sleep(.01)
+    assert p.poll() is None
+    p.kill()
+    assert p.wait()==-9 and p.communicate()[0]=='on\n'
