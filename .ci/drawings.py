@@ -7,7 +7,7 @@ LEFT,BOX,HIGH = 40,112,24         # Where a box begins, how wide and how high it
 SAYS = LEFT+BOX+14                # Where the words beside it begin [px]
 MOST = 27                         # Of letters there, so that they end where the drawing does
 STREAM = 20                       # Where the residual stream runs [px]
-PALE = .65                        # Of what is said of a box, beside its name
+PALE = .75                        # Of what is said of a box, beside its name
 
 # ---------------------------------------------------------------- pieces
 

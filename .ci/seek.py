@@ -9,7 +9,7 @@ STOP = set('''a about an and any are as at be been between but by can could did 
 how i if in into is it its just may me mine more most much must my need no not of on one or our
 should so some such than that the their them then there these they this to too up use used using was
 we were what when where whether which who why will with would you your'''.split())
-TWICE = {'ll': 'l', 'nn': 'n', 'pp': 'p', 'tt': 't', 'mm': 'm', 'rr': 'r', 'gg': 'g'}
+TWICE = 'll', 'nn', 'pp', 'tt', 'mm', 'rr', 'gg'
 # What newcomers say, and what the chapters say. Both are asked for
 ALSO = dict(
     oom='memory room', gpus='gpu device', gpu='device', cuda='gpu', crash='killed resume checkpoint',
@@ -28,23 +28,26 @@ ALSO = dict(
     benchmark='core', leak='mask shift',
     shifted='shift inputs', targets='shift inputs')
 ALSO = {k: v.split() for k,v in ALSO.items()}
-K,B = 1.2,.4               # BM25: how soon repetition counts no more, how much length counts
+K,B = 2,.3                 # BM25: how soon repetition counts no more, how much length counts
 HEAD = 6                   # What a word of a heading counts, beside one of the text
-TITLE,LINE,LEAD = 6,4,2    # In the first section: a word of the page's title, of the line below it, of the text
+TITLE,LINE,LEAD = 12,6,2   # In the first section: a word of the page's title, of the line below it, of the text
 FIRST,LATER = 1.1,.5       # Pages that are written for a first reading, and lists of everything
 WHOLE = .5                 # What the rest of a page adds to its best section
 OTHER = .8                 # What a word counts that was not asked for itself
+NAMED = 2                  # What a section gains whose heading says just what was asked
 SNIPPET = 150              # Letters of a section that a result shows
 
+ENDINGS = (('ization', 'iz'), ('isation', 'iz'), ('ation', 'at'), ('ing', ''), ('ed', ''), ('er', ''))
 def stem(w):
     "A word without its ending, roughly: both sides of the search do the same"
     if len(w)>4 and w.endswith('ies'): w = w[:-3]+'y'
     elif len(w)>3 and w.endswith('s') and not w.endswith(('ss', 'us', 'is')): w = w[:-1]
-    for end in ('ing', 'ed'):
+    for end,new in ENDINGS:
         if len(w)>len(end)+3 and w.endswith(end):
-            w = w[:-len(end)]
+            w = w[:-len(end)]+new
             w = w[:-1] if w[-2:] in TWICE else w
-    return w[:-1] if len(w)>4 and w.endswith('e') else w
+    w = w[:-1] if len(w)>4 and w.endswith('e') else w
+    return w[:-1]+'z' if len(w)>5 and w.endswith('is') else w
 
 def words(s):
     "The words that count; of `lr_mult` also its parts"
@@ -95,16 +98,19 @@ def ask(index, question, n=8):
     for w,share in asked.items():
         found = index['words'].get(w)
         if found is None and share==1:   # a word that is still being written
-            found = [v for k,l in index['words'].items() if k.startswith(w) for v in l]
+            found = [v for k,l in index['words'].items() if k.startswith(w) or len(k)>3 and w.startswith(k) for v in l]
         top = {}
         for i,weight in zip((found or [])[::2], (found or [])[1::2]):
             page = index['parts'][i][0]
             part[i] = part.get(i, 0)+share*weight
             top[page] = max(top.get(page, 0), share*weight)
         for page,weight in top.items(): best[page] = best.get(page, 0)+WHOLE*weight
-    lead = {}
-    for i,s in part.items():
-        page = index['parts'][i][0]
+    lead,own = {},{*map(stem, words(question))}
+    for i in part:
+        page,anchor,heading,_ = index['parts'][i]
+        head = {*map(stem, words(heading or ('' if anchor else index['pages'][page][1])))}
+        part[i] *= 1+NAMED*(len(own&head)/len(own|head))**2
+        s = part[i]
         if page not in lead or s>part[lead[page]]: lead[page] = i
     order = sorted(lead, key=lambda p: (-best[p]-part[lead[p]], p))
     return [(index['pages'][p], index['parts'][lead[p]]) for p in order[:n]]

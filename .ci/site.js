@@ -4,7 +4,7 @@
   const here = (document.querySelector('meta[name="smalldocs:offset"]') || {content: "./"}).content;
 
   // ---- a block is a stop of the Tab key where it scrolls, and is none where it doesn't
-  const blocks = () => document.querySelectorAll("pre, .sd-table, .cell-output-display, .math.display");
+  const blocks = () => document.querySelectorAll("pre, .sd-table, .cell-output-display, .math.display, main [style*=overflow]");
   const scrolls = (b) => b.scrollWidth > b.clientWidth + 1 || b.scrollHeight > b.clientHeight + 1;
   const stops = () => {
     const found = [...blocks()].map((b) => [b, scrolls(b)]);   // first read all, then write: one layout
@@ -26,14 +26,16 @@
     document.head.append(s);
   });
   const twice = new Set(["ll", "nn", "pp", "tt", "mm", "rr", "gg"]);
+  const endings = [["ization", "iz"], ["isation", "iz"], ["ation", "at"], ["ing", ""], ["ed", ""], ["er", ""]];
   const stem = (w) => {
     if (w.length > 4 && w.endsWith("ies")) w = w.slice(0, -3) + "y";
     else if (w.length > 3 && w.endsWith("s") && !/(ss|us|is)$/.test(w)) w = w.slice(0, -1);
-    for (const end of ["ing", "ed"]) if (w.length > end.length + 3 && w.endsWith(end)) {
-      w = w.slice(0, -end.length);
+    for (const [end, to] of endings) if (w.length > end.length + 3 && w.endsWith(end)) {
+      w = w.slice(0, -end.length) + to;
       if (twice.has(w.slice(-2))) w = w.slice(0, -1);
     }
-    return w.length > 4 && w.endsWith("e") ? w.slice(0, -1) : w;
+    if (w.length > 4 && w.endsWith("e")) w = w.slice(0, -1);
+    return w.length > 5 && w.endsWith("is") ? w.slice(0, -1) + "z" : w;
   };
   const words = (s, no) => (s.toLowerCase().match(/[a-z0-9_]+/g) || []).flatMap((w) =>
     [...new Set([w.replace(/^_+|_+$/g, ""), ...w.split("_").filter(Boolean)])].filter((o) => o.length > 1 && !no.has(o)));
@@ -46,7 +48,8 @@
     }
     for (const [w, share] of asked) {
       let found = has(index.words, w) ? index.words[w] : null;
-      if (!found && share === 1) found = Object.entries(index.words).filter(([k]) => k.startsWith(w)).flatMap(([, l]) => l);
+      const begun = ([k]) => k.startsWith(w) || k.length > 3 && w.startsWith(k);
+      if (!found && share === 1) found = Object.entries(index.words).filter(begun).flatMap(([, l]) => l);
       const top = new Map();
       for (let i = 0; i < (found || []).length; i += 2) {
         const p = found[i], weight = share * found[i + 1], page = index.parts[p][0];
@@ -55,15 +58,20 @@
       }
       for (const [page, weight] of top) best.set(page, (best.get(page) || 0) + WHOLE * weight);
     }
-    for (const [p, s] of part) {
-      const page = index.parts[p][0];
+    const own = new Set(words(question, index.no).map(stem));
+    for (const [p, sum] of part) {
+      const [page, anchor, heading] = index.parts[p];
+      const head = new Set(words(heading || (anchor ? "" : index.pages[page][1]), index.no).map(stem));
+      const both = [...own].filter((w) => head.has(w)).length, alike = both / (own.size + head.size - both);
+      const s = sum * (1 + NAMED * alike ** 2);
+      part.set(p, s);
       if (!lead.has(page) || s > part.get(lead.get(page))) lead.set(page, p);
     }
     const worth = (page) => best.get(page) + part.get(lead.get(page));
     return [...lead.keys()].sort((a, b) => worth(b) - worth(a) || a - b).slice(0, n)
       .map((page) => [index.pages[page], index.parts[lead.get(page)]]);
   };
-  const WHOLE = .5, OTHER = .8;
+  const WHOLE = .5, OTHER = .8, NAMED = 2;
   window.askSite = async (question) => ask(await load(), question);   // for a test, and for the curious
 
   const make = (tag, kind, text) => Object.assign(document.createElement(tag), {className: kind, textContent: text});

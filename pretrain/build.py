@@ -57,7 +57,7 @@ from .train.gradients import divisor_below
 from .train.loop import Loop
 from .train.keep import take_dir
 from .train.machine import Machine, pick_device, seed_all, start_machine, trained_in
-from .train.parallel import spread
+from .train.room import spread
 from .train.metrics import MetricsConfig, check_names, named
 from .train.mfu import describe_model, peak_flops
 from .train.progress import TrackConfig

@@ -135,6 +135,7 @@ QUESTIONS = {   # A question: the pages of which one must be among the first thr
     'two GPUs': 'beyond', 'what is bits per byte': 'eval/bpb',
     'how long will it take': 'train/budget tutorials/how_big',
     'how big a model can I train': 'tutorials/how_big', 'train a tokenizer': 'data/tokenizer data/bpe',
+    'tokenize': 'data/tokenizer',
     'batch size': 'data/loader model/dial', 'gradient clipping': 'train/gradients', 'loss is nan': 'train/guard',
     'loss spike': 'train/guard', 'validation split': 'data/split', 'warmup': 'model/schedule',
     'weight decay': 'model/schedule', 'export to llama.cpp': 'export/gguf',
@@ -148,6 +149,23 @@ QUESTIONS = {   # A question: the pages of which one must be among the first thr
     'evaluate on CORE': 'eval/core/evaluate', 'muon optimizer': 'model/muon', 'scaling laws': 'model/curve',
     'start from pretrained weights': 'export/bring', 'play with a model in the browser': 'play',
     'where do I begin': 'tutorials/first_run index', 'noise between seeds': 'seeds', 'checkpoint': 'store/checkpoint'}
+FRESH = {   # Written before an answer was seen: not all are found, and none was fitted
+    'how do I stop training early': 'train/budget train/signals tutorials/stop_resume',
+    'what is gradient accumulation': 'train/gradients', 'dataset from hugging face': 'data/tables data/given',
+    'why is my loss not decreasing': 'tutorials/goes_wrong eval/check_model eval/preflight',
+    'plot the loss curve': 'eval/report eval/curves tutorials/reading_a_run',
+    'where are checkpoints saved': 'store/checkpoint store/saver',
+    'sampling temperature': 'model/generate eval/samples',
+    'learning rate warm up': 'model/schedule', 'number of parameters': 'model/cost', 'kv cache': 'model/cache',
+    'rotary embeddings': 'model/blocks', 'multi-gpu training': 'beyond train/parallel',
+    'optimizer state memory': 'train/room model/moments', 'two runs with the same seed': 'train/machine seeds',
+    'encoding text to ids': 'data/tokenizer', 'serve the model over http': 'play base/serve eval/completions',
+    'split long documents into rows': 'data/loader', 'remove duplicates': 'eval/twins',
+    'visualise attention': 'eval/inside tutorials/microscope',
+    'disk is full': 'reliability eval/check_room store/files',
+    'dead neurons': 'train/layers',
+    'training speed tokens per second': 'train/metrics train/pace reports/step performance'}
+FOUND = 15     # Of them, at least
 EXPLAINED = {'what is a micro-batch': 'glossary', 'glossary': 'glossary',
              'notation': 'notation', 'meaning of the letters': 'notation', 'symbols': 'notation'}
 def pages(found): return [h.removesuffix('.html') for (h,*_),_ in found]
@@ -157,12 +175,17 @@ def test_the_search_finds_what_newcomers_ask(site):
     missed = {q: pages(seek.ask(index, q))[:3] for q,want in QUESTIONS.items()
               if not {*want.split()} & {*pages(seek.ask(index, q))[:3]}}
     assert len(QUESTIONS)>=30 and not missed, missed
-    assert 'store/checkpoint' in pages(seek.ask(index, 'checkpoin'))   # half a word
+    found = [q for q,want in FRESH.items() if {*want.split()} & {*pages(seek.ask(index, q))[:3]}]
+    assert len(found)>=FOUND, sorted({*FRESH}-{*found})
+    for half in ('checkpoin', 'checkpoi'): assert 'store/checkpoint' in pages(seek.ask(index, half))
+    assert 'data/split' in pages(seek.ask(index, 'validatio'))
     for q,want in EXPLAINED.items(): assert want in pages(seek.ask(index, q))[:3], q
     assert seek.ask(index, 'qzxj')==seek.ask(index, 'the')==[]
 
 @pytest.mark.parametrize('word,want', [('rates', 'rate'), ('rate', 'rate'), ('stopping', 'stop'), ('stopped', 'stop'),
-                                       ('queries', 'query'), ('loss', 'loss'), ('bus', 'bus'), ('red', 'red')])
+                                       ('queries', 'query'), ('loss', 'loss'), ('bus', 'bus'), ('red', 'red'),
+                                       ('tokenize', 'tokenizer'), ('tokenization', 'tokenizer'),
+                                       ('generate', 'generation'), ('optimise', 'optimizer'), ('load', 'loader')])
 def test_endings_do_not_matter(word, want): assert seek.stem(word)==seek.stem(want)
 
 # ------------------------------------------------------------ in a browser
@@ -178,12 +201,15 @@ def test_pages_in_a_browser(site):
     index = index_of(site)
     with axe.browser() as b:
         for p in TYPICAL: assert axe.faults(b, site/f'{p}.html', modes=axe.MODES if p=='index' else ('light',))==[], p
+        # frames that a cell makes, and drawings
+        assert axe.faults(b, site/'tutorials/batch.html', (360,), ('light',))==[]
         with axe.opened(b, site/'train/loop.html') as (tab,told):
             assert tab.evaluate(CUT)==[]
             tab.keyboard.press('Tab')
             assert tab.evaluate('document.activeElement.className')=='skip'
             assert not tab.evaluate('() => !!window.siteIndex')   # not before somebody asks
-            asked = {q: tab.evaluate('q => window.askSite(q)', q) for q in [*QUESTIONS, 'loade', 'the', '_lr_mult']}
+            odd = 'loade', 'validatio', 'the', '_lr_mult'
+            asked = {q: tab.evaluate('q => window.askSite(q)', q) for q in [*QUESTIONS, *FRESH, *odd]}
             for q,got in asked.items(): assert got==json.loads(json.dumps(seek.ask(index, q))), q
             tab.fill('.site-search input', 'learning rate')
             tab.wait_for_selector('.search-result')

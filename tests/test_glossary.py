@@ -50,10 +50,10 @@ began beginning beside best beyond biases big build by chart checks command cons
 design devices earn edits elsewhere evaluate facts fast figures files first five folder following for from
 glossary go goes hand happened help how ideas in inside is it keep kept kill languages line long look looked
 looks machine machines made many may meanwhile microscope minutes name names notation notebook numbers of on one
-others our ours out own page paper pass place planning play pretrain processes progress python read reading
-reads register reliability scale score screen script scripts server setting show side somebody soon spent starts
-stop stores sure tables take tasks terminal text texts that the their them this time to toml torchrun trackio
-training two under verdict watch what when where which who with words wrong your'''.split())
+others our ours out own page paper pass performance place planning play pretrain processes progress python read
+reading reads register reliability scale score screen script scripts server setting show side somebody soon
+spent starts stop stores sure tables take tasks terminal text texts that the their them this time to toml
+torchrun trackio training two under verdict watch what when where which who with words wrong your'''.split())
 
 def known():
     "Words of the terms, without their endings"
@@ -116,6 +116,15 @@ def test_the_letters_of_the_model_are_tried_on_a_model():
     tried = '\n'.join(cells('notation', 'code'))
     used = {o for s in re.findall(r"\[([A-Z][\w,]*)\]", tried) for o in s.split(',')}
     assert {'B', 'T', 'C', 'H', 'H_kv', 'D', 'V', 'L', 'S', 'Q', 'R'}<=used
+
+# ------------------------------------------------------------ figures
+
+def test_no_figure_of_performance_is_typed_by_hand():
+    "Its page reads them from files that commands wrote"
+    prose = re.sub(r'\]\([^)]*\)', '', '\n'.join(cells('performance')))
+    assert not re.findall(r'\d', prose)
+    code = '\n'.join(cells('performance', 'code'))
+    assert {*re.findall(r"kept\('(\w+)'\)", code)}>={'startup', 'throughput', 'step', 'peers', 'quickstart'}
 
 # ------------------------------------------------------------ formulas
 

@@ -2,6 +2,7 @@
 process that torchrun starts. `python tests/test_ranks_fail.py` does it many times and at random moments, and prints a
 table."""
 import json, os, re, shutil, subprocess, sys, time
+from pathlib import Path
 import pytest
 from helpers import SMALL, on_ranks as torchrun, write_texts
 from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
@@ -146,12 +147,12 @@ def start(here, fault='', launch=('--standalone',), **more):
     "Run to the end, or to the fault: code, errors, seconds since the fault"
     (here/'struck').unlink(missing_ok=True)
     p = torchrun('script.py', *LONG, cwd=here, launch=launch, **(dict(FAULT=fault) if fault else {}), **more)
-    try: _,err = p.communicate(timeout=LIMIT_S)
+    try: out,err = p.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, 9)
         pytest.fail(f'{fault}: hung for {LIMIT_S} s: {p.communicate()[1][-2000:]}')
     struck = here/'struck'
-    return p.returncode, err, time.time()-float(struck.read_text()) if struck.exists() else None
+    return p.returncode, err+out, time.time()-float(struck.read_text()) if struck.exists() else None
 
 def learnt(here, end):
     "Weights, moments and losses of a run that has gone to its end; its directory is removed"
@@ -191,32 +192,49 @@ def test_torchrun_starts_again(calm):
 
 SAID = r'^pretrain: .*rank [01] .*$',r'Signal 9 \(SIGKILL\) received',r'^.*interrupted: after step.*$'
 NAMED = re.compile('|'.join(SAID), re.M)
+REPORT = Path(__file__).parents[1]/'nbs/reports/ranks_fail.json'
+TRIES = 10   # moments until one lies before the run's end
 
 def battery(kills=20, stops=10):
     "Faults of rank 1: at random moments, and an exception at each site"
     import random
     rng = random.Random(0)
-    def moments(how, n): return [f'{how} any {rng.uniform(.05, .8):.2f}' for _ in range(n)]
+    def moments(how, n): return [lambda: f'{how} any {rng.uniform(.05, .8):.2f}' for _ in range(n)]
     sites = [f'raise {o} 3' for o in 'data loss backward reduce clip optim record save stop'.split()]
-    return [*moments('kill', kills), *moments('stop', stops), *sites, 'raise validate 1', 'term data 6']
+    fixed = [*sites, 'raise validate 1', 'term data 6']
+    return [*moments('kill', kills), *moments('stop', stops), *(lambda f=f: f for f in fixed)]
+
+def struck(here, fault):
+    "A fault that came before the end; what came of it"
+    for _ in range(TRIES):
+        shutil.rmtree(here/'run', ignore_errors=True)
+        how = fault()
+        code,err,took_s = start(here, how)
+        if took_s is not None: return how,code,err,took_s
+    raise AssertionError(f'{how}: the run ended before')
+
+def outcome(here, fault, tensors, losses):
+    "Whether all were out in time, whether somebody said why, and whether the next start goes on to the same bits"
+    import torch
+    how,code,err,took_s = struck(here, fault)
+    found = NAMED.search(err)
+    again,same = learnt(here, start(here))
+    equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
+    late = took_s>(STUCK_S if how.startswith('stop') else OUT_S)
+    said = found[0][:110] if found else ''
+    print(f'{how:18} exit {code} {took_s:5.1f} s{" LATE" if late else ""} {"same bits" if equal else "OTHER BITS"}  '
+          f'{said or f"NOT NAMED: {err[-300:]!r}"}', flush=True)
+    return dict(fault=how, exit=code, late=late, same=equal, said=said)
 
 def main(*words):
-    "Seconds to the end of all, whether somebody said why, and whether the next start goes on to the same bits"
-    import tempfile, torch
-    from pathlib import Path
+    "Every fault; the outcomes as nbs/reports/ranks_fail.json, where none was left out"
+    import tempfile
+    os.environ['FRESH'] = '1'   # see forks.py
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         texts(here)
-        tensors,losses = learnt(here, start(here))
-        for fault in battery(*map(int, words)):
-            shutil.rmtree(here/'run', ignore_errors=True)
-            code,err,took_s = start(here, fault)
-            found = NAMED.search(err)
-            again,same = learnt(here, start(here))
-            equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
-            late = (took_s or 0)>(STUCK_S if fault.startswith('stop') else OUT_S)
-            said = found[0][:110] if found else f'NOT NAMED: {err[-300:]!r}'
-            took = f'{took_s or 0:5.1f} s{" LATE" if late else ""}'
-            print(f'{fault:18} exit {code} {took} {"same bits" if equal else "OTHER BITS"}  {said}', flush=True)
+        undisturbed = learnt(here, start(here))
+        found = [outcome(here, fault, *undisturbed) for fault in battery(*map(int, words))]
+    if not words: REPORT.write_text(json.dumps(found, indent=1)+'\n')
 
 if __name__=='__main__': main(*sys.argv[1:])

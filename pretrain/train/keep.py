@@ -151,8 +151,8 @@ LIMITED = 'train', 'data'  # phases in which nobody waits for a rank longer than
 
 @patch
 def place_now(self:Kept)->tuple: # Words, and has it a limit?
-    "Where this rank is, for those who wait for it"
-    phase = (self.clock.stack or ['between'])[-1]
+    "Where this rank is, for those who wait for it; after an error, where that was"
+    phase = (self.clock.stack or [self.clock.left or 'between'])[-1]
     return f'step {self.n_step+1:,}, phase {phase}', phase in LIMITED
 
 # %% ../../nbs/train/keep.ipynb #kplace04

@@ -77,6 +77,7 @@ class Clock:
         names:Iterable[str]=(),          # More phases than `PHASES`
     ):
         self.sync,self.now,self.stack,self.at = sync,now,[],0.
+        self.left = ''   # the innermost phase that an error has ended, until another begins
         self.secs = dict.fromkeys((*PHASES, *names), 0.)
         self.laps = dict(self.secs)
 
@@ -95,7 +96,11 @@ class Clock:
         if phase not in self.secs: raise ValueError(f'phase {phase!r}: expected one of {", ".join(self.secs)}')
         self.charge()
         self.stack.append(phase)
+        self.left = ''
         try: yield self
+        except BaseException:
+            self.left = self.left or phase
+            raise
         finally:
             self.charge()
             self.stack.pop()
