@@ -58,7 +58,7 @@ def bar(
     part:float, # Of a full bar, from 0 to 1
 )->Markup:
     "A bar, for whoever sees it; its number stands beside"
-    return Markup(f'<span class="bar" style="width:{PERCENT*max(0., min(1., part)):.1f}%"></span>')
+    return Markup(f'<span class="bar" style="width:{PERCENT*min(1., max(0., part)):.1f}%"></span>')
 
 SIGNS = {True: ('ok', '✓'), False: ('bad', '✗')}
 
@@ -94,7 +94,7 @@ font-variant-numeric:tabular-nums;background:none}
 CARD = f"""
 .pretrain.shown{{max-width:54rem;padding:.5em .9em;border-radius:6px;font:13px/1.45 system-ui,sans-serif;\
 border:1px solid color-mix(in srgb,currentColor 25%,transparent)}}
-.pretrain.shown table{{margin:.3em 0;font-size:1em}}
+.pretrain.shown table{{margin:.3em 0;font-size:1em;color:inherit}}
 .pretrain.shown td,.pretrain.shown th{{padding:.12em 1.2em .12em 0;color:inherit}}
 .pretrain.shown summary,.pretrain.shown small{{font-size:1em;color:inherit}}
 .pretrain.shown dl{{display:grid;grid-template-columns:max-content 1fr;gap:0 1.2em;margin:.1em 0 .4em 1.2em}}

@@ -20,6 +20,7 @@ from fastcore.basics import patch
 from ..base.config import PosInt, section
 from ..base.dist import slice_rows
 from .shift import shift
+from .strips import Strips
 
 # %% ../../nbs/data/loader.ipynb #cell36
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +247,7 @@ def _no_text(n): return f'loader: no text in {n:,} documents; data.train needs f
 # %% ../../nbs/data/loader.ipynb #cell64
 PLANNED = 2**14  # Documents and rows of the plans that are kept; two plans stay, however large
 
-class Loader:
+class Loader(Strips):
     "Batches of packed rows, a pure function of the seed and the step"
     parts,sources,identity = {},{},{} # Of a mixture: loaders of its sources, what the log keeps of them, their shares
     def __init__(self,
@@ -271,7 +272,7 @@ class Loader:
         self.bases = np.cumsum([0]+[len(s) for s in self.shards])
         assert self.bases[-1]==self.lens.sum(), 'lens and shards disagree'
         kept = max(2, PLANNED//(len(self.lens)+self.n_text//T))
-        self.plan = lru_cache(kept)(lambda epoch: plan_epoch(self.lens, T, window, seed, epoch))
+        self.plan = lru_cache(kept)(lambda epoch: self.made(epoch, plan_epoch(self.lens, T, window, seed, epoch)))
         self.epochs,self.firsts = array('q', [0]),array('q', [0])  # epochs known to begin where, and the row there
 
     def __repr__(self):
@@ -373,8 +374,7 @@ def steps(self:Loader,
     epoch:int=0, # From 0
 )->range:        # Steps for `batch`
     "The steps that begin in an epoch"
-    begin,end = self.first(epoch),self.first(epoch+1)
-    return range(-(-begin//self.batch_rows), -(-end//self.batch_rows))
+    return range(*(-(-self.first(e)//self.batch_rows) for e in (epoch, epoch+1)))
 
 @patch
 def __len__(self:Loader): return len(self.steps())

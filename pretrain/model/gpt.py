@@ -14,9 +14,10 @@ import torch
 from torch import nn
 from fastcore.basics import patch
 
+from ..base.card import shows
 from .blocks import ModelConfig, rms_norm, rope_tables, sight, softcap, working_dtype
 from .cache import Cache, KVCache
-from .cost import model_table
+from .cost import model_card, model_table
 from .extras import Ends, Extra, Side, block_of, switches
 from .loss import head_loss
 
@@ -64,6 +65,8 @@ class GPT(nn.Module):
     @property
     def device(self): return self.embed.weight.device
     def __repr__(self): return model_table(self.cfg, self.V)
+    @shows
+    def _repr_html_(self): return model_card(self.cfg, self.V)
 
 # %% ../../nbs/model/gpt.ipynb #95b244aa
 @patch
