@@ -2,6 +2,7 @@
 import json, os, shutil, signal, socket, subprocess, sys, textwrap, time
 from pathlib import Path
 import pytest, torch
+from helpers import on_ranks
 
 COMMON = '''
 import json, sys, time, torch
@@ -19,12 +20,8 @@ def run(tmp_path, body, n=2, timeout_s=60):
     "Run a script in `n` processes (one: without torchrun); exit code, stderr, seconds"
     script = tmp_path/'script.py'
     script.write_text(f'{COMMON}\nsetup("cpu", timeout_s={timeout_s})\n{body}\ncleanup()\n')
-    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)] if n>1 else []
-    env = {k:v for k,v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
-    env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
     t = time.monotonic()
-    p = subprocess.Popen([sys.executable, *launch, str(script), str(tmp_path)], stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    p = on_ranks(script, tmp_path, n=n)
     try: _,err = p.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, 9)
