@@ -168,7 +168,7 @@ padding-left:.8em;border-left:3px solid var(--soft)}
 .look mark{background:color-mix(in srgb,#e8a33d 45%,transparent);color:inherit;border-radius:2px}
 .look .text,.look .toks,.look .pair p{font-family:ui-monospace,monospace;font-size:.88em}
 .look .text{width:75%}
-.look summary{cursor:pointer;padding:.15em 0}
+.look summary{color:inherit;cursor:pointer;padding:.15em 0}
 .look .toks{line-height:1.9}
 .look .toks i{font-style:normal;border-radius:3px;padding:.1em .15em;margin-right:1px}
 .look .chips span{display:inline-block;min-width:1.7em;text-align:center;border:1px solid var(--soft);\
