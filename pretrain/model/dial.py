@@ -174,7 +174,7 @@ def put_rates(
 # %% ../../nbs/model/dial.ipynb #dial042
 RECIPES = dict(   # name to dotted keys and values, for whatever nobody sets
     plain={},
-    best={'schedule.warmdown': .5, 'optim.decay_shape': 'linear', 'model.x0_scalars': True},
+    best={'schedule.warmdown': .5, 'optim.decay_shape': 'linear', 'model.x0_scalars': True, 'model.init_pairs': True},
 )
 
 def recipe_keys(
