@@ -183,6 +183,7 @@ def recipe_keys(
     "Switches of the recipe that is asked for, or that comes with a depth"
     name = said.get('model.recipe', 'best' if said.get('model.depth') else 'plain')
     keys = RECIPES[name] | ({'model.recipe': name} if name!='plain' else {})
+    if said.get('model.init_out'): keys.pop('model.init_pairs', None)   # blocks that write at once would cover it
     return {k: Derived(v, f'recipe {name}') for k,v in keys.items() if k not in said}
 
 # %% ../../nbs/model/dial.ipynb #dial046
