@@ -1,7 +1,8 @@
 """Machines that go and come again, played on this one. In tests/, since each is an agent of torchrun. pytest reads the
 launch files; `python tests/test_agents.py [ROUNDS]` kills one of two agents and lets it join again, and kills a process
-whose agent lives. It prints a table, and fails where a line of it is not as it should be."""
-import os, shutil, signal, socket, subprocess, sys, tempfile, time
+whose agent lives; `python tests/test_agents.py link [ROUNDS]` cuts the wire between two network namespaces (as root, on
+Linux). They print a table, and fail where a line of it is not as it should be."""
+import os, re, shutil, signal, socket, subprocess, sys, tempfile, time
 from pathlib import Path
 from helpers import SMALL, env, write_texts
 from pretrain.store.log import each_record
@@ -174,8 +175,65 @@ def agents(rounds=5):
     rounds_of(goes, '1:2', rounds)
     rounds_of(falls, '2', rounds)
 
+LINK = 'ptA', 'ptB'   # Namespaces, one for each machine; their ends of the wire have the same names
+HOST = '10.203.0.{}'
+
+def ip(*words): subprocess.run(['ip', *words], check=True)
+
+def wire():
+    "Two namespaces and a wire"
+    unwire()
+    for o in LINK: ip('netns', 'add', o)
+    ip('link', 'add', LINK[0], 'netns', LINK[0], 'type', 'veth', 'peer', 'name', LINK[1], 'netns', LINK[1])
+    for k,o in enumerate(LINK):
+        ip('-n', o, 'addr', 'add', HOST.format(k+1)+'/24', 'dev', o)
+        for dev in ('lo', o): ip('-n', o, 'link', 'set', dev, 'up')
+
+def unwire():
+    for o in LINK: subprocess.run(['ip', 'netns', 'del', o], stderr=subprocess.DEVNULL)
+
+def cut(how): ip('-n', LINK[1], 'link', 'set', LINK[1], how)
+
+def link(rounds=1):
+    "A cut while two train: each side ends and says which rank it misses; mended, the same command goes on"
+    with tempfile.TemporaryDirectory() as folder:
+        here = folder_of(folder)
+        want = straight(here)
+        for i in range(rounds):
+            forget(here)
+            wire()
+            try:
+                ps = linked(here)
+                until('two train', trained(here, 2), *ps)
+                cut('down')
+                t = time.monotonic()
+                codes = [p.wait(HUNG_S) for p in ps]
+                out_s,said = time.monotonic()-t,[(here/f'{o}.err').read_text() for o in LINK]
+                lines = [next((o for o in text.splitlines() if re.match(NAMES, o)), '') for text in said]
+                assert all(codes) and all(lines), (codes, said)
+                cut('up')
+                (here/'fast').touch()
+                assert [p.wait(HUNG_S) for p in linked(here)]==[0, 0]
+                far = equal(here, want)
+                assert far<TOL, far
+                print(f'link {i+1}: both out after {out_s:.1f} s (limit {LIMIT_S} s); {" | ".join(lines)}; mended, to '
+                      f'the end, loss {far:.1e} off', flush=True)
+            finally:
+                for p in ps: kill(p)
+                unwire()
+
+NAMES = r'pretrain: .*rank [01]( of 2)? (has|is|hangs)'   # which rank, and what of it
+
+def linked(here):
+    "One agent in each namespace; a machine that is to be met by others has a fixed address"
+    launch = ['--nnodes=2', f'--master-addr={HOST.format(1)}', '--master-port=29511']
+    return [agent(here, o, *launch, f'--node-rank={k}', head=('ip', 'netns', 'exec', o), GLOO_SOCKET_IFNAME=o)
+            for k,o in enumerate(LINK)]
+
 def listening(port):
     with socket.socket() as s: return s.connect_ex(('127.0.0.1', port))==0
 
 if __name__=='__main__':
-    agents(*map(int, sys.argv[1:]))
+    words = sys.argv[1:]
+    if 'link' in words: link(*map(int, words[1:]))
+    else: agents(*map(int, words))

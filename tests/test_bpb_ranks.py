@@ -1,6 +1,7 @@
 """`pretrain.eval.bpb` in real processes started by torchrun, which a notebook kernel cannot be."""
-import json, os, subprocess, sys
+import json
 import pytest
+from helpers import on_ranks
 
 SCRIPT = '''
 import json, sys, torch
@@ -33,12 +34,9 @@ cleanup()
 def run(folder, n):
     "What each of `n` processes got"
     (folder/'script.py').write_text(SCRIPT)
-    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)] if n>1 else []
-    env = {k:v for k,v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
-    env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    p = subprocess.run([sys.executable, *launch, str(folder/'script.py'), str(folder)], env=env, capture_output=True,
-                       text=True, timeout=200)
-    assert p.returncode==0, p.stderr[-3000:]
+    p = on_ranks(folder/'script.py', folder, n=n)
+    _,err = p.communicate(timeout=200)
+    assert p.returncode==0, err[-3000:]
     return [json.loads((folder/f'{n}_{r}.json').read_text()) for r in range(n)]
 
 @pytest.mark.parametrize('n', [2, 3])

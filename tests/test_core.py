@@ -2,7 +2,7 @@
 kernel cannot be."""
 import json, os, signal, subprocess, sys, time
 import pytest
-from helpers import SMALL, env, pretrain, write_texts
+from helpers import SMALL, env, on_ranks, pretrain, write_texts
 
 MODEL = '''
 import json, sys, torch
@@ -40,11 +40,7 @@ def run(tmp_path, body, n=2):
     "Run a script in `n` processes (one: without torchrun); exit code and stderr"
     script = tmp_path/'script.py'
     script.write_text(f'{MODEL}\n{body}\ncleanup()\n')
-    launch = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)] if n>1 else []
-    env = {k: v for k,v in os.environ.items() if k not in ('RANK','WORLD_SIZE','LOCAL_RANK')}
-    env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    p = subprocess.Popen([sys.executable, *launch, str(script), str(tmp_path)], stdout=subprocess.DEVNULL,
-                         stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    p = on_ranks(script, tmp_path, n=n)
     try: _,err = p.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, 9)

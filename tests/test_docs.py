@@ -201,6 +201,8 @@ def test_pages_in_a_browser(site):
     index = index_of(site)
     with axe.browser() as b:
         for p in TYPICAL: assert axe.faults(b, site/f'{p}.html', modes=axe.MODES if p=='index' else ('light',))==[], p
+        # frames that a cell makes, and drawings
+        assert axe.faults(b, site/'tutorials/batch.html', (360,), ('light',))==[]
         with axe.opened(b, site/'train/loop.html') as (tab,told):
             assert tab.evaluate(CUT)==[]
             tab.keyboard.press('Tab')

@@ -26,7 +26,7 @@ def here(tmp_path_factory):
     "Some text, its tokens, and the run that all others are compared with"
     d = tmp_path_factory.mktemp('doors')
     write_texts(d/'text')
-    p = pretrain('train', 'quickstart', *ASKED, 'out=command', cwd=d)
+    p = pretrain('train', 'quickstart', *ASKED, 'out=command', cwd=d, fresh=True)
     assert p.returncode==0, p.stderr
     assert [r['step'] for r in ledger(d/'command')[0]]==list(range(7))
     return d

@@ -1,13 +1,13 @@
 """A run whose model lies in parts on several ranks leaves a checkpoint in parts, and any number of ranks goes on from
 it. In tests/, since each rank is a process that torchrun starts, once for all cases."""
-import json, os, shutil, subprocess, sys
+import json, shutil, sys
 from pathlib import Path
 import pytest, torch
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from as_one import KINDS, ROWS, SMALL, T, V, text
-from helpers import env
+from helpers import on_ranks as torchrun
 from pretrain.base.dist import barrier, cleanup, rank, setup, world
 from pretrain.build import load_config, make_model
 from pretrain.data.loader import Loader
@@ -51,10 +51,9 @@ def on_ranks(folder):
 def done(tmp_path_factory):
     "Where two ranks have done all of it, and what they saw"
     folder = tmp_path_factory.mktemp('elastic')
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
-    p = subprocess.run([*launch, __file__, str(folder)], capture_output=True, text=True, timeout=LIMIT_S,
-                       env=env(PYTHONPATH=os.pathsep.join(o for o in sys.path if o)))
-    assert p.returncode==0, p.stderr[-3000:]
+    p = torchrun(__file__, folder)
+    _,err = p.communicate(timeout=LIMIT_S)
+    assert p.returncode==0, err[-3000:]
     return folder, json.loads((folder/'found.json').read_text())
 
 def last(out): return newest_checkpoint(out/'checkpoints')[0]

@@ -9,6 +9,7 @@ import pytest, torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import as_one
+from helpers import on_ranks
 
 SHORT,STEPS,LONG = ('ddp best 1','ddp idle 1','fsdp best 1','fsdp again 0','fsdp frozen 0'),10,30
 TOL = 1e-6      # of a loss or norm, relative where it is above 1
@@ -16,11 +17,7 @@ LIMIT_S = 300
 
 def torchrun(n, folder, steps, cases):
     "Every case on `n` ranks, in one start; what each rank saw"
-    env = {k: v for k,v in os.environ.items() if k not in ('RANK','WORLD_SIZE','LOCAL_RANK')}
-    env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)]
-    p = subprocess.Popen([*launch, str(HERE/'as_one.py'), str(folder), str(steps), *cases], text=True, env=env,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    p = on_ranks(HERE/'as_one.py', folder, steps, *cases, n=n)
     try: _,err = p.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, signal.SIGKILL)

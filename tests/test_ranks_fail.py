@@ -4,20 +4,13 @@ table."""
 import json, os, re, shutil, subprocess, sys, time
 from pathlib import Path
 import pytest
-from helpers import SMALL, env, write_texts
+from helpers import SMALL, on_ranks as torchrun, quiet, write_texts
 from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
 from pretrain.store.files import mark_run
 from pretrain.store.log import each_record
 
 LIMIT_S = 100  # a test that takes longer has hung
 CONFIG = [*SMALL, 'data.train=texts', 'preflight.at_start=false', 'sample.prompts=[]', 'train.steps=8']
-
-def torchrun(*args, cwd, launch=('--standalone',), **more):
-    "Start a script on two ranks; its launcher"
-    cmd = [sys.executable, '-m', 'torch.distributed.run', *launch, '--nproc_per_node=2', *map(str, args)]
-    path = os.pathsep.join(p for p in sys.path if p)
-    return subprocess.Popen(cmd, cwd=cwd, env=env(PYTHONPATH=path, **more), stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 # ------------------------------------------------------------ before the first step
 
@@ -136,13 +129,18 @@ sys.exit(main(['train', 'c.toml', *sys.argv[1:]]))
 LONG = [*CONFIG, 'train.steps=16', 'train.save_every=4', 'eval.every=8', 'train.limit_s=4', 'out=run']
 STUCK_S,OUT_S = 4+5,30  # from the fault to the end of all processes, where a rank is stuck, and else [s]
 
-@pytest.fixture(scope='module')
-def calm(tmp_path_factory):
-    "A folder in which a run has gone to its end undisturbed, and what it learnt"
-    here = tmp_path_factory.mktemp('calm')
+def texts(here):
+    "What a run needs"
     (here/'script.py').write_text(FAULTY)
     (here/'c.toml').write_text('seed = 1')
     write_texts(here/'texts')
+
+@pytest.fixture(scope='module')
+def calm(tmp_path_factory):
+    """A folder in which a run has gone to its end undisturbed, and what it learnt. The faults strike a second run
+    there, each where the last has left it: that its end is the same in the end shows that it survived them all"""
+    here = tmp_path_factory.mktemp('calm')
+    texts(here)
     return here, learnt(here, start(here))
 
 def start(here, fault='', launch=('--standalone',), **more):
@@ -164,29 +162,20 @@ def learnt(here, end):
     shutil.rmtree(here/'run')
     return {f'{part}.{k}': t for part,ts in tensors.items() for k,t in ts.items()},losses
 
-def strike(calm, fault, says, within_s, **more):
-    "A fault, and what its end must be; then the run goes on to the same bits. The seconds from fault to end"
-    import torch
-    here,(tensors,losses) = calm
-    shutil.rmtree(here/'run', ignore_errors=True)
-    code,err,took_s = start(here, fault, **more)
-    assert code!=0 and took_s is not None, (fault, err[-3000:])
-    assert re.search(says, err), (fault, says, err[-5000:])
-    assert took_s<within_s or os.getloadavg()[0]>os.cpu_count(), (fault, took_s)   # others may keep it from its turn
-    again,same = learnt(here, start(here))
-    assert same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items()), fault
-    return took_s
-
 def test_a_rank_that_hangs_is_named_with_its_stack(calm):
+    here = calm[0]
+    shutil.rmtree(here/'run', ignore_errors=True)
+    code,err,took_s = start(here, 'hang data 4')
+    assert code!=0 and took_s is not None, err[-3000:]
     says = r'pretrain: rank 1 hangs in step 4, phase data for \d s\n(.*\n)+.*time\.sleep\(1000\)'
-    strike(calm, 'hang data 4', says, STUCK_S)
+    assert re.search(says, err), err[-5000:]
+    assert took_s<STUCK_S or not quiet(), took_s
 
 def test_a_frozen_rank_is_named(calm):
     "It cannot speak any more; its neighbour says so, and ends it"
-    here = calm[0]
-    shutil.rmtree(here/'run', ignore_errors=True)
-    code,err,took_s = start(here, 'stop backward 14')
-    assert code!=0 and took_s<STUCK_S+2, (took_s, err[-3000:])
+    code,err,took_s = start(calm[0], 'stop backward 7')
+    assert code!=0 and took_s is not None, err[-3000:]
+    assert took_s<STUCK_S+2 or not quiet(), (took_s, err[-3000:])
     # steps are short here: its last sign may be older than the first of them
     assert re.search(r'rank 1 has given no sign of life for 4 s(, last in step \d+, phase \w+)?', err), err[-3000:]
 
@@ -194,7 +183,6 @@ def test_torchrun_starts_again(calm):
     "`--max-restarts`: the next round meets anew, and goes on from the newest checkpoint to the same bits"
     import torch
     here,(tensors,losses) = calm
-    shutil.rmtree(here/'run', ignore_errors=True)
     end = start(here, 'kill data 6', ('--standalone', '--max-restarts=1'))
     assert (here/'struck').exists()
     again,same = learnt(here, end)
@@ -241,11 +229,10 @@ def outcome(here, fault, tensors, losses):
 def main(*words):
     "Every fault; the outcomes as nbs/reports/ranks_fail.json, where none was left out"
     import tempfile
+    os.environ['FRESH'] = '1'   # see forks.py
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
-        (here/'script.py').write_text(FAULTY)
-        (here/'c.toml').write_text('seed = 1')
-        write_texts(here/'texts')
+        texts(here)
         undisturbed = learnt(here, start(here))
         found = [outcome(here, fault, *undisturbed) for fault in battery(*map(int, words))]
     if not words: REPORT.write_text(json.dumps(found, indent=1)+'\n')

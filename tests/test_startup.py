@@ -92,13 +92,13 @@ def test_no_step_waits_for_yardsticks(tmp_path, monkeypatch, capsys):
 def test_a_fork_says_what_a_fresh_start_says(tmp_path):
     "The same lines, the same code; none of our modules is there before it begins, and a signal ends it"
     for args in (['config', 'quickstart'], ['config', 'quickstrat'], []):
-        p = forks.run('pretrain', args, tmp_path, env())
+        p = forks.run(args, tmp_path, env(), module='pretrain')
         q = subprocess.run([sys.executable, '-m', 'pretrain', *args], cwd=tmp_path, env=env(), capture_output=True,
                            text=True)
         assert (p.returncode, p.stdout, p.stderr)==(q.returncode, q.stdout, q.stderr), args
     show = 'import json, os, sys; print(json.dumps([sys.argv, os.getcwd(), sorted(sys.modules)]))'
     (tmp_path/'shown.py').write_text(show)
-    argv,cwd,modules = json.loads(forks.run('shown', ['a b'], tmp_path, env()).stdout)
+    argv,cwd,modules = json.loads(forks.run(['a b'], tmp_path, env(), module='shown').stdout)
     assert (argv, cwd)==([str(tmp_path/'shown.py'), 'a b'], str(tmp_path))
     assert of(modules, ['torch', 'pretrain'])==['torch']
     (tmp_path/'pretrain.py').write_text('import time; print("on", flush=True); time.sleep(100)')
