@@ -5,7 +5,7 @@
 
   // ---- a block is a stop of the Tab key where it scrolls, and is none where it doesn't
   const blocks = () => document.querySelectorAll("pre, .sd-table, .cell-output-display, .math.display, main [style*=overflow]");
-  const scrolls = (b) => b.scrollWidth > b.clientWidth + 1 || b.scrollHeight > b.clientHeight + 1;
+  const scrolls = (b) => b.scrollWidth > b.clientWidth || b.scrollHeight > b.clientHeight;
   const stops = () => {
     const found = [...blocks()].map((b) => [b, scrolls(b)]);   // first read all, then write: one layout
     found.forEach(([b, s]) => { if (s) b.tabIndex = 0; else b.removeAttribute("tabindex"); });

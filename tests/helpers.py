@@ -51,3 +51,7 @@ def on_ranks(script, *args, n=2, cwd='.', launch=('--standalone',), **more):
         return forks.Started(args[2 if n>1 else 1:], Path(cwd).resolve(), e, alone=True, **what)
     return subprocess.Popen([sys.executable, *args], cwd=cwd, env=e, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             text=True, start_new_session=True)
+
+def quiet():
+    "Has a process of this machine a core to itself? What others keep from its turn cannot be in time to the second"
+    return os.getloadavg()[0]<(os.cpu_count() or 1)

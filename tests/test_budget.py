@@ -2,7 +2,7 @@
 bit. In tests/, since the time counts from the command, and a kill needs a process."""
 import json, os, re, signal, subprocess, sys, time
 import pytest
-from helpers import SMALL, TIMES, env, pretrain, write_texts
+from helpers import SMALL, TIMES, env, pretrain, quiet, write_texts
 from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
 
 MINUTES = .25   # so few that the test is short
@@ -16,10 +16,6 @@ def here(tmp_path_factory):
     r = pretrain('prepare', 'quickstart', *SMALL, 'data.train=text', cwd=d)
     assert r.returncode==0, r.stderr
     return d
-
-def quiet():
-    "Has a process of this machine a core to itself? What is cut short by others cannot be in time to the second"
-    return os.getloadavg()[0]<(os.cpu_count() or 1)
 
 def rows(path): return [json.loads(line) for line in path.read_text().splitlines()]
 def plan(log): return {r['step']: r['horizon'] for r in log if 'horizon' in r}

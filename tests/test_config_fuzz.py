@@ -261,9 +261,9 @@ def bad_config(kind, i):
 
 def refusal(path):
     "The problems of a bad config; each is one line, and they don't take long"
-    start = time.perf_counter()
+    start = time.process_time()   # others use this machine, too
     with pytest.raises(ConfigError) as e: read_config(Config, path)
-    took = time.perf_counter()-start
+    took = time.process_time()-start
     assert took<LIMIT, f'{path.name}: {took:.1f} s'
     lines = e.value.problems
     assert lines and str(e.value).split('\n')==lines

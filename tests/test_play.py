@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import axe
 import pretrain.base.serve
-from helpers import env
+from helpers import env, quiet
 from pretrain.build import Run, load_model
 from pretrain.cli import main
 from pretrain.base.serve import BODY, CONNECTIONS, HEAD, Server
@@ -247,7 +247,7 @@ def test_slow_clients_are_told_so(player):
         for c in (drip, silent):
             told_off(b''.join(iter(lambda: c.recv(9999), b'')), 408)
             c.close()
-        assert time.monotonic()-start<5
+        assert time.monotonic()-start<5 or not quiet()
 
 @pytest.mark.parametrize('stream', [True, False])
 def test_who_leaves_is_not_answered(player, stream):
@@ -261,12 +261,18 @@ def test_who_leaves_is_not_answered(player, stream):
 
 def test_who_waits_and_leaves_is_forgotten(player):
     with inside(player) as s:
+        done,real = [],s.server.shutdown_request
+        def end(request):
+            real(request)
+            done.append(request)
+        s.server.shutdown_request = end
         with s.turns.take(lambda: True):
             for _ in range(3*WAITING):
                 c = socket.create_connection(('127.0.0.1', s.port), 10)
                 c.sendall(request(s, dict(max_tokens=1)))
                 c.close()
-            time.sleep(.5)
+            until = time.monotonic()+60
+            while len(done)<3*WAITING and time.monotonic()<until: time.sleep(.01)
         assert ask(s, max_tokens=1)['choices'] and player.model.n<=1
 
 def test_who_hardly_reads_is_left(player):
@@ -279,9 +285,9 @@ def test_who_hardly_reads_is_left(player):
         much = dict(prompt=[7]*30, n=16, max_tokens=256, logprobs=20, echo=True, temperature=3, top_k=0, stream=True)
         c.sendall(request(s, much))
         while player.model.n<5: time.sleep(.001)
-        end = time.monotonic()+8
+        end = time.monotonic()+60
         while s.turns.model.locked() and time.monotonic()<end:
-            assert c.recv(2**14)
+            assert c.recv(2**9)   # less than the model writes meanwhile, whoever else uses this machine
             time.sleep(.05)
         assert not s.turns.model.locked() and player.model.n<16*256
         c.close()

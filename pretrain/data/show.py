@@ -53,7 +53,7 @@ HUE,CIRCLE = 137.5,360 # Degrees between the colours of neighbouring ids, and al
 
 def _cell(id, name):
     "One token, in the colour of its id"
-    style = 'opacity:.5' if id<0 else f'background:hsl({id*HUE%CIRCLE:.0f} 70% 50% / .25)'
+    style = 'opacity:.75' if id<0 else f'background:hsl({id*HUE%CIRCLE:.0f} 70% 50% / .25)'
     said = f'<code style="background:none">{html.escape(name(id))}</code><br><small>{id}</small>'
     return f'<td style="{style};padding:2px 6px;text-align:center">{said}</td>'
 

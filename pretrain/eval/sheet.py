@@ -143,11 +143,11 @@ STYLE = '''
 .look h2{font-size:1.15em;margin:1.8em 0 .3em}
 .look p{margin:.3em 0 .6em}
 .look .lead{font-size:1.05em}
-.look .note,.look .place,.look summary span{opacity:.65;font-size:.88em}
+.look .note,.look .place,.look summary span{opacity:.8;font-size:.88em}
 .look .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5em,1fr));gap:.6em;margin:1em 0}
 .look .cards div{border:1px solid var(--soft);border-radius:.5em;padding:.5em .7em}
 .look .cards b{display:block;white-space:nowrap;font-size:1.15em;font-weight:600;font-variant-numeric:tabular-nums}
-.look .cards span{opacity:.65;font-size:.85em}
+.look .cards span{opacity:.8;font-size:.85em}
 .look .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(19em,1fr));gap:0 2.5em}
 .look table{border-collapse:collapse;margin:.2em 0 .8em;width:100%;display:table;font-size:.95em}
 .look td,.look th{padding:.22em .8em .22em 0;border:0;text-align:left!important;vertical-align:top;background:none}
@@ -162,13 +162,13 @@ STYLE = '''
 text-align:center}
 .look .cols i{display:block;background:var(--ink);border-radius:2px 2px 0 0;min-height:1px}
 .look .cols b{font-weight:normal;font-size:.72em;opacity:.75}
-.look .cols span{font-size:.75em;opacity:.65;border-top:1px solid var(--soft)}
+.look .cols span{font-size:.75em;opacity:.8;border-top:1px solid var(--soft)}
 .look .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(17em,1fr));gap:.3em 1.5em;margin:.4em 0 .8em;\
 padding-left:.8em;border-left:3px solid var(--soft)}
 .look mark{background:color-mix(in srgb,#e8a33d 45%,transparent);color:inherit;border-radius:2px}
 .look .text,.look .toks,.look .pair p{font-family:ui-monospace,monospace;font-size:.88em}
 .look .text{width:75%}
-.look summary{cursor:pointer;padding:.15em 0}
+.look summary{color:inherit;cursor:pointer;padding:.15em 0}
 .look .toks{line-height:1.9}
 .look .toks i{font-style:normal;border-radius:3px;padding:.1em .15em;margin-right:1px}
 .look .chips span{display:inline-block;min-width:1.7em;text-align:center;border:1px solid var(--soft);\
