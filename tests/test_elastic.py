@@ -1,5 +1,6 @@
 """A run whose model lies in parts on several ranks leaves a checkpoint in parts, and any number of ranks goes on from
-it. In tests/, since each rank is a process that torchrun starts, once for all cases."""
+it. In tests/, since each rank is a process that torchrun starts, once for all cases. `python tests/test_elastic.py`
+takes one run through 1, 2, 4, 3, 2 and 1 processes and both modes, and stops and goes on with 2, 3 and 4."""
 import json, shutil, sys
 from pathlib import Path
 import pytest, torch
@@ -19,11 +20,12 @@ from pretrain.train.loop import Loop
 STEPS,HALF,TOL = 8,4,1e-6
 LIMIT_S = 200
 
-def train(out, steps, mode, form):
+def train(out, steps, mode, form, rows=ROWS, plan=STEPS):
     "So many steps of a run, which then is saved: losses and norms"
-    cfg = load_config(None, SMALL | {'train.steps': STEPS, 'train.parallel': mode} | KINDS['best'])
+    keys = {'loader.batch_rows': rows, 'train.steps': plan, 'train.parallel': mode}
+    cfg = load_config(None, SMALL | keys | KINDS['best'])
     par,opt = make_model(cfg, V)
-    loader = Loader(text(), T=T, batch_rows=ROWS, seed=cfg.seed, rank=rank(), world=world())
+    loader = Loader(text(), T=T, batch_rows=rows, seed=cfg.seed, rank=rank(), world=world())
     run = Loop(par, opt, loader, out, cfg.train, cfg.schedule, CheckpointConfig(sharded=form), clip=.5,
                console=Console(None)).resume()
     recs = [run.step() for _ in range(steps)]
@@ -90,4 +92,66 @@ def test_a_part_that_is_missing_is_named(done):
     with pytest.raises(ValueError, match='optimizer_00001_of_00002.safetensors: missing'): load_checkpoint(path)
     assert newest_checkpoint(folder/'lost'/'checkpoints')[0].name!=path.name
 
-if __name__=='__main__': on_ranks(Path(sys.argv[1]))
+# ------------------------------------------------------------ by command
+
+SCHEDULE = ((1,'ddp','auto'), (2,'fsdp','sharded'), (4,'ddp','auto'), (3,'fsdp','sharded'), (2,'fsdp','whole'),
+            (1,'ddp','auto'))
+WIDE = 12  # rows of a batch, which all of these numbers divide
+EACH = 2   # steps between two changes
+
+def part_of(out, steps, plan, mode, form):
+    "What each rank of a part of a schedule does"
+    torch.set_num_threads(1)
+    setup('cpu')
+    found = train(Path(out), int(steps), mode, form, WIDE, int(plan))
+    if not rank(): Path(f'{out}.json').write_text(json.dumps(found))
+    cleanup()
+
+def on(n, out, steps, plan, mode, form):
+    "So many steps on `n` ranks"
+    p = torchrun(__file__, out, steps, plan, mode, form, n=n)
+    _,err = p.communicate(timeout=LIMIT_S)
+    assert p.returncode==0, err[-3000:]
+    return json.loads(Path(f'{out}.json').read_text())
+
+def only_numbers(folder):
+    "A checkpoint's bytes: JSON, and safetensors whose header accounts for every byte; so there is no room for a pickle"
+    n = 0
+    for p in folder.rglob('*.*'):
+        data = p.read_bytes()
+        n += len(data)
+        if p.suffix=='.json': json.loads(data)
+        else:
+            size = int.from_bytes(data[:8], 'little')
+            ends = [v['data_offsets'] for k,v in json.loads(data[8:8+size]).items() if k!='__metadata__']
+            spans = sorted(ends)
+            assert p.suffix=='.safetensors' and [a for a,_ in spans]==[0, *(b for _,b in spans)][:len(spans)], p
+            assert 8+size+max((b for _,b in spans), default=0)==len(data), p
+    return n
+
+def main():
+    "One run over the schedule, held to one process; and stopped and gone on, held to the bits of not stopping"
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        home,plan,got,n = Path(folder),EACH*len(SCHEDULE),[],0
+        want = on(1, home/'one', plan, plan, 'ddp', 'auto')
+        for W,mode,form in SCHEDULE:
+            got += on(W, home/'many', EACH, plan, mode, form)
+            n += only_numbers(last(home/'many'))
+        far = max(abs(a-b)/max(1, abs(b)) for x,y in zip(got, want, strict=True) for a,b in zip(x, y))
+        print(f'{" → ".join(f"{W} {mode}" for W,mode,_ in SCHEDULE)}: {far:.1e} from one process', flush=True)
+        assert far<TOL
+        print(f'{n:,} bytes of checkpoints: JSON and safetensors, all accounted for', flush=True)
+        for W,mode,form in ((2,'ddp','auto'), (3,'fsdp','sharded'), (4,'fsdp','whole'), (4,'fsdp','sharded')):
+            at = home/f'{W} {mode} {form}'
+            straight = on(W, at/'straight', STEPS, STEPS, mode, form)
+            again = on(W, at/'again', HALF, STEPS, mode, form)+on(W, at/'again', STEPS-HALF, STEPS, mode, form)
+            a,b = (load_checkpoint(last(at/o))[0] for o in ('straight', 'again'))
+            same = all(torch.equal(t, b[part][k]) for part in ('model', 'optimizer') for k,t in a[part].items())
+            assert again==straight and same, at.name
+            print(f'{at.name}: stopped and gone on, same bits', flush=True)
+
+if __name__=='__main__':
+    if sys.argv[2:]: part_of(*sys.argv[1:])
+    elif sys.argv[1:]: on_ranks(Path(sys.argv[1]))
+    else: main()

@@ -438,8 +438,8 @@ def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
         if self.saved!=self.here: self.save(wait=False)
         by_main(self.wait)
     if not self.over:
-        say(f'interrupted: after step {self.n_step:,}, which is saved in {shown(self.out)}; '
-            'start again with the same configuration to go on')
+        self.console.say(f'interrupted: after step {self.n_step:,}, which is saved in {shown(self.out)}; '
+                         'start again with the same configuration to go on')
     return self
 
 # %% ../../nbs/train/loop.ipynb #7rack002

@@ -66,6 +66,7 @@ STYLE = '''
 .pretrain-run .news{height:84px;overflow:auto;display:flex;flex-direction:column-reverse;margin:4px 0}
 .pretrain-run .news pre,.pretrain-run .texts pre{margin:0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;\
 font:12px/17px ui-monospace,monospace;background:none;color:inherit;border:0}
+.pretrain-run .news pre{flex:none}
 .pretrain-run .texts{display:flex;flex-wrap:wrap;align-items:center;align-content:flex-start;margin:0}
 .pretrain-run .texts input{display:inline-block;order:0;flex:1 1 0;min-width:8px;height:16px;margin:2px 0;\
 cursor:pointer;accent-color:#2f7ed8}

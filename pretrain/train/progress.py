@@ -315,7 +315,7 @@ VIEWS['terminal'] = Terminal
 
 # %% ../../nbs/train/progress.ipynb #0f9b556b
 CALM = 4       # The curves wait so many times longer than the bar
-PULSE_S = 1.   # A bar older than that is drawn anew, whatever the run is busy with [s]
+PULSE_S = 1.   # The bar is drawn at each second that is told, whatever the run is busy with [s]
 HEARD = 20     # Lines of news that stand in its plain text
 CURVED = 'loss, bits per byte, learning rate and gradient norm by step'
 
@@ -373,11 +373,11 @@ def turn(self:Notebook,
 @patch
 def pulse(self:Notebook):
     "Keep the bar moving, until the panel is closed"
-    while not self.closed.wait(PULSE_S/2):
+    while not self.closed.wait(PULSE_S-(time.monotonic()-self.p.t0)%PULSE_S):
         with self.lock:
             if self.closed.is_set(): return
             self.turn('below')
-            if time.monotonic()-self.draws['bar'].at>=PULSE_S: self.turn('bar', now=True)
+            self.turn('bar', now=True)
 
 @patch
 def update(self:Notebook):
