@@ -149,7 +149,7 @@ QUESTIONS = {   # A question: the pages of which one must be among the first thr
     'evaluate on CORE': 'eval/core/evaluate', 'muon optimizer': 'model/muon', 'scaling laws': 'model/curve',
     'start from pretrained weights': 'export/bring', 'play with a model in the browser': 'play',
     'where do I begin': 'tutorials/first_run index', 'noise between seeds': 'seeds', 'checkpoint': 'store/checkpoint'}
-FRESH = {   # Written before an answer was seen: not all are found, and none was fitted
+FRESH = {   # Written before an answer was seen; weights of the search were chosen with them in sight: not all are found
     'how do I stop training early': 'train/budget train/signals tutorials/stop_resume',
     'what is gradient accumulation': 'train/gradients', 'dataset from hugging face': 'data/tables data/given',
     'why is my loss not decreasing': 'tutorials/goes_wrong eval/check_model eval/preflight',
