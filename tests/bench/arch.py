@@ -29,6 +29,7 @@ class Trained:
         self.model = make_model(self.cfg, data.tok.vocab_size)[0].model
         torch.manual_seed(seed)
         self.model.init_weights()   # drawn before anything that only this variant has
+        self.model.load_state_dict(self.model.state_dict() | (data.first_weights(self.cfg) or {}))
         self.opt,self.params = build_optim(self.model, cfg.optim),list(self.model.parameters())
 
     def step(self, i, N):
