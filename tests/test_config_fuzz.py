@@ -102,6 +102,7 @@ def agree(rng, cfg):
     m,d = cfg['model'],cfg['data']
     m['n_kv_head'],m['width'] = divisor(m['n_head']),m['n_head']*2*rng.randint(1, 64)
     if m['post_norm']: m['init_out'] = 1.
+    if m['init_out']: m['init_pairs'] = False
     if m['value_embed']=='none': m['value_gate'] = 0.
     if m['n_layer']<2: m['value_residual'] = False
     cfg['train']['micro_rows'] = divisor(cfg['loader']['batch_rows'])

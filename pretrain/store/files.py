@@ -262,7 +262,7 @@ def locked(
     finally: os.close(fd)
 
 # %% ../../nbs/store/files.ipynb #27b54c99
-OWNER_S,LOOKS = 0.01,200  # How often to look for the owner's name [s], and how many times
+OWNER_S,LOOKS = 0.01,1000  # How often to look for the owner's name [s], and how many times
 OWNER = re.compile(r'pid (\d+) on (\S*) since ')  # how what it writes begins
 
 def alive(

@@ -23,7 +23,7 @@ def starts(full, seed, tmp):
     lab = Lab(tmp, 'train.steps=20000', whole=False)
     n,rounds = (50,8) if full else (20,1)
     assert lab.start('prepared', command='prepare').end()==0
-    one,named,n_refused = 0,0,0
+    one,named,n_refused,strange = 0,0,0,''
     for r in range(rounds):
         ps = at_once(lab, lab.dir/f'go{r}', [('run', 'train.save_every=50') for _ in range(n)], f'run{r}')
         end = time.monotonic()+60
@@ -38,10 +38,12 @@ def starts(full, seed, tmp):
                 continue
             text = lab.said(f'run{r}-{i}').strip()
             n_refused += 1
-            named += p.end()==2 and tells_who(text, winner)
+            good = p.end()==2 and tells_who(text, winner)
+            named += good
+            if not good: strange = f'exit {p.end()}, while {winner} trains: {text[-300:]}'
     return [Row('of processes that start at once in one directory exactly one trains', rounds, one,
                 f'{n} processes a round; the winner is killed, and the next round finds its lock free'),
-            Row('each of the others is told in one line who trains: process, host, since when', n_refused, named)]
+            Row('each of the others is told in one line who trains: process, host, since when', n_refused, named, strange)]
 
 # What a preparation says where it builds
 BUILDS = 'tokenizer: learning','train tokens: encoding','valid tokens: encoding'
