@@ -43,7 +43,8 @@ def starts(full, seed, tmp):
             if not good: strange = f'exit {p.end()}, while {winner} trains: {text[-300:]}'
     return [Row('of processes that start at once in one directory exactly one trains', rounds, one,
                 f'{n} processes a round; the winner is killed, and the next round finds its lock free'),
-            Row('each of the others is told in one line who trains: process, host, since when', n_refused, named, strange)]
+            Row('each of the others is told in one line who trains: process, host, since when', n_refused, named,
+                strange)]
 
 # What a preparation says where it builds
 BUILDS = 'tokenizer: learning','train tokens: encoding','valid tokens: encoding'
