@@ -1,8 +1,11 @@
 """The website builds without network and every link in it leads somewhere. In tests/, since it runs the docs command
 over all notebooks."""
 import json, os, re, subprocess, sys
+from importlib import import_module
 from pathlib import Path
 import pytest
+from nbdev import processors as nbdev_processors
+from nbdev.process import NBProcessor
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'.ci'))
@@ -291,6 +294,41 @@ def test_docments_are_read_from_source():
     md = apidoc.describe('Loader', d['Loader'], com, 'x.html#L9')
     assert '{#loader .api}' in md and 'How many' in md and 'id="loader.batch"' in md and 'x.html#L9' in md
 
+def executed(nb):
+    "The cells that nbdev's processors execute, all that hold an import, as one program"
+    cells = [c.source for c in NBProcessor(nb).nb.cells if c.cell_type=='code' and nbdev_processors._do_eval(c)]
+    def names(m):
+        mod = import_module(m[1])
+        public = getattr(mod, '__all__', vars(mod))
+        return f"from {m[1]} import {', '.join(n for n in public if n[0]!='_')}"
+    return re.sub(r'^from (fastcore[.]\w+) import [*]', names, '\n'.join(cells), flags=re.M)
+
+def unknown(folder, sources):
+    "Names that programs use and nothing in them gives"
+    for i,(nb,text) in enumerate(sources.items()): (folder/f'{i}_{nb.stem}.py').write_text(text)
+    p = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--isolated', '--no-cache', '--select=F821',
+                        '--output-format=concise', str(folder)], capture_output=True, text=True)
+    assert p.returncode in (0, 1), p.stderr
+    return [l for l in p.stdout.splitlines() if 'F821' in l or 'syntax' in l]
+
+@pytest.mark.filterwarnings('ignore:Found cells containing imports')
+def test_what_nbdev_executes_needs_no_other_cell(tmp_path):
+    "A cell that mixes an import with what another cell made fails in nbdev's processors"
+    chapters = [f for f in sorted((ROOT/'nbs').rglob('*.ipynb')) if '"#| export' in f.read_text(encoding='utf-8')]
+    assert len(chapters)>100   # of others nothing is executed
+    assert unknown(tmp_path, {f: executed(f) for f in chapters})==[]
+
+@pytest.mark.filterwarnings('ignore:Found cells containing imports')
+def test_a_cell_that_needs_another_is_noticed(tmp_path):
+    cells = [dict(cell_type='code', source=s, outputs=[], metadata={}, execution_count=None)
+             for s in ('#| default_exp x', 'import os\nfrom fastcore.test import *', 'owls = 1',
+                       'import re\ntest_eq(owls, 1)')]
+    nb = tmp_path/'mixed.ipynb'
+    nb.write_text(json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)))
+    (line,) = unknown(tmp_path, {nb: executed(nb)})
+    assert '`owls`' in line
+
+@pytest.mark.skipif('DOCS_FULL' not in os.environ, reason='DOCS_FULL=1 in the environment: a minute and a half')
 def test_nbdev_processes_every_notebook(tmp_path):
     "nbdev's own processors, which execute every cell that holds an import, accept all chapters"
     code = ("import os, sys, warnings; warnings.simplefilter('ignore')\n"
