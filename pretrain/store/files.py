@@ -322,7 +322,7 @@ def foreign(
     if not p.is_dir(): return f'{out}: not a folder; another `out` would work' if os.path.lexists(p) else ''
     if is_run(p): return ''
     there = sorted(q.name+'/'*q.is_dir() for q in p.iterdir() if counts(q))
-    if not there: return ''
+    if not there or is_run(p): return ''   # asked again: another process may have marked it meanwhile
     more = f' and {len(there)-NAMED} more' if len(there)>NAMED else ''
     names = chain(['run'], (f'run{i}' for i in count(2)))
     free = next(q for q in map(p.joinpath, names) if is_run(q) or not os.path.lexists(q))
