@@ -22,7 +22,7 @@ def count_pairs(
     return key//V,key%V,n
 
 # %% ../../nbs/model/pairs.ipynb #pr021
-ALPHA = 256.  # By which counts are drawn towards those of all text; of 16 to 1,024 the best on held-out pairs [tokens]
+ALPHA = 256.  # By which counts are drawn towards those of all text [tokens]
 
 def pair_scores(
     pairs:tuple,  # As `count_pairs` has it
