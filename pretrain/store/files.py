@@ -319,9 +319,11 @@ def foreign(
 )->str:  # '' if it may
     "Why it may not, in one line: it holds what is no run's"
     p = Path(out)
-    if not p.is_dir(): return f'{out}: not a folder; another `out` would work' if os.path.lexists(p) else ''
+    no_folder = f'{out}: not a folder; another `out` would work'
     if is_run(p): return ''
-    there = sorted(q.name+'/'*q.is_dir() for q in p.iterdir() if counts(q))
+    try: there = sorted(q.name+'/'*q.is_dir() for q in p.iterdir() if counts(q))   # one look: it may be made meanwhile
+    except NotADirectoryError: return no_folder
+    except FileNotFoundError: return no_folder if p.is_symlink() else ''
     if not there or is_run(p): return ''   # asked again: another process may have marked it meanwhile
     more = f' and {len(there)-NAMED} more' if len(there)>NAMED else ''
     names = chain(['run'], (f'run{i}' for i in count(2)))
