@@ -81,10 +81,10 @@ class Md(str):
     def _repr_markdown_(self): return str(self)
 
 def summary(reg):
-    "Two lines: what works and what does not yet"
-    f = lambda s: ', '.join(f"{e['name']} ({p})" for p,e in reg.items() if e['status']==s)
-    n = sum(e['status']=='works' for e in reg.values())
-    return Md(f"**{n} of {len(reg)} work:** {f('works')}.\n\n**Not yet:** {f('not yet')}.")
+    "What works, and what does not yet"
+    def named(status): return ', '.join(f"{e['name']} ({p})" for p,e in reg.items() if e['status']==status)
+    n,rest = sum(e['status']=='works' for e in reg.values()),named('not yet')
+    return Md(f"**{n} of {len(reg)} work:** {named('works')}."+f'\n\n**Not yet:** {rest}.'*bool(rest))
 
 def table(reg):
     "The register as a Markdown table"
