@@ -1,9 +1,10 @@
 "The scripts that measure beside others: what they count is counted right. Here, since no chapter is about them"
 import json, math, sys
 from pathlib import Path
+from types import SimpleNamespace
 import pytest, torch
 sys.path.insert(0, str(Path(__file__).parent/'bench'))
-import layers, peers, score
+import arch, layers, optim, peers, score
 from pretrain import GPT, ModelConfig, train_tokenizer
 from pretrain.eval.bpb import bits_per_text
 
@@ -49,7 +50,6 @@ def test_pieces_lose_nothing():
 def test_seconds_of_a_step_are_read(name, line): assert peers.steps_seen(name, line)==[1.2505]
 
 def test_a_finished_run_is_known(tmp_path):
-    from types import SimpleNamespace
     a = SimpleNamespace(work=tmp_path)
     peers.keep(a, kind='train', peer='ours', depth=4, bpb=2.)
     assert peers.known(a, kind='train', depth=4)['bpb']==2. and peers.known(a, depth=3) is None
@@ -60,3 +60,22 @@ def test_the_cost_of_a_record_of_layers_is_that_of_the_step_that_has_one():
     assert steps==['plain','layers']*(layers.WARM+3)
     found = layers.said('d', [(1., 1.5), (2., 2.2), (2., 2.4)], 100)
     assert found.endswith('a record of its layers +400.0 ms (+20.0%); with one in 100 +0.200% of the run; 3 pairs')
+
+TINY = {'tokenizer.vocab_size': 300, 'model.seq_len': 16, 'model.n_layer': 1, 'model.n_head': 1, 'model.width': 16,
+        'loader.batch_rows': 2, 'eval.bytes': 500}
+
+def test_variants_and_optimizers_train_and_are_measured(tmp_path):
+    for name in ('train', 'val'):
+        lines = [json.dumps(dict(text=f'{i} {name} bottles on the wall')) for i in range(400)]
+        (tmp_path/f'{name}.jsonl').write_text('\n'.join(lines))
+    keys = TINY | {'prepare.cache': str(tmp_path/'cache')}
+    found = [optim.trial(SimpleNamespace(text=tmp_path), keys | optim.TRIALS[o], 1, 9) for o in ('plain', 'AdamW 4e-3')]
+    assert all(0<o['bpb']<9 and o['s']>o['optim_s']>0 for o in found) and found[0]['bpb']!=found[1]['bpb']
+
+    (tmp_path/'variants').write_text('# none\nx0: model.x0_scalars=true\n')
+    out = tmp_path/'arch.json'
+    keys |= {'data.train': tmp_path/'train.jsonl', 'data.valid': tmp_path/'val.jsonl'}
+    keys |= {'train.steps': 2, 'schedule.warmup': 1}
+    arch.main([str(tmp_path/'variants'), *(f'{k}={v}' for k,v in keys.items()), '--out', str(out)])
+    runs = {r['name']: r['bpb'] for r in json.loads(out.read_text())['runs']}
+    assert runs.keys()=={'base', 'x0'} and all(0<b<9 for b in runs.values())

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from pretrain.build import load_config, make_model, read_data
-from pretrain.eval.text import text_bpb
+from pretrain.eval.text import text_bpb, valid_text
 from pretrain.model.optim import Optim, adamw, build_optim, group_settings, split_params
 from pretrain.train.gradients import accumulate, clip_grads
 
@@ -77,7 +77,9 @@ def start(args, keys):
             'data.valid': [str(p) for p in sorted(args.text.glob('val*.jsonl'))]}
     cfg = load_config(None, BASE | text | {'train.device': 'cpu', 'train.steps': STEPS} | keys)
     key = (cfg.tokenizer.vocab_size, cfg.model.seq_len, cfg.loader.batch_rows, cfg.seed)
-    if key not in READ: READ[key] = read_data(cfg, lambda line: None)
+    if key not in READ:
+        data = read_data(cfg, lambda line: None)
+        READ[key] = replace(data, text=valid_text(data.measure, data.tok, cfg.eval.bytes))
     par,opt = make_model(cfg, READ[key].tok.vocab_size)
     return cfg,READ[key],par.model,opt
 
