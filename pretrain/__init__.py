@@ -24,6 +24,7 @@ _HOME = dict(   # name to the module that it comes from
     PrepareConfig='data.prepare',      # where prepared tokens lie
     prepare='data.prepare',            # documents to token shards on the disk
     save_corpus='data.given',          # texts from Python, a generator or a dataset of `datasets` as a file to train on
+    Tokens='data.shards',              # documents as token ids: `from_docs` in memory, `open` on the disk
     Loader='data.loader',              # token shards to batches; a pure function of seed and step
     LoaderConfig='data.loader',        # the size of a batch
     # what learns

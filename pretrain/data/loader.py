@@ -242,6 +242,10 @@ def _not_shared(rows, world):
     near = ' or '.join(str(m) for m in (rows//world*world, (rows//world+1)*world) if m)
     return f'loader.batch_rows: {rows} rows cannot be shared equally by {world} ranks; {near} would work'
 
+def _no_tokens(o):
+    return (f'loader: tokens is a {type(o).__name__}; Tokens.from_docs(docs, vocab_size) would work, '
+            'docs being a list of ids for each, as encode gives them')
+
 def _no_text(n): return f'loader: no text in {n:,} documents; data.train needs files that hold some'
 
 # %% ../../nbs/data/loader.ipynb #cell64
@@ -259,8 +263,9 @@ class Loader(Strips):
         rank:int=0,      # This process
         world:int=1,     # Number of processes
     ):
-        _at_least(1, T=T, batch_rows=batch_rows, window=window)
+        _at_least(1, T=T, batch_rows=batch_rows, window=window, world=world)
         _at_least(0, seed=seed)
+        if not (hasattr(tokens, 'lens') and hasattr(tokens, 'shards')): raise ValueError(_no_tokens(tokens))
         if batch_rows%world: raise ValueError(_not_shared(batch_rows, world))
         self.T,self.batch_rows,self.seed,self.window,self.rank,self.world = T,batch_rows,seed,window,rank,world
         self.mine = slice_rows(batch_rows, rank, world)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['U16_IDS', 'LENS', 'SHARD_MAX', 'DOC_CHARS', 'LOT_CHARS', 'PREPARED_FORMAT', 'INDEX', 'INDEX_MAX', 'READ_BYTES',
-           'ids_dtype', 'Tokens', 'Shard', 'text_hash', 'good_shard', 'deal', 'encode_lots', 'make_shard', 'Index',
-           'totals', 'sealed', 'shard_name', 'write_index', 'read_index', 'map_file', 'map_shard', 'verify_file',
-           'damaged']
+           'ids_dtype', 'Tokens', 'ids_of', 'Shard', 'text_hash', 'good_shard', 'deal', 'encode_lots', 'make_shard',
+           'Index', 'totals', 'sealed', 'shard_name', 'write_index', 'read_index', 'map_file', 'map_shard',
+           'verify_file', 'damaged']
 
 # %% ../../nbs/data/shards.ipynb #de48301f
 import bisect, hashlib, json, os
@@ -98,17 +98,31 @@ def stream(self:Tokens,
     return np.concatenate(parts) if parts else np.zeros(0, ids_dtype(self.vocab_size))
 
 # %% ../../nbs/data/shards.ipynb #cell23
+def ids_of(
+    doc,             # What shall be a list of ids
+    i:int,           # Which document
+    vocab_size:int,  # Number of different ids
+)->np.ndarray:       # [tokens]
+    "A document as an array; a `ValueError` if it has anything but ids of the vocabulary"
+    ids = np.asarray(doc)
+    if ids.ndim!=1 or ids.size and ids.dtype.kind not in 'iu':
+        raise ValueError(f'document {i}: found {one_line(repr(doc)[:40])}; a list of ids, as encode gives, would work')
+    if ids.size and not 0<=ids.min()<=ids.max()<vocab_size:
+        stray = ids[(ids<0)|(ids>=vocab_size)][0]
+        raise ValueError(f'document {i}: {stray} is not an id: this vocabulary has 0 to {vocab_size-1}')
+    return ids.astype(ids_dtype(vocab_size))
+
 @patch(cls_method=True)
 def from_docs(cls:Tokens,
-    docs:list,       # One list of ids per document, BOS included
+    docs,            # A list of ids for each document, BOS included
     vocab_size:int,  # Number of different ids
     per_shard:int=0, # Documents per shard; 0 puts all into one
 )->Tokens:
     "Tokens held in memory, with the interface of those on disk"
-    dtype,k = ids_dtype(vocab_size),per_shard or max(1, len(docs))
-    ids = [np.asarray(d, dtype=dtype) for d in docs]
+    ids = [ids_of(d, i, vocab_size) for i,d in enumerate(docs)]
+    k = per_shard or max(1, len(ids))
     shards = [np.concatenate(ids[i:i+k]) for i in range(0, len(ids), k)]
-    lens = [len(d) for d in docs]
+    lens = [len(d) for d in ids]
     h = hashlib.sha256(np.asarray(lens, dtype='<i8').tobytes())
     for s in shards: h.update(s.tobytes())
     return cls(shards, lens, vocab_size, h.hexdigest())
@@ -336,6 +350,7 @@ def open(cls:Tokens,
 )->Tokens:
     "Map prepared tokens into memory"
     folder = Path(folder)
+    if not folder.exists(): raise FileNotFoundError(f'{folder}: no such folder; `prepare` makes one of a corpus')
     try:
         o = read_index(folder)
         maps = [map_shard(folder/shard_name(i), m, ids_dtype(o.vocab_size)) for i,m in enumerate(o.shards)]
