@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+LEFT = 'IN_TEST', 'PYTHONDONTWRITEBYTECODE'   # in the environment of whoever calls it, and not of the tests
 
 def ci(tmp, body, install='true', command=None):
     (tmp/'.ci').mkdir()
@@ -14,15 +15,16 @@ def ci(tmp, body, install='true', command=None):
     (tmp/'tests/test_x.py').write_text(f'def test_x(): {body}\n')
     cmd = command or f'python3 -m venv --without-pip .venv && {install} && {sys.executable} -m pytest'
     (tmp/'README.md').write_text(f'# T\n\n```bash\n{cmd}\n```\n')
-    p = subprocess.run([tmp/'.ci/run'], cwd=tmp.parent, env=os.environ|{'TMPDIR': str(tmp/'t'), 'IN_TEST': '1'},
-                       capture_output=True, text=True)
+    env = os.environ|{'TMPDIR': str(tmp/'t')}|dict.fromkeys(LEFT, '1')
+    p = subprocess.run([tmp/'.ci/run'], cwd=tmp.parent, env=env, capture_output=True, text=True)
     assert list((tmp/'t').iterdir())==[], 'it left something behind'
     assert not (tmp/'.venv').exists()
     return p.returncode, p.stdout.strip().splitlines()[-1]
 
 @pytest.mark.parametrize('body,install,code,says', [
-    ('import os; assert "IN_TEST" not in os.environ', 'true', 0, '1 passed'), ('assert 1==2', 'true', 1, '1 failed'),
-    ('pass', 'false', 1, 'pytest did not finish'), ('import os; os._exit(0)', 'true', 1, 'pytest did not finish'),
+    (f'import os; assert not {{*{LEFT}}}&{{*os.environ}}', 'true', 0, '1 passed'),
+    ('assert 1==2', 'true', 1, '1 failed'), ('pass', 'false', 1, 'pytest did not finish'),
+    ('import os; os._exit(0)', 'true', 1, 'pytest did not finish'),
 ], ids=['passes', 'fails', 'install fails', 'dies'])
 def test_run(body, install, code, says, tmp_path):
     got,last = ci(tmp_path, body, install)
