@@ -5,7 +5,8 @@ test_budget, test_doors, test_wheel) is tried with those."""
 import atexit, functools, io, json, os, runpy, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 
-PRELOAD = 'numpy', 'torch', 'torch.distributed.run', 'tiktoken', 'pydantic', 'matplotlib.pyplot'
+PRELOAD = ('numpy', 'torch', 'torch.distributed.run', 'torch.utils.flop_counter', 'tiktoken', 'pydantic.dataclasses',
+           'safetensors.torch', 'rustbpe', 'regex', 'matplotlib.pyplot')
 LAUNCHER = 'torch.distributed.run'
 def own(env):
     "What Python and torch read as they start"

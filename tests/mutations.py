@@ -461,8 +461,8 @@ def plant(m, root):
     py.write_text(swap(py.read_text(encoding='utf-8'), m, py.name), encoding='utf-8')
 
 def copy(dst):
-    "What the tests need, without git and outputs of builds"
-    junk = shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints')
+    "What the tests need, compiled where it has been, without git and outputs of builds"
+    junk = shutil.ignore_patterns('.ipynb_checkpoints', '*.pyc.*')   # the latter another process is writing
     for d in ('nbs', 'pretrain', 'tests', 'configs', '.ci'): shutil.copytree(ROOT/d, dst/d, ignore=junk)
     for f in ('settings.ini', 'pyproject.toml', 'setup.py', 'README.md'): shutil.copy(ROOT/f, dst)
     return dst
@@ -496,7 +496,8 @@ def run_notebook(nb, root):
 # Notebooks run in processes that are forked from one that has torch already: two seconds less for each
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 FORKS = multiprocessing.get_context('forkserver')
-FORKS.set_forkserver_preload(['torch', 'numpy', 'execnb.shell', 'matplotlib.pyplot', 'nbdev.showdoc', 'tiktoken', 'pydantic'])
+FORKS.set_forkserver_preload(['torch', 'numpy', 'execnb.shell', 'matplotlib.pyplot', 'nbdev.showdoc', 'tiktoken',
+                             'pydantic.dataclasses', 'safetensors.torch'])
 
 def _child(pipe, nb, root, env):
     os.environ.clear()
