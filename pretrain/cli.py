@@ -257,7 +257,7 @@ def _why_not(where):
         return 'eval: no run; a run directory, or with --data also the directory of a Hugging Face model, would work'
     if len(where)>1:
         return f'{where[-1]}: one run is measured on its own validation text, several models on that of --data PATH'
-    if not _is_run(where[0]): return f"{where[0]}: not a run, and other models' text on that of --data PATH"
+    if not _is_run(where[0]): return f"{where[0]}: no run; other models are measured on the text of --data PATH"
     return ''
 
 def _own_text(overrides, cfg, tok, key):

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['COMPARE_BYTES', 'MEASURED_BYTES', 'FORMATS', 'CAPPED', 'kept_text', 'compare_rows', 'run_facts', 'parcel_of',
-           'export_run', 'import_run']
+           'check_named', 'export_run', 'import_run']
 
 # %% ../nbs/doors.ipynb #do-imports
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,6 +87,16 @@ def parcel_of(
 FORMATS = dict(hf=(export_hf, tuple(DTYPES)), apertus=(export_apertus, ('float32',)), gguf=(export_gguf, tuple(KINDS)))
 CAPPED = ('hf',) # Those that have a soft cap themselves
 
+def check_named(
+    to,       # Folder of an export
+    form:str, # What it shall be
+):
+    "ValueError where the last word of a folder's name is another form than it would have"
+    meant = re.split('[^a-z]', Path(to).name.lower())[-1]
+    if meant not in FORMATS or meant==form: return
+    raise ValueError(f'{to}: named for {meant}, but the format is {form}; --format {meant} '
+                     f'(form={meant!r}) makes {meant}, another name {form}')
+
 def export_run(
     run,                 # Run directory: its newest checkpoint; or `RUN@best`, `RUN@400`
     to,                  # A new folder
@@ -102,6 +113,7 @@ def export_run(
     if uncapped and form in CAPPED: raise ValueError(f'uncapped: without effect here; {form} has the soft cap')
     fill,dtypes = FORMATS[form]
     check_dtype(dtype or dtypes[0], dtypes)
+    check_named(to, form)
     check_place(to)
     parcel,more = parcel_of(run),dict(uncapped=True) if uncapped else {}
     with whole_folder(to) as folder: lines = fill(parcel, folder, dtype or dtypes[0], check, **more)

@@ -193,7 +193,7 @@ class MetricsLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.f = open(self.path, 'ab', buffering=0)
         self.named = False # Is its name on the disk?
-        self.truncate(step)
+        self.cut = self.truncate(step) # Lines set aside at once
 
     def close(self): self.f.close()
     def __enter__(self): return self

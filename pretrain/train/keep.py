@@ -84,10 +84,22 @@ def kept(self:Kept)->int:
 
 @patch
 def open_logs(self:Kept):
-    "The logs of this run, cut back to where it is"
+    "The logs of this run, cut back to where it is; what is missing beside them is told"
     c = self.checkpoint
     def log(name): return MetricsLog(self.out/f'{name}.jsonl', self.kept(), c.retries, c.retry_s, self.note)
-    if self.place.write: self.log,self.samples = map(log, LOGS)
+    if not self.place.write: return
+    self.log,self.samples = map(log, LOGS)
+    if line := self.missing(): self.console.say(f'warning: {line}')
+
+@patch
+def missing(self:Kept)->str:
+    "Checkpoints that a log was of, or records that a checkpoint was of; '' where nothing is"
+    log,last = self.log,self.kept()
+    if log.cut>1 and not self.saved:   # a record of step 0 alone is made anew
+        return (f'{shown(self.saver.root)}: no checkpoint, so the run begins anew; '
+                f'the {log.cut:,} records that it had are in {log.side.name}')
+    if last<=max(log.step, 0): return ''
+    return f'{shown(log.path)}: no records of steps {max(log.step, 0)+1:,} to {last:,}, which its checkpoint knows of'
 
 @patch
 def cut_logs(self:Kept):

@@ -93,8 +93,7 @@ class Loop(Kept):
     best = property(lambda self: self.state.best)
     compiling = property(lambda self: self.compiles and not self.warm)   # the first step of a process
     in_parts = property(lambda self: self.parallel.in_parts)
-    @property
-    def total(self): return horizon_at(self.n_step, self.budget.plan)
+    total = property(lambda self: horizon_at(self.n_step, self.budget.plan))
     @property
     def planned(self): return self.total%UNKNOWN   # 0 = nobody knows yet
     done = property(lambda self: self.n_step>=self.total)
@@ -365,16 +364,17 @@ def move(self:Loop):
 @patch
 def step(self:Loop)->dict: # The step's record, as it stands in `metrics.jsonl`
     "One update, then whatever is due after it"
-    if self.over: raise ValueError(f'the run is at its end, step {self.n_step}; {self.longer}')
-    with self.budget, self.whole():                  # a signal waits for the end; what raises leaves a checkpoint
-        self.begin()
-        self.move()
-        if 'rollback' in self.rec: self.roll_back()
-        else:
-            best = self.state.best
-            self.ask(self.after)
-            self.write_record()
-            if self.save_due(best): self.save_step()
+    with self.place.busy:                                # one thread at a time
+        if self.over: raise ValueError(f'the run is at its end, step {self.n_step}; {self.longer}')
+        with self.budget, self.whole():                  # a signal waits for the end; what raises leaves a checkpoint
+            self.begin()
+            self.move()
+            if 'rollback' in self.rec: self.roll_back()
+            else:
+                best = self.state.best
+                self.ask(self.after)
+                self.write_record()
+                if self.save_due(best): self.save_step()
     if self.hold.interrupted: self.interrupt()
     return self.rec
 
