@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['U16_IDS', 'LENS', 'SHARD_MAX', 'DOC_CHARS', 'LOT_CHARS', 'PREPARED_FORMAT', 'INDEX', 'INDEX_MAX', 'READ_BYTES',
-           'ids_dtype', 'Tokens', 'ids_of', 'Shard', 'text_hash', 'good_shard', 'deal', 'encode_lots', 'make_shard',
-           'Index', 'totals', 'sealed', 'shard_name', 'write_index', 'read_index', 'map_file', 'map_shard',
-           'verify_file', 'damaged']
+           'SPARE_FILES', 'ids_dtype', 'Tokens', 'ids_of', 'Shard', 'text_hash', 'good_shard', 'deal', 'encode_lots',
+           'make_shard', 'Index', 'totals', 'sealed', 'shard_name', 'write_index', 'read_index', 'map_file',
+           'map_shard', 'verify_file', 'damaged', 'allow_files', 'too_many']
 
 # %% ../../nbs/data/shards.ipynb #de48301f
-import bisect, hashlib, json, os
+import bisect, errno, hashlib, json, os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -304,7 +305,7 @@ def map_shard(
 )->tuple[np.ndarray,np.ndarray]: # Ids and lengths
     "Map the files of a shard, if its lengths add up"
     ids = map_file(base.with_suffix('.bin'), dtype, said.n_tok)
-    lens = map_file(base.with_suffix('.lens'), LENS, said.n_doc)
+    lens = map_file(base.with_suffix('.lens'), LENS, said.n_doc).copy()   # its file is let go
     fits = lens.min()>=1 and lens.sum()==said.n_tok
     if not fits: raise ValueError(f'{base.name}.lens does not add up to {said.n_tok:,} tokens')
     return ids,lens
@@ -334,6 +335,29 @@ def damaged(
     "The error that says so"
     return ValueError(one_line(f'{folder}: prepared tokens are damaged ({why})'))
 
+# %% ../../nbs/data/shards.ipynb #5a7e0012
+try: import resource
+except ImportError: resource = None # Windows, which has no such limit
+SPARE_FILES = 256 # For whatever else a process opens [files]
+def allow_files(
+    n:int, # That will be held beside those of now
+):
+    "Let this process hold more files, as far as the system does"
+    if not resource: return
+    soft,hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError,ValueError):   # what can't be had is seen when the files are opened
+        want = len(os.listdir('/dev/fd'))+n+SPARE_FILES
+        if hard!=resource.RLIM_INFINITY: want = min(want, hard)
+        if soft!=resource.RLIM_INFINITY and soft<want: resource.setrlimit(resource.RLIMIT_NOFILE, (want,hard))
+
+def too_many(
+    folder, # Where the tokens are
+    n:int,  # Shards of them
+)->OSError:
+    "The error that says what would work"
+    return OSError(one_line(f'{folder}: {n_of(n, "shard")} are more files than this process may hold at once; a '
+                            f'higher `ulimit -n`, or a larger prepare.shard_chars, would work'))
+
 # %% ../../nbs/data/shards.ipynb #22cb45f0
 def _checks(folder, o):
     "What `verify_file` is to be told, for each file of an index"
@@ -353,10 +377,13 @@ def open(cls:Tokens,
     if not folder.exists(): raise FileNotFoundError(f'{folder}: no such folder; `prepare` makes one of a corpus')
     try:
         o = read_index(folder)
+        allow_files(len(o.shards))
         maps = [map_shard(folder/shard_name(i), m, ids_dtype(o.vocab_size)) for i,m in enumerate(o.shards)]
         if full:
             with ThreadPoolExecutor(workers) as pool: list(pool.map(lambda a: verify_file(*a), _checks(folder, o)))
-    except OSError as e: raise damaged(folder, f'{type(e).__name__}: {e}') from None
+    except OSError as e:
+        if e.errno in (errno.EMFILE,errno.ENFILE): raise too_many(folder, len(o.shards)) from None
+        raise damaged(folder, f'{type(e).__name__}: {e}') from None
     except ValueError as e: raise damaged(folder, e) from None
     shards,lens = zip(*maps)
     return cls(list(shards), np.concatenate(lens), o.vocab_size, o.fingerprint, o.n_bytes, vars(o.skipped))
