@@ -89,3 +89,14 @@ def test_the_same_tokens(kind, packed, want, tmp_path):
 def test_another_text_has_other_tokens(want, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], 'TEXTS', [*TEXTS[:-1], 'Number 7 of many!'])
     assert made(tmp_path, '.csv', '.zst')!=want
+
+@pytest.mark.parametrize('kind', [o for o in FORMATS if o!='.tar'])   # whose text files are whole documents
+def test_none_may_be_larger(kind, tmp_path):
+    from pretrain.data.readers import read_file
+    texts,most = ['A cat.', 'A large cat. '*80, 'A hat.'],100*4**(kind in ('.csv','.tsv'))   # there a quarter acts
+    path,seen = tmp_path/f'x{kind}',[]
+    path.write_bytes(FORMATS[kind](texts))
+    left = [t.strip() for _,t in read_file(path, 'text', SEP, seen.append, max_doc=most)]
+    assert texts[1].strip() not in left and left[0]==texts[0] and len(seen)==1
+    assert left[1:]==texts[2:] or 'not read' in str(seen[0])
+    assert seen[0].kind=='too large' and 'raise data.max_doc' in str(seen[0])

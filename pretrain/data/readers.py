@@ -74,7 +74,9 @@ def split_txt(
     sep,line = separator.encode(),1
     try:
         for offset,piece in byte_pieces(file, sep, block, most):
-            try: text = decode_utf8(piece, where, line, offset)
+            try:
+                if len(piece)>most: raise too_large(where, 'a document', most, line, len(piece))
+                text = decode_utf8(piece, where, line, offset)
             except CorpusError as e: text = bad(e)
             if text is not None: yield line,text
             line += piece.count(b'\n')+sep.count(b'\n')
@@ -98,7 +100,7 @@ def _txt(file, where, how, bad):
 
 def _table(reader):
     def read(file, where, how, bad):
-        with at_hand(file) as f: yield from reader(f, where, how.text_key, bad)
+        with at_hand(file) as f: yield from reader(f, where, how.text_key, bad, how.max_doc)
     return read
 
 READERS = dict.fromkeys(('.txt','.md'), _txt)

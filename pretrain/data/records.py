@@ -287,6 +287,7 @@ def read_json(
 def _item_text(o, src, where, w, key, bad):
     "The document in a value, or None"
     try:
+        if len(src)>w.most: raise too_large(where, 'a value', w.most, w.count(), len(src))
         if isinstance(o, dict) and src.count(json.dumps(key))>1: check_once(src, key)
         if isinstance(o, dict) and isinstance(o.get(key), str): return from_text(o[key], where, w.count(), key)
         return from_text(o, where, w.count(), 'item') if isinstance(o, str) else text_in(o, key)

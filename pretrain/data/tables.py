@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..base.words import brief, like, n_of
 from .policy import CorpusError, not_text, stop
+from .records import MAX_DOC, too_large
 
 # %% ../../nbs/data/tables.ipynb #tb-find
 def find_field(
@@ -115,10 +116,12 @@ def decode_value(
     row:int,        # From 1
     at:str,         # More of where it is, in words
     key:str,        # Name of the column
+    most:int=MAX_DOC, # Size that it may have [bytes]
 )->str:
     "The text of a value, or an error that says where it is"
     said = f'{brief(key)} of row {row:,}{at}'
     if raw is None: raise CorpusError(where, f'{said} is null, not text', row, kind='no text')
+    if len(raw)>most: raise too_large(where, said, most, row, len(raw))
     if what := not_text(raw): raise CorpusError(where, f'{said} {what}', row, len(raw), kind='no text')
     try: return raw.decode()
     except UnicodeDecodeError as e:
@@ -153,6 +156,7 @@ def texts_of(
     where,       # File, for messages
     key:str,     # Name of the column
     bad:Callable, # Takes the error of a broken document, returns what stands for it
+    most:int=MAX_DOC, # Size that a document may have [bytes]
 )->Iterator[tuple[int,str]]: # Row and text
     "The documents of a column"
     for start in range(0, len(column), SLICE_ROWS):
@@ -164,7 +168,7 @@ def texts_of(
             bad(e)
             continue
         for i,raw in enumerate(values, first):
-            try: text = decode_value(raw, where, i, at, key)
+            try: text = decode_value(raw, where, i, at, key, most)
             except CorpusError as e: text = bad(e)
             if text is not None: yield i,text
 
@@ -214,6 +218,7 @@ def read_parquet(
     where,             # What messages call it
     key:str='text',    # Column of the text; dotted for a field inside a struct
     bad:Callable=stop, # Takes the error of a broken document, or of the file
+    most:int=MAX_DOC,  # Size that a document may have [bytes]
 )->Iterator[tuple[int,str]]: # Row, from 1, and text
     "Documents of a Parquet file, holding one batch at a time"
     try:
@@ -223,10 +228,10 @@ def read_parquet(
     row,n = 1,table.num_row_groups
     for i in range(n):
         at = f' (row group {i+1:,} of {n:,})'
-        yield from _row_group(table, i, path, row, at, where, key, bad)
+        yield from _row_group(table, i, path, row, at, where, key, bad, most)
         row += table.metadata.row_group(i).num_rows
 
-def _row_group(table, i, path, row, at, where, key, bad):
+def _row_group(table, i, path, row, at, where, key, bad, most):
     "Documents of a row group; what can't be read of it is one mistake"
     meta,name = table.metadata.row_group(i),'.'.join(path)
     batches,end = table.iter_batches(batch_rows(meta, name), [i], [name]),row+meta.num_rows
@@ -235,7 +240,7 @@ def _row_group(table, i, path, row, at, where, key, bad):
             with told(where, f'rows {row:,} to {end-1:,}{at} cannot be read'): batch = next(batches, None)
             if batch is None: raise CorpusError(where, f'rows {row:,} to {end-1:,}{at} are missing')
         except CorpusError as e: return bad(e)
-        yield from texts_of(batch.column(0), path[1:], row, at, where, key, bad)
+        yield from texts_of(batch.column(0), path[1:], row, at, where, key, bad, most)
         row += batch.num_rows
 
 # %% ../../nbs/data/tables.ipynb #tb-ipcopen
@@ -285,6 +290,7 @@ def read_arrow(
     where,             # What messages call it
     key:str='text',    # Column of the text; dotted for a field inside a struct
     bad:Callable=stop, # Takes the error of a broken document, or of the file
+    most:int=MAX_DOC,  # Size that a document may have [bytes]
 )->Iterator[tuple[int,str]]: # Row, from 1, and text
     "Documents of an Arrow file or stream, or of Feather, holding one record batch at a time"
     try: path,batches = open_arrow(file, where, key)
@@ -297,7 +303,7 @@ def read_arrow(
                 if batch is None: return
                 batch.validate()
         except CorpusError as e: return bad(e)
-        yield from texts_of(batch.column(0), path[1:], row, '', where, key, bad)
+        yield from texts_of(batch.column(0), path[1:], row, '', where, key, bad, most)
         row += batch.num_rows
 
 # %% ../../nbs/data/tables.ipynb #tb-beside
