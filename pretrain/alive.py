@@ -14,6 +14,7 @@ from .base.card import Markup, bar, card, pairs, shows
 from .base.chart import Curve, chart
 from .base.dist import is_main
 from .base.meanwhile import Again
+from .base.screen import cell_number
 from .base.words import one_line
 from .eval.facts import NOW
 from .eval.page import report_run, save_report
@@ -172,6 +173,12 @@ def _repr_html_(self:Alive):
     rows += [('saved', f'step {saved[0]:,}' if saved else 'nothing yet'), ('next save', self.next_save)]
     where = pairs('where the run stands', rows)
     return card(f'Run {shown(self.out)}', self.stands, where, sketch(self.out/METRICS, total))
+
+# %% ../nbs/alive.ipynb #ali00048
+@patch(as_prop=True)
+def _ipython_display_(self:Alive):
+    "What shows the run instead of the card: nothing, under the panel of the same cell, if no step came after it"
+    return (lambda: None) if self.console.panel==(cell_number(), self.n_step) else None
 
 # %% ../nbs/alive.ipynb #ali00051
 CALLED = tuple('fit step close save validate sample write check report plot surprise look layers '

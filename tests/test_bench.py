@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 import pytest, torch
 sys.path.insert(0, str(Path(__file__).parent/'bench'))
-import arch, layers, optim, peers, score
+import arch, heart, layers, optim, peers, score
 from pretrain import GPT, ModelConfig, train_tokenizer
 from pretrain.eval.bpb import bits_per_text
 
@@ -79,3 +79,26 @@ def test_variants_and_optimizers_train_and_are_measured(tmp_path):
     arch.main([str(tmp_path/'variants'), *(f'{k}={v}' for k,v in keys.items()), '--out', str(out)])
     runs = {r['name']: r['bpb'] for r in json.loads(out.read_text())['runs']}
     assert runs.keys()=={'base', 'x0'} and all(0<b<9 for b in runs.values())
+
+def counted(n):
+    "Is read while it runs"
+    x = torch.ones(n,
+                   3)
+    for _ in range(n):
+        x = x+1
+    return x
+
+def test_each_line_of_a_function_has_its_time_and_what_it_made():
+    steps = [heart.Lines(counted).once(lambda: counted(200)) for _ in range(3)]
+    rows,whole = heart.rows_of(counted, steps)
+    made,loop,add,end = rows
+    assert made['code'].splitlines()[1].strip()=='3)' and made['named']==dict(x='200×3')
+    assert loop['code'].strip()=='for _ in range(n):' and add['share']>made['share']>=0 and end['named']=={}
+    assert sum(r['share'] for r in rows)==pytest.approx(1, abs=.3) and whole>0
+
+def test_what_is_kept_of_the_heart_is_of_its_lines():
+    from pretrain.train.loop import Loop
+    kept = Path(__file__).parent.parent/'nbs/reports/heart.json'
+    known = {r['code'] for r in json.loads(kept.read_text(encoding='utf-8'))['lines']}
+    now = {text for _,text in heart.statements(Loop.update).values()}
+    assert len(known & now)>=.9*len(now), f'measure it anew: python tests/bench/heart.py --out {kept}'

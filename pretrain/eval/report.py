@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DRAWN', 'SIZE', 'SIZE_COMPARE', 'DPI', 'LOSS', 'VALID', 'OTHER', 'MUTED', 'ALERT', 'FAINT', 'THIN', 'SMALL', 'FEW',
-           'POINTS', 'SKIP', 'ABOVE', 'PAD', 'MOST_SOURCES', 'PANELS', 'COLUMN', 'AXES', 'VALID_TITLE', 'LOSS_TITLE',
-           'NAMED', 'RunLog', 'read_run', 'new_figure', 'thin', 'by_text', 'plot_run', 'write_report', 'save_plot',
-           'Summary', 'summary', 'along', 'compare']
+           'COLORS', 'POINTS', 'SKIP', 'ABOVE', 'PAD', 'MOST_SOURCES', 'PANELS', 'COLUMN', 'AXES', 'VALID_TITLE',
+           'LOSS_TITLE', 'NAMED', 'RunLog', 'read_run', 'png_of', 'new_figure', 'thin', 'by_text', 'plot_run',
+           'write_report', 'save_plot', 'Summary', 'summary', 'along', 'compare']
 
 # %% ../../nbs/eval/report.ipynb #cell3
 import json, math
@@ -114,16 +114,25 @@ LOSS,VALID,OTHER,MUTED,ALERT = 'tab:blue','tab:orange','tab:green','0.45','tab:r
 FAINT,THIN,SMALL = 0.35,0.8,8                      # Opacity and width of raw curves, [pt] of small print
 FEW = 3                                            # A curve of so few points shows them as dots
 
+COLORS = 256   # Of a picture: more than curves and their letters have, at a third of the bytes
+
+def png_of(
+    fig, # A figure
+)->bytes:
+    "The picture of a figure, as small as it can be without looking otherwise"
+    from PIL import Image   # matplotlib brings it
+    fig.savefig(full := BytesIO(), format='png')
+    few = Image.open(full).convert('RGB').quantize(COLORS, dither=Image.Dither.NONE)
+    few.save(small := BytesIO(), 'PNG', optimize=True)
+    return small.getvalue()
+
 def new_figure(
     **how, # As `Figure` takes it
 ):         # Empty
     "A figure of matplotlib, imported when something is drawn, that shows itself in a notebook even without pyplot"
     from matplotlib.figure import Figure
     fig = Figure(dpi=DPI, layout='constrained', **how)
-    def png():
-        fig.savefig(buf := BytesIO(), format='png')
-        return buf.getvalue()
-    fig._repr_png_ = png
+    fig._repr_png_ = lambda: png_of(fig)
     return fig
 
 # %% ../../nbs/eval/report.ipynb #f54ba1df

@@ -9,7 +9,7 @@ __all__ = ['Console']
 from collections import deque
 from collections.abc import Callable
 from contextlib import contextmanager
-from ..base.screen import printable, tell
+from ..base.screen import cell_number, printable, tell
 from .panel import About
 from .progress import Progress, TrackConfig
 from fastcore.basics import patch
@@ -24,6 +24,7 @@ class Console:
         self.shown = bool(say) and main
         self.say = (tell if say is print else say) if self.shown else (lambda _: None)
         self.bar,self.told,self.staying = None,set(),False
+        self.panel = None   # the cell in which a panel stood last, and at which step
 
     def note(self,
         text:str, # A line; it may hold what a model wrote
@@ -63,6 +64,7 @@ def watch(self:Console,
             if say is tell and self.bar.view.stays: self.say = self.bar.note
             yield self.bar
     finally:
+        if self.bar and self.bar.view.stays: self.panel = cell_number(),self.bar.step
         self.bar = None
         if not self.staying: self.say = say
 

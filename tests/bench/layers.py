@@ -1,10 +1,11 @@
 """What `track.layers_every` costs: a step whose layers are recorded beside one whose layers are not, in turn, in one
 process. A command rather than a test: a figure of a machine proves nothing about another.
 
-    python tests/bench/layers.py --shapes d4 d6 --rounds 9
+    python tests/bench/layers.py --shapes d4 d6 --rounds 9 --out nbs/reports/layers.json
 
-The share of a run follows from how often layers are recorded: one step in 100 is what the chapter names."""
-import argparse, statistics, sys, time
+The share of a run follows from how often layers are recorded: one step in 100 is what the chapter names. Times are of
+the processor, in one thread, so that others on the machine do not count."""
+import argparse, json, platform, statistics, sys, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,18 +37,22 @@ def contenders(shape):
     return lambda: step(False),lambda: step(True)
 
 def timed(fn):
-    start = time.perf_counter()
+    start = time.process_time()
     fn()
-    return time.perf_counter()-start
+    return time.process_time()-start
 
 def extra(plain, recorded, rounds):
-    "Times of both, in turn, so that whoever shares the machine slows both alike [s]"
+    "Times of both, in turn [s]"
     for _ in range(WARM): plain(),recorded()
     return [(timed(plain), timed(recorded)) for _ in range(rounds)]
 
+def cost(pairs):
+    "Medians of a step, and of what a record adds [s]"
+    return statistics.median(a for a,_ in pairs),statistics.median(b-a for a,b in pairs)
+
 def said(name, pairs, every):
     "A line"
-    step,more = statistics.median(a for a,_ in pairs),statistics.median(b-a for a,b in pairs)
+    step,more = cost(pairs)
     return (f'{name}: a step takes {1000*step:.0f} ms, a record of its layers {1000*more:+.1f} ms ({more/step:+.1%}); '
             f'with one in {every} {more/step/every:+.3%} of the run; {len(pairs)} pairs')
 
@@ -56,7 +61,15 @@ def main():
     p.add_argument('--shapes', nargs='+', choices=SHAPES, default=['d4','d6'], help='as tests/bench/step.py has them')
     p.add_argument('--rounds', type=int, default=9, help='pairs of steps')
     p.add_argument('--every', type=int, default=100, help='steps between records')
+    p.add_argument('--out', type=Path, help='keep what was measured')
     args = p.parse_args()
-    for name in args.shapes: print(said(name, extra(*contenders(SHAPES[name]), args.rounds), args.every), flush=True)
+    import torch
+    torch.set_num_threads(1)
+    found = {}
+    for name in args.shapes:
+        pairs = extra(*contenders(SHAPES[name]), args.rounds)
+        print(said(name, pairs, args.every), flush=True)
+        found[name] = dict(zip(('step_s', 'record_s'), (round(o, 5) for o in cost(pairs))), pairs=len(pairs))
+    if args.out: args.out.write_text(json.dumps(dict(machine=platform.machine(), shapes=found), indent=1)+'\n')
 
 if __name__=='__main__': main()
