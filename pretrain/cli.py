@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import __version__
-from .base.args import arg, command_line, parse, path_word, prose_word
+from .base.args import arg, command_line, parse, path_or_key, path_word, prose_word, sets_key
 from .base.screen import flush_out, offer, open_streams, reader_left, tell
 from .looking import ARGS, idle_keys, look_
 from .planning import PLAN_ARGS, plan_
@@ -157,13 +157,13 @@ def _prepare(a):
     for split in ('train','valid') if texts else (): print(f'{split:<6}', getattr(texts, split))
 
 # %% ../nbs/cli.ipynb #c19edff9
-@_command(arg('config', nargs='?', type=path_word, help=CONFIG[1]['help']), OVERRIDES)
+@_command(arg('config', nargs='?', type=path_or_key, help=CONFIG[1]['help']), OVERRIDES)
 def _config(a):
     "Without a file: every key with its default, unit and meaning. With one: the resolved config"
     from pretrain.base.config import describe, to_toml
     from pretrain.build import Config
     from pretrain.sizes import remarks
-    if a.config and '=' in a.config: a.overrides,a.config = [a.config, *a.overrides],None   # no file
+    if a.config and sets_key(a.config): a.overrides,a.config = [a.config, *a.overrides],None   # no file
     cfg = _load(a) if a.config or a.overrides else None
     print(to_toml(cfg, remarks(cfg)) if cfg else describe(Config), end='')
 
@@ -321,7 +321,7 @@ def _eval_table(where, overrides, a):
 
 # %% ../nbs/cli.ipynb #3d2bc459
 @_command(DEVICE, DTYPE,
-    arg('where', nargs='+', type=path_word, metavar='WHERE',
+    arg('where', nargs='+', type=path_or_key, metavar='WHERE',
          help=RUN+'; with --data any number of runs and Hugging Face models (a directory, or a .gguf file); '
               'and key=value, e.g. eval.bytes=0 data.valid=held/out.txt, or with --data data.text_key=body'),
     arg('--data', type=path_word, help='text to measure on: a file, a folder, a pattern, or embedded'),
@@ -329,7 +329,7 @@ def _eval_table(where, overrides, a):
     arg('--window', type=int, help='with --data: tokens in a row; where left out, as many as all models can read'))
 def _eval(a):
     "Bits per byte of a run's checkpoint on its validation tokens; with --data of one or more models on the same text"
-    where = [w for w in a.where if '=' not in w or Path(w).exists()]
+    where = [w for w in a.where if not sets_key(w)]
     overrides = [o for o in a.where if o not in where]
     if (why := _why_not(where)) and not (where and a.data): raise ValueError(why)
     if not a.data: _idle(a, ['bytes', 'window', 'dtype'], 'it belongs to --data PATH')

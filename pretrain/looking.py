@@ -6,10 +6,10 @@
 __all__ = ['KEYS', 'MB', 'SIGNALLED', 'ARGS', 'means_config', 'idle_keys', 'look_at', 'look_']
 
 # %% ../nbs/looking.ipynb #14094a8e
-import os, signal, sys
+import signal, sys
 from math import inf
 from pathlib import Path
-from .base.args import arg, path_word
+from .base.args import arg, path_or_key, path_word, sets_key
 from .base.screen import offer
 
 # %% ../nbs/looking.ipynb #3c6d95fd
@@ -59,7 +59,7 @@ def look_at(
 # %% ../nbs/looking.ipynb #66ed3be1
 MB,SIGNALLED = 10**6,128   # [bytes]; what shells add to the number of a signal that ended a command
 ARGS = (
-    arg('what', nargs='+', type=path_word, metavar='WHAT',
+    arg('what', nargs='+', type=path_or_key, metavar='WHAT',
         help='files, folders, patterns or embedded; or one config or run directory, for the text that it names; '
              'and key=value, e.g. data.text_key=body'),
     arg('--out', type=path_word, help='write a page with figures, such as look.html'),
@@ -82,7 +82,7 @@ def look_(
     a,      # What `ARGS` read
 )->int:     # Exit code
     "What a corpus is, what is in it twice, what is broken and where, what it costs in tokens; Ctrl-C shows it so far"
-    names = [w for w in a.what if '=' not in w or os.path.exists(w)]
+    names = [w for w in a.what if not sets_key(w)]
     if not names: raise ValueError('look: nothing to look at; files, a folder, a pattern or a config would work')
     if a.out and not Path(a.out).absolute().parent.is_dir(): raise ValueError(f'--out {a.out}: no such folder')
     how = _how(a)
