@@ -273,6 +273,7 @@ def _behind(path, left):
 def _escaped(path):
     "What to write where brackets are meant as they stand, or several names are in one"
     if ',' in path and any(os.path.lexists(p.strip()) for p in path.split(',')): return 'several are written ["a", "b"]'
+    if '{' in path: return 'braces stand for themselves; several are written ["a", "b"], and * stands for anything'
     if '[' not in path: return ''
     p = path.replace('[', '[[]')
     return f"'[' begins a set of characters; {p!r} would match" if any(_behind(p, Left())) else ''

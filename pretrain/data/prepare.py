@@ -50,7 +50,9 @@ def cache_dir(
     "Where prepared things are kept"
     if prep.cache: return Path(prep.cache).absolute()
     home = os.environ.get('XDG_CACHE_HOME', '')   # one that is not absolute is to be ignored, says its specification
-    return Path(home if os.path.isabs(home) else os.path.expanduser('~/.cache'))/'pretrain'
+    folder = home if os.path.isabs(home) else os.path.expanduser('~/.cache')
+    if os.path.isabs(folder): return Path(folder)/'pretrain'
+    raise ValueError('prepare.cache: this user has no home directory, as in some containers; a folder would work')
 
 def n_workers(
     prep:PrepareConfig, # Settings

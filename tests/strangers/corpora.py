@@ -32,6 +32,7 @@ def table(columns, form='parquet'):
 RANDOM = random.Random(0).randbytes(3000).hex().encode()   # hardly shrinks, so that a cut is behind the first lines
 A,B,C = 'A cat.','A hat.','An owl.'
 LONG = lines(A, B)+b'{"text": "'+RANDOM+b'"}\n'
+POINTER = b'version https://git-lfs.github.com/spec/v1\noid sha256:'+b'0'*64+b'\nsize 12345\n'
 CSV = b'id,text\n1,A cat.\n2,"A hat."\n'
 # name, files below `text`, what the line of `stop` says ('' where it is no mistake), documents of `skip`,
 # kinds of mistakes
@@ -125,6 +126,8 @@ BROKEN = [
      ['wrong name']),
     ('gz_twice', {'x.txt.gz': gz(gz(A.encode())), 'y.txt': B.encode()}, 'is gzip inside', [B], ['wrong name']),
     ('zip_as_txt', {'x.txt': b'PK\x03\x04'+bytes(40), 'y.txt': B.encode()}, 'is a zip archive', [B], ['wrong name']),
+    ('lfs_pointer', {'x.txt': POINTER, 'y.jsonl': POINTER, 'z.txt.gz': POINTER, 'a.parquet': POINTER},
+     'a pointer of Git LFS', [], ['wrong name']),
     ('text_as_tar', {'x.tar': A.encode()*200, 'y.txt': B.encode()}, 'x.tar: the archive is damaged', [B], ['cut off']),
     ('lines_as_json', {'x.json': lines(A, B)}, '', [A, B], []),
     # archives
