@@ -101,7 +101,7 @@ def stage(dest):
 
 def relink(s, base, depth, prefix=''):
     "Links to our own site become relative, links between notebooks lead to their pages"
-    s = s.replace(base, '../'*depth)
+    s = re.sub(r'\[\[(`[^`\]]+`)\]\([^)\s]*\)\]\(', r'[\1](', s.replace(base, '../'*depth)) # nbdev links in links too
     s = re.sub(rf'\]\({prefix}((?:\.\./)*[\w/-]+)\.(?:ipynb|html)(#[^)\s]*)?\)', r'](\1.html\2)', s)
     return re.sub(r'\]\((?:\.\./)*(CONTRIBUTING|CHANGELOG)\.md\)', lambda m: f"]({'../'*depth}{m[1].lower()}.html)", s)
 
@@ -181,12 +181,19 @@ class Page(HTMLParser):
             elif not u.startswith('data:'): self.links.append(u)
     handle_startendtag = handle_starttag
 
+RAW = re.compile(r'<(pre|code|script|style)\b.*?</\1>|<[^>]+>', re.S)   # What is no prose
+def raw_link(text):
+    "A link that is shown as it was written, or ''"
+    at = (prose := RAW.sub('', text)).find('](')
+    return re.sub(r'\s+', ' ', prose[max(0, at-20):at+30]) if at>=0 else ''
+
 ALT = 'a cell that draws one begins with `#| fig-alt: "what it shows"`'
 def check(site):
     """Counts, and one line for each broken link or anchor, missing picture, picture without words, duplicate anchor, or
     thing loaded from elsewhere"""
     site = Path(site).resolve()
-    pages = {f: Page(f.read_text(encoding='utf-8')) for f in sorted(site.rglob('*.html'))}
+    texts = {f: f.read_text(encoding='utf-8') for f in sorted(site.rglob('*.html'))}
+    pages = {f: Page(text) for f,text in texts.items()}
     bad,n = [],dict(pages=len(pages), links=0, anchors=0, images=0, outside=0)
     for f,p in pages.items():
         where = f.relative_to(site).as_posix()
@@ -194,6 +201,7 @@ def check(site):
         bad += [f'{where}: loads {u} from elsewhere' for u in p.remote]
         bad += [f'{where}: anchor {i!r} twice' for i in sorted({i for i in p.ids if p.ids.count(i)>1})]
         if p.mute: bad.append(f'{where}: {p.mute} of {len(p.imgs)} pictures without alternative text; {ALT}')
+        if shown := raw_link(texts[f]): bad.append(f'{where}: a link is shown as it was written: {shown}')
         bad += [f'{where}: an empty picture' for u in p.imgs if not u.removeprefix('data:')]
         for u in p.links:
             s = urlsplit(u)

@@ -137,14 +137,28 @@ def libs(site):
         if f.parent.name=='themes': s = slim(s, used)
         f.write_text(s, encoding='utf-8')
 
+LISTS = 'glossary.html', 'contributing.html', 'index.html'   # Pages that say of others what is there
+def said_elsewhere(site):
+    "href -> what lists say of it: a word and its meaning, a question, a line"
+    res = {}
+    for f in LISTS:
+        s,head = (site/f).read_text(encoding='utf-8'),''
+        for m in re.finditer(r'<h3[^>]*>(.*?)</h3>|<(tr|li|p)\b[^>]*>(.*?)</\2>', s[s.index('<main'):], re.S):
+            if m[1] is not None: head = m[1]
+            links = re.findall(r'<a href="([^"#:]+\.html(?:#[^"]*)?)"', m[3] or '')
+            if len(links)!=1: continue
+            text = m[3] if m[2]!='p' else f'{head} {head} {m[3]}'
+            res.setdefault(links[0], []).append(html.unescape(re.sub('<[^>]+>', ' ', text)))
+    return {href: ' '.join(texts) for href,texts in res.items()}
+
 def index_of(site):
-    "The search index, from smalldocs' list of sections and the line under each title"
+    "The search index, from smalldocs' list of sections, the line under each title, and what other pages say"
     entries = json.loads((site/'search.json').read_text(encoding='utf-8'))
     about = {}
     for href in dict.fromkeys(e['href'].partition('#')[0] for e in entries):
         m = re.search(r'<div class="description">(.*?)</div>', (site/href).read_text(encoding='utf-8'), re.S)
         about[href] = html.unescape(re.sub('<[^>]+>', '', m[1])) if m else ''
-    seek.write(entries, about, site/'search.js')
+    seek.write(entries, about, said_elsewhere(site), site/'search.js')
     (site/'search.json').unlink()
 
 def self_contain(site, nbs):

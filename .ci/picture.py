@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 KEPT,DRAWN = ROOT/'nbs/reports/picture.json',ROOT/'nbs/picture.svg'
-WIDE,HIGH,ROW,CHARS = 760,190,17,88   # Of the chart [px]; of a line of text [px]; characters in it
+WIDE,HIGH,ROW,CHARS = 760,190,17,86   # Of the chart [px]; of a line of text [px]; characters in it
 FIRST = 'tokenizer', 'model', 'plan', 'preflight', 'validation: step', 'done'   # Lines that are shown
 ENDS = re.compile(r';.*|,? (?:in )?[\d.]+ s\b.*')   # What in them is said of the machine, or at length
 STYLE = 'svg{color:#24292f}@media (prefers-color-scheme:dark){svg{color:#d8dee4}}'
@@ -44,7 +44,7 @@ def draw(d):
     for step,s in sorted(d['wrote'].items(), key=lambda o: int(o[0])):
         said = escape(wrapped(s['prompt']+s['text']))
         rows.append(f'<text x="4" y="{y}" font-weight="600">step {int(step):,}</text>'
-                    f'<text x="76" y="{y}" font-family="ui-monospace,monospace">{said}</text>')
+                    f'<text x="92" y="{y}" font-family="ui-monospace,monospace">{said}</text>')
         y += ROW
     about = f'A curve of bits per byte over {d["steps"]:,} steps, and what the model wrote at three of them'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {y}" width="{WIDE}" font-size="12" '

@@ -11,27 +11,59 @@ should so some such than that the their them then there these they this to too u
 we were what when where whether which who why will with would you your'''.split())
 TWICE = 'll', 'nn', 'pp', 'tt', 'mm', 'rr', 'gg'
 # What newcomers say, and what the chapters say. Both are asked for
-ALSO = dict(
-    oom='memory room', gpus='gpu device', gpu='device', cuda='gpu', crash='killed resume checkpoint',
-    crashed='killed resume checkpoint', resumes='resume', restart='resume', ctrl='interrupt signals',
-    dataset='corpus text', data='corpus text', folder='corpus', huggingface='transformers',
-    hf='transformers', wandb='weights biases', lr='learning rate', warmup='warm rise', diverge='guard spike',
-    nan='guard finite', spike='guard', bpb='bits byte', perplexity='bits byte', inference='generation',
-    sample='generation writes', chat='play', server='play', cost='flops parameters', speed='tokens second',
-    slow='speed', fast='speed', ddp='parallel', fsdp='parallel shards', slurm='machines', multi='ranks',
-    ollama='gguf', llama='gguf', finetune='init begin', mixed='mixture precision', bf16='precision',
-    fp16='precision', duplicate='copies twice', duplicates='copies twice', compare='setting versus another',
-    pretrained='others began beginning', long='minutes budget', begin='first run tutorial writes', start='beginning',
-    api='completions', openai='completions', noise='seeds spread', browser='page', big='size depth',
-    tokenizer='bpe', seed='seeds', reproducible='bit', deterministic='bit', dashboard='tensorboard',
-    s3='buckets', vocab='vocabulary', hyperparameters='dial', chinchilla='curve size', params='parameters',
-    benchmark='core', leak='mask shift',
-    shifted='shift inputs', targets='shift inputs')
-ALSO = {k: v.split() for k,v in ALSO.items()}
+ALSO = '''
+oom: memory room; gpus: gpu device; gpu: device; cuda: gpu; crash crashed: killed resume checkpoint;
+resumes restart: resume; ctrl: interrupt signals; dataset data: corpus text; folder: corpus;
+huggingface hf: transformers; wandb: weights biases; lr: learning rate; warmup: warm rise; diverge: guard spike;
+nan: guard finite; spike: guard; bpb perplexity: bits byte; inference: generation; sample: generation writes;
+chat server: play; cost: flops parameters; speed: tokens second; slow fast: speed; ddp: parallel;
+fsdp: parallel shards; slurm: machines; multi: ranks; ollama llama: gguf; finetune: init begin;
+mixed: mixture precision; bf16 fp16: precision; duplicate duplicates: copies twice; compare: setting versus another;
+pretrained: others began beginning; long: minutes budget; begin: first run tutorial writes; start: beginning;
+api openai: completions; noise: seeds spread; browser: page; big: size depth; tokenizer: bpe; seed: seeds;
+reproducible deterministic: bit; dashboard: tensorboard; s3: buckets; vocab: vocabulary; hyperparameters: dial;
+chinchilla: curve size; params: parameters; benchmark: core; leak: mask shift; shifted targets: shift inputs;
+# machines and places
+macbook mac: device mps machine; laptop mps tpu: device machine; apple: mps; cpu: device threads;
+h100 a100: planning gpu; cluster nodes node: machines ranks; cloud: buckets machines;
+colab jupyter vscode: notebook lab; kernel: notebook; docker: install; install installation: pip venv;
+preempted preemptible preemption: signals killed; spot: killed resume; power: killed interrupt; outage dead: killed;
+dies: killed watch rank; worker workers: process rank; hang hangs freeze stuck timeout: watch;
+# a run
+continue: resume; extend: resume budget; longer: budget resume; epochs: epoch; iterations iteration: step;
+early: budget; finished: end; progress: panel; bar: progress; notebook: cell panel; log logging: metrics log;
+logs: log; monitor: report tracker; watching: report; mlflow: sinks tracker; override overrides: value arguments;
+flag flags: option arguments; settings: config; yaml: toml config; example examples: tutorial; tutorial: first run;
+# text
+csv tsv: tables records; jsonl: records lines; json: records; txt pdf html: readers; zip: streams;
+gz zst: streams compressed; gzip: compressed; unicode emoji: utf bytes; encoding: utf encode; utf: bytes;
+broken: policy flaws; corrupt: damaged flaws; language languages english multilingual: scripts;
+shuffle shuffled: order epoch; random: seed; streaming: remote; deduplicate dedup deduplication: copies twice;
+clean quality: flaws; filter: flaws policy; gpt2: tiktoken; tiktoken sentencepiece: tokenizer; eos eot: special bos;
+# a model
+transformer layer: block; context: window length; sequence: row length; layers: block depth;
+normalization layernorm rmsnorm: norm; dropout: regularisation; swiglu relu activation feedforward: mlp; moe: extras;
+rope positional: rotation position; embeddings: embedding; tied: embedding head; adam: adamw optimizer;
+sgd: optimizer; momentum: schedule moments; cosine: schedule fall; decay: fall; scheduler: schedule;
+entropy crossentropy: loss; exploding explode: spike clip; vanishing: gradient norm; decreasing decrease: falls wrong;
+overfit overfitting: validation epoch; compile: compiled machine; quantize quantization quantized int8: gguf;
+vllm: apertus; safetensors: weights; convert: export; checkpoints: checkpoint; load: load_model;
+interpretability: inside lens; visualise visualize picture: draw figure; plot: curves draw;
+repeats repetition greedy: temperature; beam: choices; prompt: samples;
+# how good, how fast
+nanogpt nanochat: beside others; compared: beside; faster: speed; throughput: tokens second;
+hellaswag mmlu arc: core tasks; accuracy: core; evaluation: core validation; evals: core evaluate; harness: tasks;
+significant significance: interval noise; error: interval; improvement: difference; money price: plan hours;
+budget: minutes;
+'''
+ALSO = {k: new.split() for row in re.sub('#.*', '', ALSO).split(';') if row.strip() for old,new in [row.split(':')]
+        for k in old.split()}
 K,B = 2,.3                 # BM25: how soon repetition counts no more, how much length counts
 HEAD = 6                   # What a word of a heading counts, beside one of the text
 TITLE,LINE,LEAD = 12,6,2   # In the first section: a word of the page's title, of the line below it, of the text
+SAID = 4                   # A word of what other pages say of a place
 FIRST,LATER = 1.1,.5       # Pages that are written for a first reading, and lists of everything
+MEASURED = .8              # Pages of measurements
 WHOLE = .5                 # What the rest of a page adds to its best section
 OTHER = .8                 # What a word counts that was not asked for itself
 NAMED = 2                  # What a section gains whose heading says just what was asked
@@ -58,14 +90,19 @@ def words(s):
 def rank(href):
     "Is a page for a first reading, or a list of everything?"
     if re.match(r'tutorials/|(index|beyond)\.', href): return FIRST
-    return LATER if re.match(r'(contributing|changelog|register)\.|reports/', href) else 1
+    if href.startswith('reports/'): return MEASURED
+    return LATER if re.match(r'(contributing|changelog|register)\.', href) else 1
 
 def make(
     entries, # Sections as smalldocs lists them
     about,   # href of a page -> the line under its title
+    said,    # href of a page or a section -> what other pages say of it
 ):
     "Pages, parts, and the weight of each word in each part"
-    pages,parts,counts = {},[],[]
+    pages,parts,counts,places = {},[],[],{e['href'] for e in entries}
+    lost = defaultdict(str)   # said of a place that is no section: it goes to the page
+    for href,text in said.items():
+        if href not in places: lost[href.partition('#')[0]] += f' {text}'
     for e in entries:
         href,_,anchor = e['href'].partition('#')
         fresh = href not in pages
@@ -73,7 +110,8 @@ def make(
         text = re.sub(r'\s+', ' ', e['text']).strip()
         n = Counter()
         for s,weight in ((text, LEAD if fresh else 1), (e['section'], HEAD), (e['title'] if fresh else '', TITLE),
-                         (about.get(href, '') if fresh else '', LINE)):
+                         (about.get(href, '') if fresh else '', LINE), (said.get(e['href'], ''), SAID),
+                         (lost[href] if fresh else '', SAID)):
             for w in words(s): n[stem(w)] += weight
         parts.append([at, anchor, e['section'], text[:SNIPPET]])
         counts.append((n, rank(href)))
@@ -115,7 +153,7 @@ def ask(index, question, n=8):
     order = sorted(lead, key=lambda p: (-best[p]-part[lead[p]], p))
     return [(index['pages'][p], index['parts'][lead[p]]) for p in order[:n]]
 
-def write(entries, about, at):
+def write(entries, about, said, at):
     "The index as a script, which a page may load from a file too"
-    index = json.dumps(make(entries, about), ensure_ascii=False, separators=(',', ':'))
+    index = json.dumps(make(entries, about, said), ensure_ascii=False, separators=(',', ':'))
     at.write_text(f'window.siteIndex = {index};\n', encoding='utf-8')

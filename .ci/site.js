@@ -4,7 +4,7 @@
   const here = (document.querySelector('meta[name="smalldocs:offset"]') || {content: "./"}).content;
 
   // ---- a block is a stop of the Tab key where it scrolls, and is none where it doesn't
-  const blocks = () => document.querySelectorAll("pre, .sd-table, .cell-output-display, .math.display, main [style*=overflow]");
+  const blocks = () => document.querySelectorAll("pre, figure, .sd-table, .cell-output-display, .math.display, main [style*=overflow]");
   const scrolls = (b) => b.scrollWidth > b.clientWidth || b.scrollHeight > b.clientHeight;
   const stops = () => {
     const found = [...blocks()].map((b) => [b, scrolls(b)]);   // first read all, then write: one layout

@@ -186,14 +186,14 @@ def load_run(
     device,   # As `train.device`
 )->tuple:     # As `load_model`
     "The model of a run; that it computes in less than float32, as it was trained, is said"
-    from pretrain.build import load_model
-    found = load_model(where, device)
+    from pretrain.doors import load_any
+    found = load_any(where, device)
     if p := found[0].precision: _tell(f'{where}: in {str(p).removeprefix("torch.")}, as it was trained')
     return found
 
 # %% ../nbs/cli.ipynb #9ce9a5c7
 @_command(
-    arg('run', type=path_word, metavar='RUN', help=RUN), DEVICE,
+    arg('run', type=path_word, metavar='RUN', help=RUN+'; or a folder of export'), DEVICE,
     arg('--prompt', action='append', type=prose_word,
          help="text to go on from, with \\n for a line end (more than once for several); the run's own where left out"),
     arg('--n', type=int, default=1,
@@ -208,7 +208,7 @@ def _sample(a):
     except Stopped as e: return SIGNALLED+e.sig   # the reader has read enough
 
 # %% ../nbs/cli.ipynb #play0002
-@_command(arg('run', type=path_word, metavar='RUN', help=RUN), DEVICE,
+@_command(arg('run', type=path_word, metavar='RUN', help=RUN+'; or a folder of export'), DEVICE,
           arg('--port', type=int, default=0, metavar='N', help='of this machine; one that is free where left out'))
 def _play(a):
     "Write with the model of a run on a page, and let other programs ask it as they ask OpenAI; Ctrl-C ends it"

@@ -4,26 +4,30 @@
 
 # %% auto #0
 __all__ = ['COMPARE_BYTES', 'MEASURED_BYTES', 'FORMATS', 'CAPPED', 'kept_text', 'compare_rows', 'run_facts', 'parcel_of',
-           'check_named', 'export_run', 'import_run']
+           'check_named', 'export_run', 'load_any', 'import_run']
 
 # %% ../nbs/doors.ipynb #do-imports
 import re
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from .base.words import like
-from .build import Run, load_config, load_model
+from .build import Config, Run, load_config, load_model
 from .data.corpus import table_of
 from .data.prepare import KEY_CHARS, cache_dir, open_as
 from .eval.text import valid_text
 from .export.apertus import export_apertus
+from .export.bring import open_origin
 from .export.folder import COMPARE_T, Parcel, check_place, whole_folder
 from .export.gguf import KINDS, export_gguf
 from .export.nanochat import DTYPES, check_dtype, export_hf
 from .model.generate import generate_batch
+from .model.gpt import GPT
 from .store.checkpoint import list_checkpoints, load_checkpoint, split_run
 from .store.files import is_run
 from .store.log import read_metrics
+from .train.machine import pick_device
 
 # %% ../nbs/doors.ipynb #do-rows-def
 COMPARE_BYTES = 4000  # Of validation text that an export compares logits and ids on [bytes]
@@ -119,6 +123,18 @@ def export_run(
     with whole_folder(to) as folder: lines = fill(parcel, folder, dtype or dtypes[0], check, **more)
     for line in (*lines, f'exported: step {parcel.step:,} of {parcel.name} as {form}: {to}'): say(line)
     return Path(to)
+
+# %% ../nbs/doors.ipynb #0d7a1c02
+def load_any(
+    where,         # A run, as `load_model` takes it; or a folder of transformers, as `export_run` writes it
+    device='auto', # As `train.device`
+)->tuple:          # As `load_model` gives it; of a folder with the settings of none, and step 0
+    "A model that can be asked, of a run or of what went out"
+    if is_run(where) or not (Path(where)/'config.json').is_file(): return load_model(where, device)
+    o = open_origin(where)
+    with torch.random.fork_rng(devices=[]): model = GPT(o.shape, o.tok.vocab_size)
+    model.load_state_dict(o.read())   # in place of what it drew
+    return model.to(pick_device(device)[0]).eval(), o.tok, Config(), 0
 
 # %% ../nbs/doors.ipynb #do-import-def
 def import_run(

@@ -251,7 +251,7 @@ def test_each_page_offers_its_notebook(site):
     ('<img alt="x" src="none.png">', 'leads nowhere'), ('<img src="data:image/png;base64,aa">', 'without alternative'),
     ('<img alt=" " src="data:image/png;base64,aa">', 'without alternative text'),
     ('<a href="b.html#none">x</a>', 'no such anchor'), ('<p id="x"></p><p id="x"></p>', 'twice'),
-    ('<img alt="x" src="data:">', 'empty picture'),
+    ('<img alt="x" src="data:">', 'empty picture'), ('<p>[<code>x</code>](b.html)</p>', 'as it was written'),
     ('<script src="https://cdn.example/x.js"></script>', 'from elsewhere'),
     ('<link href="https://fonts.example/x.css">', 'from elsewhere'),
 ], ids=lambda s: s if ' ' in s and '<' not in s else None)

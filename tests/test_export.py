@@ -44,6 +44,13 @@ def test_same_bits_per_byte(cli):
     ours,theirs = (l.split()[1:] for l in out.splitlines() if l.startswith(('run ', 'out ')))
     assert ours==theirs
 
+def test_a_folder_writes_as_its_run(cli):
+    "What `play` and `sample` open: the run, the folder; another name and another architecture are told so"
+    said = [cli('sample', where, '--prompt', 'The ', '--tokens', '12', '--seed', '3', '--device', 'cpu')
+            for where in ('run', 'out')]
+    assert said[0]==said[1] and said[0][0]==0 and said[0][1].startswith('The '), said
+    assert cli('play', 'text')==(2, '', 'pretrain: text: not a run directory (no config.toml in it)\n')
+
 TEXT = ['data.train=text', 'prepare.cache=cache', 'train.steps=2', 'train.device=cpu', 'preflight.at_start=false',
         'schedule.warmup=1', 'loader.batch_rows=4', 'eval.bytes=8000', 'sample.tokens=2', 'metrics.peak_tflops=1']
 

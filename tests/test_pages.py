@@ -13,7 +13,8 @@ HEAD = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>t</tit
 FAULTY = {'<p style="color:#999;background:#fff">pale</p>': 'color-contrast', '<img src="data:,">': 'image-alt',
           '<input>': 'label', '<script>throw Error("thrown")</script>': 'error: thrown',
           '<script>fetch("http://127.0.0.2:9/")</script>': 'asks for http://127.0.0.2:9/',
-          '<p style="width:900px">wide</p>': 'px wide in a window of 360'}
+          '<p style="width:900px">wide</p>': 'px wide in a window of 360',
+          '<div style="width:90px;overflow:hidden"><p style="width:200px">a line of prose</p></div>': 'cut off at'}
 
 @needs
 def test_what_is_wrong_with_a_page_is_seen(chromium, tmp_path):
@@ -21,6 +22,7 @@ def test_what_is_wrong_with_a_page_is_seen(chromium, tmp_path):
     (tmp_path/'good.html').write_text(HEAD+'<p>black on white</p>')
     bad = axe.faults(chromium, tmp_path/'bad.html', widths=(360,), modes=('light',))
     for why in FAULTY.values(): assert any(why in o for o in bad), f'{why}: {bad}'
+    assert {*map(axe.kind_of, bad)}=={*axe.KINDS}-{'links'} and axe.kind_of('x.html leads nowhere')=='links'
     assert axe.faults(chromium, tmp_path/'good.html')==[]
 
 @needs

@@ -188,7 +188,8 @@ def sheet(
 PAGE = '''
 :root{color-scheme:light dark}
 body{font:15px/1.45 system-ui,sans-serif;max-width:70rem;margin:0 auto;padding:1.2rem}
-h1{font-size:1.6em;overflow-wrap:anywhere}'''
+h1{font-size:1.6em;overflow-wrap:anywhere}
+@media(prefers-color-scheme:dark){body{color:#dfe2e6;background:#15171a}}'''
 
 def whole_page(
     name:str, # What was looked at
