@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from ..base.value import here
 from ..base.words import brief, like, n_of, one_line
 from .policy import CorpusError, HALF, HALF_BYTES, Skipped, not_text, stop
 from ..store.files import TMP, make_dir, sync_dir
@@ -130,13 +131,13 @@ def save_corpus(
     say:Callable=print, # Told what was saved, in a line
 )->str:             # The path, as `data.train` takes it
     "Save what Python gives as a corpus that a run can read, and read again"
-    path = Path(path).expanduser()
-    write = WRITERS.get(path.suffix.lower())
+    path,skipped,n = Path(here(os.fspath(path))),Skipped(),[0,0]
+    write,bad = WRITERS.get(path.suffix.lower()),dict(stop=stop, skip=skipped.add, replace=skipped.mend)
     if not write: raise ValueError(f'{path}: the name of a corpus that is saved ends with {" or ".join(WRITERS)}')
-    skipped,n = Skipped(),[0,0]
-    bad = dict(stop=stop, skip=skipped.add, replace=skipped.mend)[on_error]
+    if path.is_dir(): raise ValueError(f'{path}: a folder; the name of a file would work')
+    if on_error not in bad: raise ValueError(f'on_error = {brief(on_error)}: {", ".join(bad)} would work')
     def counted():
-        for text in texts_in(docs, key, bad):
+        for text in texts_in(docs, key, bad[on_error]):
             n[:] = n[0]+1,n[1]+len(text)
             yield text
     check_iterable(docs, key)
