@@ -174,7 +174,7 @@ MUTATIONS = [
     Mutation('the best is forgotten on a resume', 'train/state', 'for k in PLAIN: setattr', "for k in ('step','row'): setattr", 'nbs/train/state.ipynb#Saved and restored', full=True),
     Mutation('the best is lost to the pruning after a resume', 'train/state', 'for k in PLAIN: setattr', "for k in ('step','row'): setattr", 'tests/test_strangers.py::test_situation[best_over_resume]', full=True),
     Mutation('a rollback forgets that there was one', 'train/state', 'self.guard.total,self.guard.rollbacks,self.row = total,rollbacks,row', 'self.row = row', 'nbs/train/state.ipynb#Taken back', full=True),
-    Mutation('the record is written before what is due', 'train/loop', 'self.ask(self.after)\n            self.write_record()', 'self.write_record()\n            self.ask(self.after)', 'nbs/train/loop.ipynb#The heart'),
+    Mutation('the record is written before what is due', 'train/loop', 'self.ask(self.after)\n                self.write_record()', 'self.write_record()\n                self.ask(self.after)', 'nbs/train/loop.ipynb#The heart'),
     Mutation('another run goes on', 'train/identity', "if key in FREE or not key.startswith((*FIXED,*SAME)): return ''", "return ''", 'nbs/train/identity.ipynb#Comparing'),
     Mutation('another text goes on', 'train/identity', 'if name not in allow or not can_allow(name):', 'if False:', 'nbs/train/identity.ipynb#Comparing', full=True),
     Mutation('a Ctrl-C in the middle of a step', 'train/signals', 'if sig in SAVES:', 'if sig==signal.SIGINT: raise KeyboardInterrupt\n        if sig in SAVES:', 'nbs/train/signals.ipynb#Signals', 'KeyboardInterrupt'),

@@ -141,6 +141,7 @@ def write_checkpoint(self:Kept,
 @patch
 def torn(self:Kept)->str:
     "Why there is nothing to save"
+    if not self.midway: return f'{shown(self.out)}: resume() comes first; it takes up the newest checkpoint, or begins'
     self.saver.join()   # one may just be written
     last = list_checkpoints(self.saver.root)
     where = f'its last checkpoint, of step {last[0][0]:,}' if last else 'the beginning: there is no checkpoint'

@@ -69,8 +69,9 @@ PLAIN = ('step', 'best', 'row', 'epoch', 'trained', 'skipped', 'taken_back')   #
 
 @patch
 def state_dict(self:State)->dict:
-    "All of it, in terms of JSON"
-    return {k: getattr(self, k) for k in PLAIN} | {k: getattr(self, k).state_dict() for k in PARTS}
+    "All of it, in terms of JSON, where a validation that is not finite is no best"
+    best = self.best if self.best and math.isfinite(self.best['val_bpb']) else None
+    return {k: getattr(self, k) for k in PLAIN} | {k: getattr(self, k).state_dict() for k in PARTS} | dict(best=best)
 
 @patch
 def load_state_dict(self:State,
