@@ -43,13 +43,22 @@ def odd_gpt(kind):
         return m.double() if kind=='exact' else m
     return make
 
+def model_of(cfg, kind):
+    "Model and optimizer"
+    with patch('pretrain.build.GPT', odd_gpt(kind)): par,opt = make_model(cfg, V)
+    for g in opt.groups if kind=='exact' else (): g['dtype'] = torch.float64   # of Muon's products
+    return par,opt
+
+def wide(kind):
+    "Inside, float64 has norms in float64, too"
+    return patch('torch._foreach_norm', lambda gs, p, dtype: NORM(gs, p)) if kind=='exact' else nullcontext()
+
 def case(name, steps, out):
     "One run: what it saw"
     mode,kind,micro = name.split()
     cfg = load_config(None, SMALL | {'train.steps': steps, 'train.micro_rows': int(micro), 'train.parallel': mode} |
                       KINDS[kind])
-    with patch('pretrain.build.GPT', odd_gpt(kind)): par,opt = make_model(cfg, V)
-    for g in opt.groups if kind=='exact' else (): g['dtype'] = torch.float64   # of Muon's products
+    par,opt = model_of(cfg, kind)
     loader = Loader(text(), T=T, batch_rows=ROWS, seed=cfg.seed, rank=rank(), world=world())
     run = Loop(par, opt, loader, out, cfg.train, cfg.schedule, clip=.5, console=Console(None)).resume()
     batch,ids = run.loader.batch,[]
@@ -58,8 +67,7 @@ def case(name, steps, out):
         ids.append([*x.tolist(), *y.tolist()])
         return x,y
     run.loader.batch = seen
-    wide = patch('torch._foreach_norm', lambda gs, p, dtype: NORM(gs, p)) if kind=='exact' else nullcontext()
-    with wide: recs = [run.step() for _ in range(steps)]
+    with wide(kind): recs = [run.step() for _ in range(steps)]
     def end(run): return [p.double().sum().item() for p in run.model.parameters()]
     loss,norm = ([r[k] for r in recs] for k in ('loss', 'grad_norm'))
     return dict(ids=ids, loss=loss, norm=norm, mode=par.mode, end=run.shown_whole(end))

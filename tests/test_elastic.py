@@ -1,16 +1,17 @@
 """A run whose model lies in parts on several ranks leaves a checkpoint in parts, and any number of ranks goes on from
 it. In tests/, since each rank is a process that torchrun starts, once for all cases. `python tests/test_elastic.py`
-takes one run through 1, 2, 4, 3, 2 and 1 processes and both modes, and stops and goes on with 2, 3 and 4."""
+takes runs through 1, 2, 4, 2, 1 and 3 processes and both modes, and stops and goes on with 2, 3 and 4. What Muon makes
+of rounding grows with the steps, so it is held to 1e-6 in float64, and AdamW in float32."""
 import json, shutil, sys
 from pathlib import Path
 import pytest, torch
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from as_one import KINDS, ROWS, SMALL, T, V, text
+from as_one import KINDS, ROWS, SMALL, T, model_of, text, wide
 from helpers import on_ranks as torchrun
 from pretrain.base.dist import barrier, cleanup, rank, setup, world
-from pretrain.build import load_config, make_model
+from pretrain.build import load_config
 from pretrain.data.loader import Loader
 from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
 from pretrain.store.saver import CheckpointConfig
@@ -20,15 +21,15 @@ from pretrain.train.loop import Loop
 STEPS,HALF,TOL = 8,4,1e-6
 LIMIT_S = 200
 
-def train(out, steps, mode, form, rows=ROWS, plan=STEPS):
+def train(out, steps, mode, form, kind='best', rows=ROWS, plan=STEPS):
     "So many steps of a run, which then is saved: losses and norms"
     keys = {'loader.batch_rows': rows, 'train.steps': plan, 'train.parallel': mode}
-    cfg = load_config(None, SMALL | keys | KINDS['best'])
-    par,opt = make_model(cfg, V)
+    cfg = load_config(None, SMALL | keys | KINDS[kind])
+    par,opt = model_of(cfg, kind)
     loader = Loader(text(), T=T, batch_rows=rows, seed=cfg.seed, rank=rank(), world=world())
     run = Loop(par, opt, loader, out, cfg.train, cfg.schedule, CheckpointConfig(sharded=form), clip=.5,
                console=Console(None)).resume()
-    recs = [run.step() for _ in range(steps)]
+    with wide(kind): recs = [run.step() for _ in range(steps)]
     if run.saved!=run.here: run.save()
     run.saver.wait()
     barrier()
@@ -94,25 +95,28 @@ def test_a_part_that_is_missing_is_named(done):
 
 # ------------------------------------------------------------ by command
 
-SCHEDULE = ((1,'ddp','auto'), (2,'fsdp','sharded'), (4,'ddp','auto'), (3,'fsdp','sharded'), (2,'fsdp','whole'),
-            (1,'ddp','auto'))
-WIDE = 12  # rows of a batch, which all of these numbers divide
-EACH = 2   # steps between two changes
+SCHEDULE = ((1,'ddp','auto'), (2,'fsdp','sharded'), (4,'fsdp','sharded'), (2,'ddp','auto'), (1,'ddp','auto'),
+            (3,'fsdp','sharded'))
+STAYS = {2: (('ddp','auto'),), 3: (('fsdp','sharded'),), 4: (('fsdp','whole'), ('fsdp','sharded'))}
+ALL = 'every', 'exact'   # AdamW in float32, Muon in float64; all switches of both
+WIDE = 12    # rows of a batch, which all of these numbers divide
+EACH = 2     # steps between two changes
+LONG_S = 600 # four processes on one busy core
 
-def part_of(out, steps, plan, mode, form):
-    "What each rank of a part of a schedule does"
+def jobs_of(home, jobs):
+    "What each rank of a start does"
     torch.set_num_threads(1)
     setup('cpu')
-    found = train(Path(out), int(steps), mode, form, WIDE, int(plan))
-    if not rank(): Path(f'{out}.json').write_text(json.dumps(found))
+    found = [train(Path(home)/out, *how) for out,*how in jobs]
+    if not rank(): (Path(home)/'found.json').write_text(json.dumps(found))
     cleanup()
 
-def on(n, out, steps, plan, mode, form):
-    "So many steps on `n` ranks"
-    p = torchrun(__file__, out, steps, plan, mode, form, n=n)
-    _,err = p.communicate(timeout=LIMIT_S)
+def on(n, home, jobs):
+    "Some runs or parts of runs on `n` ranks, in one start: losses and norms of each"
+    p = torchrun(__file__, home, json.dumps(jobs), n=n)
+    _,err = p.communicate(timeout=LONG_S)
     assert p.returncode==0, err[-3000:]
-    return json.loads(Path(f'{out}.json').read_text())
+    return json.loads((home/'found.json').read_text())
 
 def only_numbers(folder):
     "A checkpoint's bytes: JSON, and safetensors whose header accounts for every byte; so there is no room for a pickle"
@@ -129,29 +133,43 @@ def only_numbers(folder):
             assert 8+size+max((b for _,b in spans), default=0)==len(data), p
     return n
 
+def changes(home):
+    "Runs over the schedule, held to one process"
+    plan = EACH*len(SCHEDULE)
+    def jobs(out, steps, mode, form): return [(f'{out} {kind}', steps, mode, form, kind, WIDE, plan) for kind in ALL]
+    want = on(1, home, jobs('one', plan, 'ddp', 'auto'))
+    got,n = [[] for _ in ALL],0
+    for W,mode,form in SCHEDULE:
+        for all_of,some in zip(got, on(W, home, jobs('many', EACH, mode, form))): all_of += some
+        n += sum(only_numbers(last(home/f'many {kind}')) for kind in ALL)
+    print(' → '.join(f'{W} {mode}' for W,mode,_ in SCHEDULE))
+    for kind,a,b in zip(ALL, got, want):
+        far = max(abs(x-y)/max(1, abs(y)) for p,q in zip(a, b, strict=True) for x,y in zip(p, q))
+        print(f'  {kind}: losses and norms {far:.1e} from those of one process', flush=True)
+        assert far<TOL
+    print(f'{n:,} bytes of checkpoints: JSON and safetensors, all accounted for', flush=True)
+
+def stays(home):
+    "Stopped, and gone on with the same number: the bits of not stopping"
+    for W,hows in STAYS.items():
+        names = [f'{W} {mode} {form}' for mode,form in hows]
+        def jobs(what, steps): return [(f'{o} {what}', steps, *how, 'best', WIDE) for o,how in zip(names, hows)]
+        found = on(W, home, jobs('straight', STEPS)+jobs('again', HALF))
+        ends = on(W, home, jobs('again', STEPS-HALF))
+        for name,want,begun,end in zip(names, found, found[len(names):], ends, strict=False):
+            a,b = (load_checkpoint(last(home/f'{name} {o}'))[0] for o in ('straight', 'again'))
+            same = all(torch.equal(t, b[part][k]) for part in ('model', 'optimizer') for k,t in a[part].items())
+            assert begun+end==want and same, name
+            print(f'{name}: stopped and gone on, same bits', flush=True)
+
 def main():
-    "One run over the schedule, held to one process; and stopped and gone on, held to the bits of not stopping"
+    "Both, in a folder of their own"
     import tempfile
     with tempfile.TemporaryDirectory() as folder:
-        home,plan,got,n = Path(folder),EACH*len(SCHEDULE),[],0
-        want = on(1, home/'one', plan, plan, 'ddp', 'auto')
-        for W,mode,form in SCHEDULE:
-            got += on(W, home/'many', EACH, plan, mode, form)
-            n += only_numbers(last(home/'many'))
-        far = max(abs(a-b)/max(1, abs(b)) for x,y in zip(got, want, strict=True) for a,b in zip(x, y))
-        print(f'{" → ".join(f"{W} {mode}" for W,mode,_ in SCHEDULE)}: {far:.1e} from one process', flush=True)
-        assert far<TOL
-        print(f'{n:,} bytes of checkpoints: JSON and safetensors, all accounted for', flush=True)
-        for W,mode,form in ((2,'ddp','auto'), (3,'fsdp','sharded'), (4,'fsdp','whole'), (4,'fsdp','sharded')):
-            at = home/f'{W} {mode} {form}'
-            straight = on(W, at/'straight', STEPS, STEPS, mode, form)
-            again = on(W, at/'again', HALF, STEPS, mode, form)+on(W, at/'again', STEPS-HALF, STEPS, mode, form)
-            a,b = (load_checkpoint(last(at/o))[0] for o in ('straight', 'again'))
-            same = all(torch.equal(t, b[part][k]) for part in ('model', 'optimizer') for k,t in a[part].items())
-            assert again==straight and same, at.name
-            print(f'{at.name}: stopped and gone on, same bits', flush=True)
+        changes(Path(folder))
+        stays(Path(folder))
 
 if __name__=='__main__':
-    if sys.argv[2:]: part_of(*sys.argv[1:])
+    if sys.argv[2:]: jobs_of(sys.argv[1], json.loads(sys.argv[2]))
     elif sys.argv[1:]: on_ranks(Path(sys.argv[1]))
     else: main()

@@ -1,7 +1,7 @@
 """Several ranks are one process: the same samples, losses and gradient norms, in both modes. Here rather than in a
 notebook because torchrun starts the ranks, once for all cases. `python tests/test_parallel.py` takes every case, 30
-steps, 2 and 4 ranks. What Muon makes of rounding grows with the steps, so it is held to 1e-6 for 30 of them in float64,
-and in float32 for ten."""
+steps, 2 and 4 ranks. What Muon makes of rounding grows with the steps, so it is held to 1e-6 for 30 of them in float64;
+in float32 for ten, and for 30 to what one process differs from itself where it accumulates."""
 import json, os, signal, subprocess, sys, tempfile
 from pathlib import Path
 import pytest, torch
@@ -13,15 +13,15 @@ from helpers import on_ranks
 
 SHORT,STEPS,LONG = ('ddp best 1','ddp idle 1','fsdp best 1','fsdp again 0','fsdp frozen 0'),10,30
 TOL = 1e-6      # of a loss or norm, relative where it is above 1
-LIMIT_S = 300
+LIMIT_S,LONG_S = 300,1800   # hung: the quick tier, and every case
 
-def torchrun(n, folder, steps, cases):
+def torchrun(n, folder, steps, cases, limit_s=LIMIT_S):
     "Every case on `n` ranks, in one start; what each rank saw"
     p = on_ranks(HERE/'as_one.py', folder, steps, *cases, n=n)
-    try: _,err = p.communicate(timeout=LIMIT_S)
+    try: _,err = p.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, signal.SIGKILL)
-        raise AssertionError(f'hung for {LIMIT_S} s: {p.communicate()[1][-3000:]}') from None
+        raise AssertionError(f'hung for {limit_s} s: {p.communicate()[1][-3000:]}') from None
     assert p.returncode==0, err[-3000:]
     assert 'Warning' not in err, err[-3000:]   # as torch gives where a name of its own is old
     return [json.loads((Path(folder)/f'{n}_{r}.json').read_text()) for r in range(n)]
@@ -38,17 +38,17 @@ def ids_of(seen, step):
     halves = [(got[:len(got)//2],got[len(got)//2:]) for got in (o['ids'][step] for o in seen)]
     return [row for k in range(2) for h in halves for row in h[k]]
 
-def close(a, b): return abs(a-b)<=TOL*max(1, abs(b))
+def off(a, b): return abs(a-b)/max(1, abs(b))
 
-def agree(one, many, name):
+def agree(one, many, name, tol=TOL):
     "Did ranks do what one process does?"
     want,seen = one[name],[o[name] for o in many]
     assert seen[0]['mode']==name.split()[0]
     for k in ('loss', 'norm', 'end'): assert all(o[k]==seen[0][k] for o in seen), f'{name}: ranks differ in {k}'
     for i in range(len(want['ids'])): assert ids_of(seen, i)==want['ids'][i], f'{name}: other samples in step {i+1}'
     for k in ('loss', 'norm'):
-        off = [(i+1,a,b) for i,(a,b) in enumerate(zip(seen[0][k], want[k])) if not close(a, b)]
-        assert not off, f'{name}: {k} of step {off[0][0]} is {off[0][1]}, of one process {off[0][2]}'
+        bad = [(i+1,a,b) for i,(a,b) in enumerate(zip(seen[0][k], want[k])) if off(a, b)>tol]
+        assert not bad, f'{name}: {k} of step {bad[0][0]} is {bad[0][1]}, of one process {bad[0][2]}'
 
 @pytest.fixture(scope='module')
 def both(tmp_path_factory):
@@ -63,21 +63,35 @@ def test_two_ranks_are_one_process(both, name):
 def test_accumulation_instead_of_ranks(both, tmp_path):
     "One process with two micro-batches for two ranks' rows"
     want = alone(tmp_path, STEPS, ['ddp best 4'])['ddp best 4']
-    assert all(close(a, b) for k in ('loss','norm') for a,b in zip(both[1][0]['ddp best 1'][k], want[k]))
+    assert all(off(a, b)<=TOL for k in ('loss','norm') for a,b in zip(both[1][0]['ddp best 1'][k], want[k]))
     assert want['ids']==both[0]['ddp best 1']['ids']   # of whole batches
+
+MUON,TIMES = ('muon','best','again'),3   # kinds in float32; how much more than accumulation ranks may make of rounding
+
+def far(a, b): return {k: max(map(off, a[k], b[k])) for k in ('loss','norm')}
+
+def itself(folder):
+    "How far one process is from itself, where it takes the same rows in two micro-batches or in eight"
+    found = {}
+    for kind in MUON:
+        whole,*parts = (alone(folder/kind, LONG, [o])[o] for o in (f'ddp {kind} {m}' for m in (0, 4, 1)))
+        found[kind] = max(v for o in parts for v in far(o, whole).values())
+        print(f'one process  {kind:<6} {found[kind]:.1e} from itself where it accumulates', flush=True)
+    return found
 
 def main():
     "The long tier: every case on one, two and four ranks; the greatest difference of each"
     with tempfile.TemporaryDirectory() as folder:
-        one = alone(folder, LONG, as_one.CASES)
+        tol = {kind: max(TOL, TIMES*v) for kind,v in itself(Path(folder)).items()}
+        one,bad = alone(folder, LONG, as_one.CASES),[]
         for n in (2, 4):
-            many = torchrun(n, folder, LONG, as_one.CASES)
+            many = torchrun(n, folder, LONG, as_one.CASES, LONG_S)
             for name in as_one.CASES:
-                pairs = {k: zip(many[0][name][k], one[name][k]) for k in ('loss','norm')}
-                far = {k: max(abs(a-b)/max(1, abs(b)) for a,b in ab) for k,ab in pairs.items()}
                 said = 'ok'
-                try: agree(one, many, name)
-                except AssertionError as e: said = str(e).splitlines()[0]
-                print(f'{n} ranks  {name:<16} loss {far["loss"]:.1e}  norm {far["norm"]:.1e}  {said}', flush=True)
+                try: agree(one, many, name, tol.get(name.split()[1], TOL))
+                except AssertionError as e: bad.append(said := str(e).splitlines()[0])
+                v = far(many[0][name], one[name])
+                print(f'{n} ranks  {name:<16} loss {v["loss"]:.1e}  norm {v["norm"]:.1e}  {said}', flush=True)
+        assert not bad, bad
 
 if __name__=='__main__': main()
