@@ -25,14 +25,14 @@ import os, sys, time
 from pretrain.cli import main
 from pretrain.data.loader import Loader
 def slowly(self, *args, **kw):
-    if not os.path.exists('fast'): time.sleep(.2)
+    if not os.path.exists('fast'): time.sleep(.5)
     return batch(self, *args, **kw)
 batch,Loader.batch = Loader.batch,slowly
 if os.environ['RANK']=='0':
     with open('worlds', 'a') as f: f.write(os.environ['WORLD_SIZE']+' ')
 sys.exit(main(['train', 'c.toml', *sys.argv[1:]]))
 '''
-STEPS,LIMIT_S,HUNG_S,TOL = 400,4,150,1e-6
+STEPS,LIMIT_S,HUNG_S,TOL = 200,4,400,1e-6
 KEYS = [*SMALL, 'data.train=texts', 'preflight.at_start=false', 'sample.prompts=[]', f'train.steps={STEPS}', 'out=run',
         'train.save_every=3', 'eval.every=0', f'train.limit_s={LIMIT_S}', 'model.n_layer=1', 'model.width=16',
         'model.seq_len=16']
@@ -176,6 +176,7 @@ def agents(rounds=5):
     rounds_of(falls, '2', rounds)
 
 LINK = 'ptA', 'ptB'   # Namespaces, one for each machine; their ends of the wire have the same names
+APART = 'unshare', '--pid', '--fork', '--kill-child', '--mount-proc'   # nor does a machine see another's processes
 HOST = '10.203.0.{}'
 
 def ip(*words): subprocess.run(['ip', *words], check=True)
@@ -227,7 +228,7 @@ NAMES = r'pretrain: .*rank [01]( of 2)? (has|is|hangs)'   # which rank, and what
 def linked(here):
     "One agent in each namespace; a machine that is to be met by others has a fixed address"
     launch = ['--nnodes=2', f'--master-addr={HOST.format(1)}', '--master-port=29511']
-    return [agent(here, o, *launch, f'--node-rank={k}', head=('ip', 'netns', 'exec', o), GLOO_SOCKET_IFNAME=o)
+    return [agent(here, o, *launch, f'--node-rank={k}', head=('ip', 'netns', 'exec', o, *APART), GLOO_SOCKET_IFNAME=o)
             for k,o in enumerate(LINK)]
 
 def listening(port):

@@ -179,7 +179,7 @@ def _meet(
     return store
 
 # %% ../../nbs/base/dist.ipynb #d1stboa1
-BEAT_S,BEATS = 2.,4  # Time between two signs of life [s], and the fewest within the time that counts as silence
+BEAT_S,BEATS = 1.5,4  # Time between two signs of life [s], and the fewest within the time that counts as silence
 LAST_S = 1.          # For the others to read the last word [s]
 
 class Board:
@@ -262,7 +262,7 @@ def wait(self:Board,
     seen,t,pause = {},time.monotonic(),LOOK_S/2**BEATS
     try:
         while not self.store.check([key]):
-            if time.monotonic()-t>self.every:
+            if self.end or time.monotonic()-t>self.every:
                 t,lost = time.monotonic(),self.end or self.lost(ranks, seen)
                 if lost and not self.store.check([key]): raise RuntimeError(f'{lost}, so rank {self.rank} stops')
             time.sleep(pause)
