@@ -1,5 +1,6 @@
 """The files of configs/launch. That for Slurm is run: a stand-in for srun starts what it is told once for each node,
-here two on this machine, which meet and train. The others are read; where its own parser is installed, by that."""
+here two on this machine, which meet and train. The others are read; where its own parser is installed, by that; that
+for Ray is run on a cluster of two nodes, where Ray is installed (`pip install 'ray[train]'`) and LAUNCH_FULL=1."""
 import os, subprocess, sys
 from pathlib import Path
 import pytest, yaml
@@ -77,3 +78,37 @@ def test_skypilot_by_its_parser():
     sky = pytest.importorskip('sky')
     task = sky.Task.from_yaml(str(LAUNCH/'skypilot.yaml'))
     assert (task.num_nodes, task.envs['CONFIG'])==(2, 'd20')
+
+RAY = '''
+import os, runpy, socket, sys, ray
+from ray.cluster_utils import Cluster
+def ports():
+    "Given, nobody waits until an agent of Ray has said which: that gives up after 15 s"
+    held = {k: socket.create_server(('', 0)) for k in ('metrics_agent_port', 'metrics_export_port',
+                                                       'dashboard_agent_listen_port', 'runtime_env_agent_port')}
+    found = {k: s.getsockname()[1] for k,s in held.items()}
+    for s in held.values(): s.close()
+    return found
+cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, **ports()))
+cluster.add_node(num_cpus=2, **ports())
+cluster.wait_for_nodes()
+os.environ['RAY_ADDRESS'] = cluster.address
+try: runpy.run_path(sys.argv.pop(1), run_name='__main__')
+finally:
+    ray.shutdown()
+    cluster.shutdown()
+'''
+def test_ray_train(tmp_path):
+    "Two nodes, a process on each; all ends by itself, and the next start has nothing left to do"
+    pytest.importorskip('ray.train')
+    if 'LAUNCH_FULL' not in os.environ: pytest.skip('LAUNCH_FULL=1: half a minute and 1 GB')
+    (tmp_path/'text.txt').write_text('\n'.join(f'Line {i} of a text that is long enough.' for i in range(400)))
+    at = [o.replace('=text', f'={tmp_path}/text').replace('=cache', f'={tmp_path}/cache').replace(
+          '=run', f'={tmp_path}/run') for o in KEYS]
+    env = os.environ | dict(RAY_USAGE_STATS_ENABLED='0', RAY_raylet_start_wait_time_s='300',
+                            RAY_agent_register_timeout_ms='300000', OMP_NUM_THREADS='1', HOME=str(tmp_path))
+    p = subprocess.run([sys.executable, '-c', RAY, LAUNCH/'ray_train.py', 'quickstart', *at], env=env, text=True,
+                       capture_output=True, timeout=900)
+    assert p.returncode==0, p.stdout[-2000:]+p.stderr[-4000:]
+    assert 'world_size=2' in p.stdout+p.stderr and '2 processes' in p.stdout+p.stderr
+    assert (tmp_path/'run/checkpoints/step_00000002').is_dir()

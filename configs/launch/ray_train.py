@@ -1,9 +1,9 @@
 """Training on a cluster of Ray, a process for each of its GPUs, or, where there are none, for each node:
 python ray_train.py CONFIG out=/shared/runs/name [key=value ...]
 
-out, prepare.cache and the text lie on a disk that all nodes share, and pretrain[cluster] and ray[train] are installed
-on each. Ray Train only starts the processes and tells them where they meet. If one is lost, it starts all again, up to
-three times, and they go on from the newest checkpoint."""
+out, prepare.cache and the text lie on a disk that all nodes share, and each has pretrain[cluster] installed. Ray Train
+only starts the processes and tells them where they meet. If one is lost, it starts all again, up to three times, and
+they go on from the newest checkpoint."""
 import sys
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
