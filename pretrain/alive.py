@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from . import __version__
 from .base.card import Markup, bar, card, pairs, shows
 from .base.chart import Curve, chart
-from .base.dist import is_main
+from .base.dist import is_main, world
 from .base.meanwhile import Again
 from .base.screen import cell_number
 from .base.words import one_line
@@ -23,6 +23,7 @@ from .eval.text import YARDSTICKS, kept_text
 from .store.events import add_event
 from .store.files import shown
 from .store.log import METRICS, glimpse, to_plain
+from .train.gradients import needs_less
 from .train.panel import about as about_of
 
 # %% ../nbs/alive.ipynb #ali00007
@@ -98,8 +99,10 @@ class Alive:
 
     def rescue(self):
         "After the checkpoint, why it was needed; this raises nothing"
-        e = sys.exception()
+        e,phase = sys.exception(),self.clock.left
         super().rescue()
+        rows = self.settings.micro_rows or self.loader.batch_rows//world()
+        if line := needs_less(e, phase, rows): self.console.say(line)
         try:
             if e is None or isinstance(e, KeyboardInterrupt): self.happened('interrupt')
             else: self.happened('stop', said=one_line(f'{type(e).__name__}: {e}'))
