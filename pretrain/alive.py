@@ -85,6 +85,12 @@ class Alive:
         self.pages.join()
         self.console.empty(self.saver.news)
 
+    def remember(self):
+        "Keep what the page needs and the log does not have, once no page is being written"
+        if self.pages: self.pages.join()
+        self.console.empty(self.saver.news)
+        write_report(self.out, NOW, json.dumps(remembered(self)).encode())
+
     def begin(self):
         "Once, before the first step of a process, and where an interrupted one goes on"
         new = not self.begun

@@ -405,7 +405,7 @@ def finish(self:Run):
     say,best = self.console.say,self.state.best
     self.happened('end')
     with self.budget.look('pages'):
-        self.show(wait=True)
+        self.remember()
         log,plot,page = save_pages(self.out, self.cfg)
     if self.budget.total_s: say(self.budget.repeat(self.out))
     for o in (f'data: {self.state.account(self.loader.n_text)}', *run_sources(log), f'time: {self.clock}'): say(str(o))
