@@ -272,6 +272,7 @@ def write_dir(self:Run):
 def plan(self:Run)->str:
     "How much of the text the whole run will see"
     if not self.planned: return f'plan: {self.budget}; the number of steps is set when their speed is known'
+    if self.n_step>self.total: return f'plan: {self.total:,} steps, fewer than the {self.n_step:,} that it has taken'
     left,G = self.total-self.n_step,self.loader.batch_rows
     look = self.loader.outlook(self.state.row+left*G, self.state.row)
     return f'plan: {self.total:,} steps of {G} rows × {self.loader.T} tokens: {look}'
