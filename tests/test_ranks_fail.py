@@ -1,6 +1,6 @@
 """Ranks that disagree, die, hang or are told to stop: what the others do about it. In tests/, since each rank is a
 process that torchrun starts. `python tests/test_ranks_fail.py` does it many times and at random moments, and prints a
-table."""
+table; with `parts`, it kills a rank in the middle of a save in parts, and fills its disk."""
 import json, os, re, shutil, subprocess, sys, time
 from pathlib import Path
 import pytest
@@ -88,29 +88,32 @@ def test_equal_ranks_train(disagreed):
 # ------------------------------------------------------------ during it
 
 FAULTY = '''
-import json, os, signal, sys, threading, time
+import errno, json, os, signal, sys, threading, time
 import torch
 from pretrain.build import Run
 from pretrain.cli import main
 from pretrain.data.loader import Loader
 from pretrain.model.optim import Optim
+from pretrain.store import sharded
 from pretrain.train import guard, loop
 from pretrain.train.loop import Loop
 from pretrain.train.parallel import Parallel
 def strike():
     with open('struck', 'w') as f: f.write(str(time.time()))
     if how=='raise': raise KeyError('x')
+    if how=='full': raise OSError(errno.ENOSPC, 'No space left on device')
     if how=='hang': time.sleep(1000)
     if how in SIGNALS: os.kill(os.getpid(), SIGNALS[how])
 SIGNALS = dict(kill=signal.SIGKILL, stop=signal.SIGSTOP, term=signal.SIGTERM)
 SITES = dict(data=(Loader, 'batch'), loss=(Loop, 'loss'), backward=(torch.Tensor, 'backward'),
              reduce=(Parallel, 'reduce'), clip=(Parallel, 'clip'), optim=(Optim, 'step'), record=(Loop, 'record'),
-             validate=(Run, 'validate'), save=(Loop, 'save_due'), stop=(Loop, 'stopping'))
+             validate=(Run, 'validate'), save=(Loop, 'save_due'), stop=(Loop, 'stopping'),
+             piece=(sharded, 'write_file'))
 how,site,at = os.environ.get('FAULT', '0 0 0').split()
 def faulty(real, n):
     def call(*args, **kw):
         n[0] += 1
-        if n[0]==float(at): strike()
+        if n[0]==float(at) or how=='full' and n[0]>float(at): strike()
         return real(*args, **kw)
     return call
 if os.path.exists('struck'): site = ''   # a restarted process is spared
@@ -143,10 +146,10 @@ def calm(tmp_path_factory):
     texts(here)
     return here, learnt(here, start(here))
 
-def start(here, fault='', launch=('--standalone',), **more):
+def start(here, fault='', launch=('--standalone',), keys=(), **more):
     "Run to the end, or to the fault: code, errors, seconds since the fault"
     (here/'struck').unlink(missing_ok=True)
-    p = torchrun('script.py', *LONG, cwd=here, launch=launch, **(dict(FAULT=fault) if fault else {}), **more)
+    p = torchrun('script.py', *LONG, *keys, cwd=here, launch=launch, **(dict(FAULT=fault) if fault else {}), **more)
     try: out,err = p.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, 9)
@@ -237,4 +240,23 @@ def main(*words):
         found = [outcome(here, fault, *undisturbed) for fault in battery(*map(int, words))]
     if not words: REPORT.write_text(json.dumps(found, indent=1)+'\n')
 
-if __name__=='__main__': main(*sys.argv[1:])
+IN_PARTS = 'train.parallel=fsdp', 'checkpoint.sharded=sharded', 'checkpoint.retries=1', 'checkpoint.retry_s=0.1'
+
+def in_parts():
+    "A rank killed between the files of a save in parts, and a disk that is full for one rank: nothing is lost"
+    import tempfile, torch
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        texts(here)
+        tensors,losses = learnt(here, start(here, keys=IN_PARTS))
+        for fault in ('kill piece 4', 'full piece 3'):
+            code,err,took_s = start(here, fault, keys=IN_PARTS)
+            said = [line for line in err.splitlines() if line.startswith('pretrain: ')]
+            kept = [p.name for p in (here/'run/checkpoints').glob('step_*')]
+            assert code!=0 and said and kept==['step_00000004'], err[-3000:]
+            again,same = learnt(here, start(here, keys=IN_PARTS))
+            equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
+            print(f'{fault}: exit {code}, kept {kept[0]}, {"same bits" if equal else "OTHER BITS"}: {said}', flush=True)
+            assert equal
+
+if __name__=='__main__': in_parts() if sys.argv[1:]==['parts'] else main(*sys.argv[1:])
