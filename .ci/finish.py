@@ -137,7 +137,7 @@ def libs(site):
         if f.parent.name=='themes': s = slim(s, used)
         f.write_text(s, encoding='utf-8')
 
-LISTS = 'glossary.html', 'contributing.html', 'index.html'   # Pages that say of others what is there
+LISTS = 'questions.html', 'glossary.html', 'contributing.html', 'index.html'   # Pages that say of others what is there
 def said_elsewhere(site):
     "href -> what lists say of it: a word and its meaning, a question, a line"
     res = {}

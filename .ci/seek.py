@@ -12,16 +12,17 @@ we were what when where whether which who why will with would you your'''.split(
 TWICE = 'll', 'nn', 'pp', 'tt', 'mm', 'rr', 'gg'
 # What newcomers say, and what the chapters say. Both are asked for
 ALSO = '''
-oom: memory room; gpus: gpu device; gpu: device; cuda: gpu; crash crashed: killed resume checkpoint;
+oom vram ram: memory room; gpus: gpu device; gpu: device; cuda: gpu; crash crashed: killed resume checkpoint;
 resumes restart: resume; ctrl: interrupt signals; dataset data: corpus text; folder: corpus;
 huggingface hf: transformers; wandb: weights biases; lr: learning rate; warmup: warm rise; diverge: guard spike;
 nan: guard finite; spike: guard; bpb perplexity: bits byte; inference: generation; sample: generation writes;
 chat server: play; cost: flops parameters; speed: tokens second; slow fast: speed; ddp: parallel;
 fsdp: parallel shards; slurm: machines; multi: ranks; ollama llama: gguf; finetune: init begin;
-mixed: mixture precision; bf16 fp16: precision; duplicate duplicates: copies twice; compare: setting versus another;
+mixed: mixture precision; bf16 fp16 float16 bfloat16 half: precision;
+duplicate duplicates: copies twice; compare: setting versus another;
 pretrained: others began beginning; long: minutes budget; begin: first run tutorial writes; start: beginning;
 api openai: completions; noise: seeds spread; browser: page; big: size depth; tokenizer: bpe; seed: seeds;
-reproducible deterministic: bit; dashboard: tensorboard; s3: buckets; vocab: vocabulary; hyperparameters: dial;
+reproducible deterministic: bit seed; dashboard: tensorboard; s3: buckets; vocab: vocabulary; hyperparameters: dial;
 chinchilla: curve size; params: parameters; benchmark: core; leak: mask shift; shifted targets: shift inputs;
 # machines and places
 macbook mac: device mps machine; laptop mps tpu: device machine; apple: mps; cpu: device threads;

@@ -167,8 +167,35 @@ FRESH = {   # Written before an answer was seen; weights of the search were chos
     'visualise attention': 'eval/inside tutorials/microscope',
     'disk is full': 'reliability eval/check_room store/files',
     'dead neurons': 'train/layers',
-    'training speed tokens per second': 'train/metrics train/pace reports/step performance'}
-FOUND = 15     # Of them, at least
+    'training speed tokens per second': 'train/metrics train/pace reports/step performance',
+    # written after the weights were chosen, before an answer was seen
+    'does my gpu have enough vram': 'train/room eval/check_room planning',
+    'how to feed a list of strings': 'data/given',
+    'train loss is lower than validation loss':
+        'tutorials/reading_a_run tutorials/goes_wrong eval/bpb data/split model/curve',
+    'what happens when I press ctrl c twice': 'train/signals',
+    'model outputs gibberish': 'tutorials/goes_wrong model/generate tutorials/first_run eval/samples',
+    'make training reproducible': 'train/machine seeds', 'average several runs': 'seeds eval/groups eval/overlay',
+    'how do I share my report with a colleague': 'eval/page showing eval/report',
+    'explain self attention step by step': 'model/blocks', 'learning rate decay': 'model/schedule',
+    'which optimizer is best': 'model/optim reports/optimizers', 'bpe merges': 'data/bpe export/tokenizer',
+    'what vocabulary size should I take': 'data/tokenizer data/bpe eval/cuts',
+    'chat completions endpoint': 'eval/completions play', 'read from google cloud storage': 'data/remote data/stores',
+    'training on wikipedia dump': 'data/corpus data/readers tutorials/own_corpus data/records data/streams',
+    'how to see attention maps': 'eval/inside tutorials/microscope', 'use float16': 'train/machine',
+    'node crashed on cluster': 'base/watch beyond reliability',
+    'disk quota exceeded while saving': 'store/saver eval/check_room store/checkpoint store/files reliability',
+    'what is perplexity': 'eval/bpb glossary',
+    'evaluate on arc and mmlu': 'eval/core/tasks eval/core/evaluate export/harness eval/core/score',
+    'how do I add a new activation function': 'model/extras model/blocks',
+    'tokens per parameter ratio': 'model/curve model/dial train/budget tutorials/how_big',
+    'gradient norm keeps growing': 'train/gradients train/guard tutorials/goes_wrong train/layers',
+    'chinese text': 'eval/scripts data/tokenizer eval/cuts data/bpe',
+    'can two people use the same run folder': 'train/identity store/files reliability train/keep store/log',
+    'how long does preparation of the data take': 'reports/throughput data/prepare performance',
+    'install without internet': 'index questions',
+    'difference between step and epoch': 'glossary data/loader train/budget tutorials/reading_a_run'}
+FOUND = 40     # Of them, at least
 EXPLAINED = {'what is a micro-batch': 'glossary', 'glossary': 'glossary',
              'notation': 'notation', 'meaning of the letters': 'notation', 'symbols': 'notation'}
 def pages(found): return [h.removesuffix('.html') for (h,*_),_ in found]

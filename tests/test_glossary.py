@@ -45,15 +45,15 @@ def test_links_lead_to_headings(page):
 
 # Words of titles that are no terms of the field, or explain themselves
 ORDINARY = set('''
-a addresses after against agreement alive another apertus architecture are arent arguments as asked at becomes
-began beginning beside best beyond biases big build by chart checks command console copies costs counted cuts
-design devices earn edits elsewhere evaluate facts fast figures files first five folder following for from
-glossary go goes hand happened help how ideas in inside is it keep kept kill languages line long look looked
-looks machine machines made many may meanwhile microscope minutes name names notation notebook numbers of on one
-others our ours out own page paper pass performance place planning play pretrain processes progress python read
-reading reads register reliability scale score screen script scripts server setting show side somebody soon
-spent starts stop stores sure tables take tasks terminal text texts that the their them this time to toml
-torchrun trackio training two under verdict watch what when where which who with words wrong your'''.split())
+a addresses after against agreement alive another apertus architecture are arent arguments as asked at becomes began
+beginning beside best beyond biases big build by chart checks command console copies costs counted cuts design devices
+earn edits elsewhere evaluate facts fast figures files first five folder following for from glossary go goes hand
+happened help how ideas in inside is it keep kept kill languages line long look looked looks machine machines made
+many may meanwhile microscope minutes name names notation notebook numbers of on one others our ours out own page
+paper pass performance place planning play pretrain processes progress python questions read reading reads register
+reliability scale score screen script scripts server setting show side somebody soon spent starts stop stores sure
+tables take tasks terminal text texts that the their them this time to toml torchrun trackio training two under
+verdict watch what when where which who with words wrong your'''.split())
 
 def known():
     "Words of the terms, without their endings"
