@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
+from .base.value import here
 from .base.words import like
 from .build import Config, Run, load_config, load_model
 from .data.corpus import table_of
@@ -117,6 +118,7 @@ def export_run(
     if uncapped and form in CAPPED: raise ValueError(f'uncapped: without effect here; {form} has the soft cap')
     fill,dtypes = FORMATS[form]
     check_dtype(dtype or dtypes[0], dtypes)
+    to = here(str(to))
     check_named(to, form)
     check_place(to)
     parcel,more = parcel_of(run),dict(uncapped=True) if uncapped else {}
@@ -148,6 +150,7 @@ def import_run(
     named = overrides if isinstance(overrides, dict) else [str(o).partition('=')[0].strip() for o in overrides]
     if 'data.train' not in {*named, *keys}:
         raise ValueError('import: data.train=PATH is needed: the text to go on with')
+    out = here(str(out))
     if is_run(out): raise ValueError(f'{out}: a run is there already; another folder would work')
     cfg = load_config(None, overrides, **keys | {'out': str(out), 'train.init': str(folder)})
     run = Run(cfg, say=say)

@@ -233,8 +233,9 @@ class LoaderConfig:
 
 # %% ../../nbs/data/loader.ipynb #d4ce1cd2
 def _at_least(least, **numbers):
-    "Refuse numbers that are smaller"
+    "Refuse numbers that are smaller, and what is no whole number"
     for k,v in numbers.items():
+        if not isinstance(v, (int,np.integer)): raise ValueError(f'loader: {k} is {v!r}; it must be an integer')
         if v<least: raise ValueError(f'loader: {k} is {v}; it must be at least {least}')
 
 def _not_shared(rows, world):
@@ -242,15 +243,11 @@ def _not_shared(rows, world):
     near = ' or '.join(str(m) for m in (rows//world*world, (rows//world+1)*world) if m)
     return f'loader.batch_rows: {rows} rows cannot be shared equally by {world} ranks; {near} would work'
 
-def _no_tokens(o):
-    return (f'loader: tokens is a {type(o).__name__}; Tokens.from_docs(docs, vocab_size) would work, '
-            'docs being a list of ids for each, as encode gives them')
-
+def _no_tokens(o): return f'loader: tokens is a {type(o).__name__}; Tokens.from_docs(docs, vocab_size) would work'
 def _no_text(n): return f'loader: no text in {n:,} documents; data.train needs files that hold some'
 
 # %% ../../nbs/data/loader.ipynb #cell64
 PLANNED = 2**14  # Documents and rows of the plans that are kept; two plans stay, however large
-
 class Loader(Strips):
     "Batches of packed rows, a pure function of the seed and the step"
     parts,sources,identity = {},{},{} # Of a mixture: loaders of its sources, what the log keeps of them, their shares
@@ -371,6 +368,7 @@ def batch(self:Loader,
 )->tuple[Tensor,Tensor]: # Inputs and targets `[G/W,T]`, int64; targets are -1 where padded
     "This rank's part of a global batch"
     lo = step*self.batch_rows if row is None else row
+    _at_least(0, row=lo)
     return shift(self.rows(lo+self.mine.start, lo+self.mine.stop))
 
 # %% ../../nbs/data/loader.ipynb #69aaa8b5

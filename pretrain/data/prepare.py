@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['TAG', 'KINDS', 'HASHES_FILE', 'SAY_S', 'KEY_CHARS', 'HASHES_MAX', 'SOURCES_MAX', 'DIGITS', 'AT_REST_S', 'TICK_NS',
-           'ELSEWHERE', 'NO_LOCKS', 'CURES', 'PrepareConfig', 'cache_dir', 'n_workers', 'tag_cache', 'ahead',
+           'ELSEWHERE', 'NO_LOCKS', 'CURES', 'SIDES', 'PrepareConfig', 'cache_dir', 'n_workers', 'tag_cache', 'ahead',
            'make_shards', 'cache_key', 'Hashes', 'hashes_of', 'stamp', 'will_tell', 'cached', 'kept', 'CacheError',
-           'cache_errors', 'open_as', 'describe_tokens', 'tokens_dir', 'tokens_key', 'prepare', 'tokenizer_key',
-           'get_tokenizer']
+           'cache_errors', 'open_as', 'describe_tokens', 'tokens_dir', 'tokens_key', 'check_side', 'prepare',
+           'tokenizer_key', 'get_tokenizer']
 
 # %% ../../nbs/data/prepare.ipynb #cell3
 import errno, hashlib, json, os, time, warnings
@@ -328,6 +328,16 @@ def tokens_key(
     return cache_key(PREPARED_FORMAT, tok.fingerprint, content, *([sorted(but)] if but else []))
 
 # %% ../../nbs/data/prepare.ipynb #cell67
+SIDES = 'train','valid','all'
+def check_side(
+    data:CorpusConfig, # Which corpus
+    split:str,         # Which side of it
+):
+    "`ValueError` for what can't be prepared in one"
+    if split not in SIDES: raise ValueError(f'split = {split!r}: {", ".join(SIDES)} would work')
+    if all(isinstance(o, str) for o in (*data.train, *data.valid)): return
+    raise ValueError('data.train: a mixture; pretrain.data.parts.read_texts prepares each of its sources')
+
 def prepare(
     data:CorpusConfig,              # Which corpus
     tok,                            # Tokenizer: `encode_array`, `bos`, `vocab_size`, `fingerprint`
@@ -339,6 +349,7 @@ def prepare(
     of:str='',                      # Which source of several, in words
 )->Tokens:
     "The tokens of one side of a corpus: opened if they exist, made if they don't"
+    check_side(data, split)
     root,hashes = cache_dir(prep),hashes or hashes_of(prep)
     named = split.replace('all', 'train')
     what = f'{named} tokens{of}'

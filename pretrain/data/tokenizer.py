@@ -20,6 +20,7 @@ import tiktoken
 from fastcore.basics import patch
 
 from ..base.card import bar, card, pairs, shows, table
+from ..base.value import here
 from ..base.words import brief, one_line
 from .bpe import BOS, EVERYTHING, N_BYTE, SPECIALS, SPLIT, TokenizerConfig
 from .bpe import learn_ranks, no_panic, pattern_problem, sooner, utf8
@@ -241,7 +242,8 @@ def save(self:Tokenizer,
     path,   # Directory, made if it isn't there
 )->Path:    # The directory
     "Write the two files, each whole or not at all; once this returns they are on the disk"
-    if _of_others(Path(path)/JSON_FILE): raise ValueError(one_line(f'{Path(path)/JSON_FILE}: {OTHERS}; {NEW_ONE}'))
+    path = Path(here(str(path)))
+    if _of_others(path/JSON_FILE): raise ValueError(one_line(f'{path/JSON_FILE}: {OTHERS}; {NEW_ONE}'))
     path = make_dir(path)
     for name in (RANKS_FILE,JSON_FILE):
         for p in path.glob(f'{name}.*{TMP}'): p.unlink()   # of a process that was killed
@@ -304,7 +306,7 @@ def load(cls:Tokenizer,
     path,       # Directory made by `save`
 )->Tokenizer:
     "Read a tokenizer and verify its fingerprint"
-    path = Path(path)
+    path = Path(here(str(path)))
     for name,most in FILE_MAX.items(): _check_file(path, name, most)
     meta,ranks = _read_meta(path/JSON_FILE),_read_ranks(path/RANKS_FILE)
     got,want = fingerprint(ranks, meta['pattern'], meta['specials']),meta['fingerprint']

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from fastcore.basics import patch
 from ..base.screen import fmt_time
+from ..base.value import at_home
 from ..base.words import n_of
 from ..data.bpe import TokenizerConfig
 from ..data.corpus import CorpusConfig, TextSource, find_files
@@ -78,8 +79,9 @@ class Look:
         path, # Of the file
     )->Path:  # It
         "Write the page, whole or not at all"
-        write_whole(Path(path), whole_page(self.name, self.figures).encode())
-        return Path(path)
+        path = Path(at_home(str(path)))
+        write_whole(path, whole_page(self.name, self.figures).encode())
+        return path
 
     def json(self)->str: # The same for the same corpus
         "The figures for a script"

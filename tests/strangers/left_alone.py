@@ -107,6 +107,18 @@ def home_eval(lab):
     os.environ['HOME'] = str(lab.dir/'home')
     return lab.main('eval', '~/run').code
 
+@case('`~` in Python: a tokenizer, a look and an export are saved at home', ['exp', 'look.html', 'tok'], full=True)
+def home_in_python(lab):
+    from pretrain import export_run, look
+    lab.texts()
+    run = lab.fit()
+    (lab.dir/'home').mkdir()
+    os.environ['HOME'] = str(lab.dir/'home')
+    run.tok.save('~/tok')
+    look('text').save('~/look.html')
+    export_run('run', '~/exp', check=False, say=lambda line: None)
+    return sorted(p.name for p in (lab.dir/'home').iterdir() if p.name[0]!='.')
+
 @case('`core.bundle=~/nothing` is looked for at home', True)
 def home_bundle(lab):
     os.environ['HOME'] = '/nowhere'
