@@ -31,7 +31,6 @@ class Plan:
     start:np.ndarray # First token of each piece in its document `[pieces]`
     size:np.ndarray  # Length of each piece `[pieces]` [tokens]
     ptr:np.ndarray   # Row r is made of pieces `ptr[r]` to `ptr[r+1]` `[rows+1]`
-
     @property
     def n_rows(self): return len(self.ptr)-1
 
@@ -191,7 +190,6 @@ def permutation(
 
 # %% ../../nbs/data/loader.ipynb #cell56
 DOCS,ROWS,SEAM = 0,1,2  # What an epoch draws, told apart in the key
-
 def epoch_order(
     lens:np.ndarray, # Length of every document, BOS included `[n_doc]` [tokens]
     T:int,           # Inputs in a row [tokens]
@@ -244,7 +242,6 @@ def _not_shared(rows, world):
     return f'loader.batch_rows: {rows} rows cannot be shared equally by {world} ranks; {near} would work'
 
 def _no_tokens(o): return f'loader: tokens is a {type(o).__name__}; Tokens.from_docs(docs, vocab_size) would work'
-def _no_text(n): return f'loader: no text in {n:,} documents; data.train needs files that hold some'
 
 # %% ../../nbs/data/loader.ipynb #cell64
 PLANNED = 2**14  # Documents and rows of the plans that are kept; two plans stay, however large
@@ -268,7 +265,7 @@ class Loader(Strips):
         self.mine = slice_rows(batch_rows, rank, world)
         self.lens = np.asarray(tokens.lens, dtype=np.int64)
         self.n_text = int(np.maximum(self.lens-1, 0).sum())
-        if not self.n_text: raise ValueError(_no_text(len(self.lens)))
+        if not self.n_text: raise ValueError(f'loader: no text in {len(self.lens):,} documents; some would work')
         self.shards = [np.asarray(s) for s in tokens.shards]   # plain views: slicing a `memmap` object is slow
         self.starts = np.cumsum(self.lens)-self.lens           # of each document on the shelf
         self.bases = np.cumsum([0]+[len(s) for s in self.shards])
