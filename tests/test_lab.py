@@ -6,7 +6,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'.ci'))
+sys.path.insert(0, str(Path(__file__).parent))
 import lab
+import lab_runs
 
 needs = pytest.mark.skipif(bool(lab.missing()), reason=f'missing: {lab.missing()}')
 
@@ -123,6 +125,15 @@ def test_a_page_that_moves_is_noticed():
     calm = [look(0, 9, 'step 1'), look(600, 9, 'step 2'), look(1200, 9, 'step 3'), look(1800, 9, 'step 4')]
     assert measured(calm)==(0, 0, 600)
     assert measured([*calm, look(2400, 10, 'step 5'), dict(shift=.5, t=2000)])[:2]==(1, .5)
+
+def test_a_cell_that_grows_under_its_panel_is_noticed():
+    def look(t, high, bar, parts=3): return dict(t=t, cells=[dict(at=5, high=high, parts=parts, bar=bar)])
+    calm = [look(0, 40, '', 0), look(100, 600, 'step 1'), look(900, 600, 'step 2'), look(1000, 600, 'finished')]
+    fine = lab_runs.measured(calm, 0, 3000, 5)
+    assert fine==dict(came_ms=100, arrival=0, arrival_asked=0, grew_px=0, shift=0, gap_ms=800, news=2)
+    card = [*calm, look(1100, 790, 'finished'), dict(t=1050, shift=.1, asked=False)]   # a card below, at the end
+    moved = lab_runs.measured([*card, dict(t=50, shift=.2, asked=True)], 0, 3000, 5)
+    assert (moved['grew_px'], moved['shift'], moved['arrival_asked'])==(190, .1, .2)
 
 if __name__=='__main__':
     import tempfile
