@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from room_ranks import CASES
 
-LIMIT_S = 120
+LIMIT_S,LONG_S = 120,900  # hung: some cases, and all of them
 WITHIN = .05  # of what torch reports
 
 def foretold(N, mode, shape, V, rows, matrix, checkpoint):
@@ -26,11 +26,11 @@ def test_memory_and_messages_of_real_ranks(N, which):
     "Both modes, both optimizers, with and without checkpoints of activations: within 5 %"
     compare(N, which)
 
-def compare(N, which):
+def compare(N, which, limit_s=LIMIT_S):
     env = {k:v for k,v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')}
     env |= dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
     words = [sys.executable, str(HERE/'room_ranks.py'), str(N), *map(str, which)]
-    p = subprocess.run(words, capture_output=True, text=True, env=env, timeout=LIMIT_S)
+    p = subprocess.run(words, capture_output=True, text=True, env=env, timeout=limit_s)
     assert p.returncode==0, p.stderr[-3000:]
     bad = []
     for case,real in zip([CASES[i] for i in which], json.loads(p.stdout.splitlines()[-1]), strict=True):
@@ -42,4 +42,4 @@ def compare(N, which):
     assert not bad
 
 if __name__=='__main__':
-    for N in (2, 3, 4): compare(N, range(len(CASES)))
+    for N in (2, 3, 4): compare(N, range(len(CASES)), LONG_S)
