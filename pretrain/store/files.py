@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain, count
 from pathlib import Path
 from queue import SimpleQueue
-from threading import RLock, Thread
+from threading import RLock, Thread, get_native_id
 from fastcore.basics import patch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..base.config import PosInt, STRICT
@@ -102,7 +102,7 @@ def write_whole(
     *parts,     # Bytes or contiguous arrays, one after the other
 )->str:         # sha256 of the content
     "Write a file so that it is there completely, or not at all"
-    tmp = path.with_name(f'{path.name}.{os.getpid()}{TMP}')
+    tmp = path.with_name(f'{path.name}.{get_native_id()}{TMP}')   # two threads may write it, too
     try:
         tmp.unlink(missing_ok=True)  # an earlier process of this number may have died here
         sha = write_file(tmp, parts)['sha256']
