@@ -21,7 +21,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..base.config import NatInt, PosInt
-from ..base.words import n_of, one_line
+from ..base.words import brief, n_of, one_line
 from .policy import LISTED, Skipped
 from .readers import content_hash
 from .tokenizer import one_by_one
@@ -107,7 +107,7 @@ def ids_of(
     "A document as an array; a `ValueError` if it has anything but ids of the vocabulary"
     ids = np.asarray(doc)
     if ids.ndim!=1 or ids.size and ids.dtype.kind not in 'iu':
-        raise ValueError(f'document {i}: found {one_line(repr(doc)[:40])}; a list of ids, as encode gives, would work')
+        raise ValueError(f'document {i}: found {brief(doc)}; a list of ids, as encode gives, would work')
     if ids.size and not 0<=ids.min()<=ids.max()<vocab_size:
         stray = ids[(ids<0)|(ids>=vocab_size)][0]
         raise ValueError(f'document {i}: {stray} is not an id: this vocabulary has 0 to {vocab_size-1}')

@@ -68,7 +68,6 @@ def _read(path, parse, ok):
 
 # %% ../../nbs/eval/report.ipynb #c09defa8
 def _numbers(o): return isinstance(o, dict) and all(is_number(v) and 0<=v<math.inf for v in o.values())
-
 def _is_state(o): return _numbers(o.get('clock', {}))
 
 def _is_config(o):
@@ -102,19 +101,17 @@ def read_run(
     state = _read(newest[0]/'state.json', json.loads, _is_state) if newest else {}
     config = _read(p/'config.toml', parse_toml, _is_config)
     tok = _read(p/'tokenizer'/'tokenizer.json', json.loads, lambda o: isinstance(o.get('fingerprint', ''), str))
-    marks = _marks(p, texts[-1] if texts else '')
     text = [o for k in ('train','valid') for o in config.get('data', {}).get(k, ()) if isinstance(o, dict)]
-    sources = read_columns(p/'metrics.jsonl', (), keep='sources')[-1] if text else None
-    return RunLog(p, columns, last, texts, config, marks, state.get('clock', {}), tok.get('fingerprint', ''), peak,
-                  sources or {})
+    sources = text and read_columns(p/'metrics.jsonl', (), keep='sources')[-1] or {}
+    return RunLog(p, columns, last, texts, config, _marks(p, texts[-1] if texts else ''), state.get('clock', {}),
+                  tok.get('fingerprint', ''), peak, sources)
 
 # %% ../../nbs/eval/report.ipynb #737efeaf
 SIZE,SIZE_COMPARE,DPI = (9,5),(9,2.9),80           # Of a figure [inch], [dots per inch]
 LOSS,VALID,OTHER,MUTED,ALERT = 'tab:blue','tab:orange','tab:green','0.45','tab:red'
 FAINT,THIN,SMALL = 0.35,0.8,8                      # Opacity and width of raw curves, [pt] of small print
 FEW = 3                                            # A curve of so few points shows them as dots
-
-COLORS = 256   # Of a picture: more than curves and their letters have, at a third of the bytes
+COLORS = 256                                       # Of a picture: more than curves and their letters have, at a third of the bytes
 
 def png_of(
     fig, # A figure
@@ -181,8 +178,7 @@ def _loss_limits(y):
 def _missing(ax, x):
     "Ticks on the floor at steps without a number"
     floor = dict(transform=ax.get_xaxis_transform(), clip_on=False)
-    some = thin(x, np.zeros(len(x)))
-    ax.plot(*some, '|', color=ALERT, ms=SMALL, label=f'no number ({len(x)})', **floor)
+    ax.plot(*thin(x, np.zeros(len(x))), '|', color=ALERT, ms=SMALL, label=f'no number ({len(x)})', **floor)
 
 def _panel_loss(ax, log):
     (x,y),(xe,ye) = log.series('loss'),log.series('loss_ema')
@@ -262,9 +258,7 @@ PANELS = dict(loss=('loss',_panel_loss), bpb=('val_bpb',_panel_bpb), lr=('lr',_p
 def _layout(have):
     "Panels in two rows, for `subplot_mosaic`; every row as wide as the other"
     top,low = [k for k in ('loss','bpb') if k in have],[k for k in ('lr','grad','speed') if k in have]
-    wide = {'loss':2, 'bpb':1}
-    rows = [[k for k in top for _ in range(wide[k])], low]
-    rows = [r for r in rows if r]
+    rows = [r for r in ([k for k in top for _ in range(1+(k=='loss'))], low) if r]
     n = math.lcm(*map(len, rows))
     return [[k for k in r for _ in range(n//len(r))] for r in rows]
 
@@ -376,7 +370,6 @@ def _finite(log, key):
 
 def _last(log, key): return float(y[-1]) if len(y := _finite(log, key)) else None
 def _median(log, key): return float(np.median(y)) if len(y := _finite(log, key)) else None
-
 def _planned(log): return log.config.get('train', {}).get('steps') or int(_last(log, 'horizon') or 0) or None
 
 def summary(
@@ -386,8 +379,7 @@ def summary(
     log = read_run(run_dir)
     step,best = _best(log) or (None,None)
     return Summary(
-        name=log.path.resolve().name, steps=log.last,
-        total=_planned(log), n_tok=int(_finite(log, 'tokens').sum()),
+        name=log.path.resolve().name, steps=log.last, total=_planned(log), n_tok=int(_finite(log, 'tokens').sum()),
         loss=_last(log, 'loss'), loss_ema=_last(log, 'loss_ema'), bad=int(np.isnan(log.series('loss')[1]).sum()),
         val_bpb=_last(log, 'val_bpb'), best_bpb=best, best_step=step, yardsticks=log.yardsticks,
         tok_per_s=_median(log, 'tok_per_s'), mfu=_median(log, 'mfu'), mfu_seen=_median(log, 'mfu_seen'),
@@ -405,8 +397,7 @@ def along(
     if by=='step' or not len(steps): return steps
     s,y = log.series(by)
     if not len(s): raise ValueError(f'{log.path}: its records have no {by!r}; by="step" works for every run')
-    y = np.nan_to_num(y)
-    y = y.cumsum() if by=='tokens' else np.maximum.accumulate(y)
+    y = (np.cumsum if by=='tokens' else np.maximum.accumulate)(np.nan_to_num(y))
     return np.concatenate([[0], y])[np.searchsorted(s, steps, side='right')]
 
 # %% ../../nbs/eval/report.ipynb #0ee5cd73
