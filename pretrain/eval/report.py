@@ -111,7 +111,7 @@ SIZE,SIZE_COMPARE,DPI = (9,5),(9,2.9),80           # Of a figure [inch], [dots p
 LOSS,VALID,OTHER,MUTED,ALERT = 'tab:blue','tab:orange','tab:green','0.45','tab:red'
 FAINT,THIN,SMALL = 0.35,0.8,8                      # Opacity and width of raw curves, [pt] of small print
 FEW = 3                                            # A curve of so few points shows them as dots
-COLORS = 256                                       # Of a picture: more than curves and their letters have, at a third of the bytes
+COLORS = 256                                       # Of a picture: more than it has, at a third of the bytes
 
 def png_of(
     fig, # A figure
