@@ -3,6 +3,7 @@ it. In tests/, so that one pytest session counts chapters and tests together.
 
 `python tests/test_notebooks.py nbs/data/shift.ipynb` prints how a fresh run differs from what is saved."""
 import difflib, gc, os, platform, re, sys
+from pathlib import Path
 import pytest
 import torch
 from execnb.shell import CaptureShell
@@ -34,9 +35,15 @@ def clean(monkeypatch):
 # ------------------------------------------------------------ what is saved, and what a fresh run says
 
 # The text that comes with Python is another one in another version, and sums round otherwise on another processor
-MADE = dict(python='3.11.7', torch='2.13.0', machine='x86_64', sums='AVX512')
+def processor():
+    "Its maker and model, as Linux names them; '' elsewhere"
+    info = Path('/proc/cpuinfo')
+    said = dict(re.findall(r'^([^\t:]+?)\s*: (.*)$', info.read_text(), re.M)) if info.exists() else {}
+    return ' '.join(said.get(k, '') for k in ('vendor_id', 'cpu family', 'model')).strip()
+
+MADE = dict(python='3.11.7', torch='2.13.0', machine='x86_64', sums='AVX512', processor='GenuineIntel 6 207')
 HERE = dict(python=platform.python_version(), torch=torch.__version__.split('+')[0], machine=platform.machine(),
-            sums=torch.backends.cpu.get_cpu_capability())
+            sums=torch.backends.cpu.get_cpu_capability(), processor=processor())
 
 # What no two runs have in common: numbers with a unit of time or speed, lines of it, and whatever follows the peak.
 # A cell whose output is of that kind, or chance, says so: `#| varies`
