@@ -1,8 +1,10 @@
 """Shared by all tests: one thread for tiny models, a headless plot backend, two workers for the whole suite, and the
 outcomes of the session for the register."""
-import json, os, tempfile, time
+import json, os, signal, tempfile, time
 os.environ.setdefault('OMP_NUM_THREADS', '1')   # before torch is imported: more threads make tiny models slower
 os.environ.setdefault('MPLBACKEND', 'agg')
+if signal.getsignal(signal.SIGINT)==signal.SIG_IGN:   # so begins what a shell has in its background: no test could stop
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from pathlib import Path
 import pytest
