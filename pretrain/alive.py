@@ -82,13 +82,16 @@ class Alive:
             save_report(self.out, self.cfg)
         if not wait: return self.pages.turn(write)
         self.pages.start(write)
-        self.pages.join()
+        self.settle()
+
+    def settle(self):
+        "Wait for a page that is being written, and say what came of it"
+        if self.pages: self.pages.join()
         self.console.empty(self.saver.news)
 
     def remember(self):
         "Keep what the page needs and the log does not have, once no page is being written"
-        if self.pages: self.pages.join()
-        self.console.empty(self.saver.news)
+        self.settle()
         write_report(self.out, NOW, json.dumps(remembered(self)).encode())
 
     def begin(self):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'POINTS', 'COLORS', 'SIZE', 'FONT', 'ROW', 'CHAR',
-           'LEFT', 'RIGHT', 'BOTTOM', 'TICKS', 'SWATCH', 'GAP', 'DOTS', 'DASHED', 'BANDS', 'AIR', 'GREY', 'Scale',
-           'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes', 'at', 'way', 'Curve', 'Level',
-           'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'Area', 'filled', 'edges', 'bands',
-           'limits', 'chart', 'summed', 'image']
+           'LEFT', 'RIGHT', 'BOTTOM', 'TICKS', 'SWATCH', 'GAP', 'DOTS', 'DASHED', 'BANDS', 'AIR', 'GREY', 'PALETTE',
+           'Scale', 'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes', 'at', 'way', 'Curve',
+           'Level', 'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'Area', 'filled', 'edges',
+           'bands', 'limits', 'chart', 'summed', 'image', 'png_of']
 
 # %% ../../nbs/base/chart.ipynb #ch-imp
 import math, re
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
+from io import BytesIO
 from urllib.parse import quote
 from .card import safe
 
@@ -389,3 +390,16 @@ def image(
     body = re.sub('<g stroke="transparent".*?</g>', '', body, flags=re.S)
     data = quote(f'{head} color="{GREY}"{body}', safe=' =:/;,()#<>\'"!?@+*'.replace('#', '').replace('"', ''))
     return f'<img alt="{alt}" width="{wide}" src="data:image/svg+xml,{data}">'
+
+# %% ../../nbs/base/chart.ipynb #chpng002
+PALETTE = 256   # Colours of a picture: more than curves and their letters have
+
+def png_of(
+    fig, # A figure of matplotlib
+)->bytes:
+    "Its picture, as small as it can be without looking otherwise"
+    from PIL import Image   # matplotlib brings it
+    fig.savefig(full := BytesIO(), format='png')
+    few = Image.open(full).convert('RGB').quantize(PALETTE, dither=Image.Dither.NONE)
+    few.save(small := BytesIO(), 'PNG', optimize=True)
+    return small.getvalue()

@@ -7,7 +7,7 @@ __all__ = ['KEYS_SHOWN', 'GROUP_CHARS', 'WRITERS', 'item_text', 'check_iterable'
            'save_corpus']
 
 # %% ../../nbs/data/given.ipynb #gv-imports
-import filecmp, json, os
+import filecmp, json, os, threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,7 +111,7 @@ def replacing(
     path:Path, # Where a file should be
 ):             # A file to write; what is there is replaced at the end, if it is another
     "Write a file beside its place, and put it there once it is whole"
-    tmp = path.with_name(f'{path.name}.{os.getpid()}{TMP}')
+    tmp = path.with_name(f'{path.name}.{threading.get_native_id()}{TMP}')
     try:
         with open(tmp, 'wb') as f:
             yield f

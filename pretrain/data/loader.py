@@ -265,7 +265,7 @@ class Loader(Strips):
         self.mine = slice_rows(batch_rows, rank, world)
         self.lens = np.asarray(tokens.lens, dtype=np.int64)
         self.n_text = int(np.maximum(self.lens-1, 0).sum())
-        if not self.n_text: raise ValueError(f'loader: no text in {len(self.lens):,} documents; some would work')
+        if not self.n_text: raise ValueError(f'loader: no text in {len(self.lens):,} documents; data.train needs some')
         self.shards = [np.asarray(s) for s in tokens.shards]   # plain views: slicing a `memmap` object is slow
         self.starts = np.cumsum(self.lens)-self.lens           # of each document on the shelf
         self.bases = np.cumsum([0]+[len(s) for s in self.shards])

@@ -4,19 +4,19 @@
 
 # %% auto #0
 __all__ = ['DRAWN', 'SIZE', 'SIZE_COMPARE', 'DPI', 'LOSS', 'VALID', 'OTHER', 'MUTED', 'ALERT', 'FAINT', 'THIN', 'SMALL', 'FEW',
-           'COLORS', 'POINTS', 'SKIP', 'ABOVE', 'PAD', 'MOST_SOURCES', 'PANELS', 'COLUMN', 'AXES', 'VALID_TITLE',
-           'LOSS_TITLE', 'NAMED', 'RunLog', 'read_run', 'png_of', 'new_figure', 'thin', 'by_text', 'plot_run',
-           'write_report', 'save_plot', 'Summary', 'summary', 'along', 'compare']
+           'POINTS', 'SKIP', 'ABOVE', 'PAD', 'MOST_SOURCES', 'PANELS', 'COLUMN', 'AXES', 'VALID_TITLE', 'LOSS_TITLE',
+           'NAMED', 'RunLog', 'read_run', 'new_figure', 'thin', 'by_text', 'plot_run', 'write_report', 'save_plot',
+           'Summary', 'summary', 'along', 'compare']
 
 # %% ../../nbs/eval/report.ipynb #cell3
 import json, math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Literal
 import numpy as np
 from fastcore.basics import patch
+from ..base.chart import png_of
 from ..base.toml import parse_toml
 from ..base.screen import fmt_time
 from ..base.words import n_of, one_line, short_names
@@ -68,6 +68,7 @@ def _read(path, parse, ok):
 
 # %% ../../nbs/eval/report.ipynb #c09defa8
 def _numbers(o): return isinstance(o, dict) and all(is_number(v) and 0<=v<math.inf for v in o.values())
+
 def _is_state(o): return _numbers(o.get('clock', {}))
 
 def _is_config(o):
@@ -111,17 +112,6 @@ SIZE,SIZE_COMPARE,DPI = (9,5),(9,2.9),80           # Of a figure [inch], [dots p
 LOSS,VALID,OTHER,MUTED,ALERT = 'tab:blue','tab:orange','tab:green','0.45','tab:red'
 FAINT,THIN,SMALL = 0.35,0.8,8                      # Opacity and width of raw curves, [pt] of small print
 FEW = 3                                            # A curve of so few points shows them as dots
-COLORS = 256                                       # Of a picture: more than it has, at a third of the bytes
-
-def png_of(
-    fig, # A figure
-)->bytes:
-    "The picture of a figure, as small as it can be without looking otherwise"
-    from PIL import Image   # matplotlib brings it
-    fig.savefig(full := BytesIO(), format='png')
-    few = Image.open(full).convert('RGB').quantize(COLORS, dither=Image.Dither.NONE)
-    few.save(small := BytesIO(), 'PNG', optimize=True)
-    return small.getvalue()
 
 def new_figure(
     **how, # As `Figure` takes it
@@ -258,7 +248,9 @@ PANELS = dict(loss=('loss',_panel_loss), bpb=('val_bpb',_panel_bpb), lr=('lr',_p
 def _layout(have):
     "Panels in two rows, for `subplot_mosaic`; every row as wide as the other"
     top,low = [k for k in ('loss','bpb') if k in have],[k for k in ('lr','grad','speed') if k in have]
-    rows = [r for r in ([k for k in top for _ in range(1+(k=='loss'))], low) if r]
+    wide = {'loss':2, 'bpb':1}
+    rows = [[k for k in top for _ in range(wide[k])], low]
+    rows = [r for r in rows if r]
     n = math.lcm(*map(len, rows))
     return [[k for k in r for _ in range(n//len(r))] for r in rows]
 
@@ -370,6 +362,7 @@ def _finite(log, key):
 
 def _last(log, key): return float(y[-1]) if len(y := _finite(log, key)) else None
 def _median(log, key): return float(np.median(y)) if len(y := _finite(log, key)) else None
+
 def _planned(log): return log.config.get('train', {}).get('steps') or int(_last(log, 'horizon') or 0) or None
 
 def summary(
@@ -397,7 +390,8 @@ def along(
     if by=='step' or not len(steps): return steps
     s,y = log.series(by)
     if not len(s): raise ValueError(f'{log.path}: its records have no {by!r}; by="step" works for every run')
-    y = (np.cumsum if by=='tokens' else np.maximum.accumulate)(np.nan_to_num(y))
+    y = np.nan_to_num(y)
+    y = y.cumsum() if by=='tokens' else np.maximum.accumulate(y)
     return np.concatenate([[0], y])[np.searchsorted(s, steps, side='right')]
 
 # %% ../../nbs/eval/report.ipynb #0ee5cd73

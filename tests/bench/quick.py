@@ -6,7 +6,7 @@ test, since it takes five minutes of two quiet cores for each run.
 
 `whole` is the command that a newcomer types, timed from its start to its end. A `trial` gives a variant of the
 quickstart so many seconds of one core, rates by the share that is spent; two at once on two cores disturb each other
-alike. `average=0.99` among the keys measures the moving average of the weights instead of the last ones."""
+alike."""
 import argparse, json, os, platform, shlex, statistics, subprocess, sys, tempfile, time
 from dataclasses import replace
 from datetime import date
@@ -38,17 +38,13 @@ def trial(keys, seed, seconds):
     from arch import Trained
     torch.set_num_threads(1)
     keep_memory()
-    share = float(dict(k.split('=') for k in keys).get('average', 0))   # of what was, in the average [of 1]
-    cfg = load_config('quickstart', [k for k in keys if not k.startswith('average=')])
+    cfg = load_config('quickstart', keys)
     data = read_data(cfg, lambda line: None)
     t = Trained(replace(data, text=valid_text(data.measure, data.tok, 0)), cfg, seed)
-    begun,i,mean = time.process_time(),0,[p.detach().clone() for p in t.params]
+    begun,i = time.process_time(),0
     while (spent := (time.process_time()-begun)/seconds)<1:
         t.step(i, max(i+2, int(i/spent)) if i>=UNSURE else cfg.train.steps)
         i += 1
-        if share: torch._foreach_lerp_(mean, t.params, 1-min(share, i/(i+9)))
-    if share:
-        with torch.no_grad(): torch._foreach_copy_(t.params, mean)
     return dict(seconds=seconds, steps=i, tokens=i*cfg.loader.batch_rows*cfg.model.seq_len, bpb=t.bpb())
 
 def main():
