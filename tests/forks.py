@@ -2,16 +2,19 @@
 of ours; seconds less for each of the hundreds that tests start. The ranks of a torchrun are forks, too. `FRESH=1` in
 the environment, and any system but Linux: a fresh Python for each. What a start itself promises (test_startup,
 test_budget, test_doors, test_wheel) is tried with those."""
-import atexit, functools, io, json, os, runpy, signal, subprocess, sys, tempfile, time
+import atexit, functools, gc, io, json, os, runpy, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 
 PRELOAD = ('numpy', 'torch', 'torch.distributed.run', 'torch.utils.flop_counter', 'tiktoken', 'pydantic.dataclasses',
-           'safetensors.torch', 'rustbpe', 'regex', 'matplotlib.pyplot')
+           'safetensors.torch', 'rustbpe', 'regex', 'matplotlib.pyplot', 'matplotlib.backends.backend_agg',
+           'numpy.random', 'fastcore.basics', 'pydantic', 'statistics', 'tomllib')
 LAUNCHER = 'torch.distributed.run'
+LATER = 'PYTHONPATH', 'TORCHINDUCTOR_CACHE_DIR'   # the latter is set wherever torch's compiler is imported
 def own(env):
     "What Python and torch read as they start"
-    return {k: v for k,v in env.items() if k.startswith(('PYTHON', 'TORCH', 'MKL')) and k!='PYTHONPATH'}
-OWN = own(os.environ)
+    return {k: v for k,v in env.items() if k.startswith(('PYTHON', 'TORCH', 'MKL')) and k not in LATER}
+AT_START = dict(os.environ)   # no test has changed it yet
+OWN = own(AT_START)
 
 # ------------------------------------------------------------ the Python that is forked: `python tests/forks.py`
 
@@ -82,9 +85,9 @@ def lend_ranks():
 
 @functools.cache
 def server():
-    path = os.pathsep.join([str(Path(__file__).resolve().parent.parent), *filter(None, [os.environ.get('PYTHONPATH')])])
+    path = os.pathsep.join([str(Path(__file__).resolve().parent.parent), *filter(None, [AT_START.get('PYTHONPATH')])])
     p = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, text=True, cwd='/',
-                         env=os.environ | dict(PYTHONPATH=path, OMP_NUM_THREADS='1'))
+                         env=AT_START | dict(PYTHONPATH=path, OMP_NUM_THREADS='1'))
     atexit.register(p.wait)
     atexit.register(p.stdin.close)   # which comes first
     return p.stdin
@@ -146,6 +149,7 @@ def run(args, cwd, env, timeout=300, **what):
 
 if __name__=='__main__':
     for m in PRELOAD: __import__(m)
+    gc.freeze()   # a fork has no use for it: it would copy what it walks over
     if ask := serve(sys.stdin):
         become(ask)
         if ask['module']==LAUNCHER and (rank := lend_ranks()): become(ask := rank)

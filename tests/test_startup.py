@@ -88,6 +88,13 @@ def test_no_step_waits_for_yardsticks(tmp_path, monkeypatch, capsys):
 
 # ------------------------------------------------------------ commands that other tests start as forks
 
+@pytest.mark.skipif('FRESH' in os.environ or sys.platform!='linux', reason='FRESH in the environment, or not Linux')
+def test_commands_are_forks_whatever_tests_have_imported():
+    "Torch's compiler leaves a variable in the environment of who imports it, and tests do"
+    assert forks.usable(env()), (forks.own(env()), forks.OWN)
+    assert forks.usable(env(TORCHINDUCTOR_CACHE_DIR='anywhere'))
+    assert not forks.usable(env(PYTHONUTF8='0'))
+
 @pytest.mark.skipif(not forks.usable(env()), reason='FRESH in the environment, or not Linux')
 def test_a_fork_says_what_a_fresh_start_says(tmp_path):
     "The same lines, the same code; none of our modules is there before it begins, and a signal ends it"
