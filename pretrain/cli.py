@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import __version__
 from .base.args import arg, command_line, parse, path_or_key, path_word, prose_word, sets_key
-from .base.screen import flush_out, offer, open_streams, reader_left, tell
+from .base.screen import flush_out, open_streams, reader_left, tell, warn
 from .looking import ARGS, idle_keys, look_
 from .planning import PLAN_ARGS, plan_
 from .showing import REPORT_ARGS, report_
@@ -44,13 +44,11 @@ def parser()->argparse.ArgumentParser:
 MISTAKES = (KeyboardInterrupt, ValueError, OSError, FloatingPointError, RuntimeError, MemoryError)
 SIGPIPE = 13   # its number, also where the system has no such signal
 
-def _tell(line): offer(sys.stderr, f'pretrain: {line}\n')
-
-def _said(e, quiet=False):
+def _said(e):
     "What went wrong, in lines, and the exit code"
     if isinstance(e, KeyboardInterrupt):
         return ['interrupted; start again with the same command to go on'], SIGNALLED+getattr(e, 'sig', signal.SIGINT)
-    if isinstance(e, (ValueError, OSError)): return [] if quiet else getattr(e, 'problems', [str(e)]), 2
+    if isinstance(e, (ValueError, OSError)): return getattr(e, 'problems', [str(e)]), 2
     return [f'{type(e).__name__}: {e}'], 1
 
 # %% ../nbs/cli.ipynb #c4dcbefb
@@ -62,11 +60,10 @@ def main(
     "The `pretrain` command"
     open_streams()
     try: a = parse(parser(), sys.argv[1:] if argv is None else argv)
-    except ValueError as e: return _tell(e) or 2
+    except ValueError as e: return warn(str(e)) or 2
     if a is None: return parser().print_help(sys.stderr) or 2
     a.typed = argv is None   # or called from Python, in a process that has done other things
-    lines,code = _outcome(a)
-    for l in lines: _tell(l)
+    code = _outcome(a)
     if a.typed: gc.freeze()   # the process ends: what torch has made need not be searched for circles
     return code
 
@@ -74,22 +71,24 @@ def _do(a):
     "The command's exit code; work for one process is left to one"
     from pretrain.base.dist import go_alone
     leaves = '' if a.command in TOGETHER else go_alone()
-    if leaves: _tell(f'{a.command}: {leaves}')
+    if leaves: warn(f'{a.command}: {leaves}')
     return 0 if leaves else a.fn(a) or 0
 
 def _outcome(a):
-    "What went wrong in a command, in lines, and the exit code"
+    "The exit code of a command; what went wrong is said, in lines"
     import pretrain.build   # seconds, in which a signal just ends the process
-    from pretrain.base.dist import cleanup, others_say
+    from pretrain.base.dist import cleanup
     try:
         with stoppable(): code = _do(a)
-        lost = flush_out()
-        return [lost]*bool(lost), code or 2*bool(lost)
+        if lost := flush_out(): warn(lost)
+        return code or 2*bool(lost)
     except MISTAKES as e:
-        if isinstance(e, BrokenPipeError) and reader_left(): return [], SIGNALLED+SIGPIPE
+        if isinstance(e, BrokenPipeError) and reader_left(): return SIGNALLED+SIGPIPE
         flush_out()
         if hasattr(a, 'traceback'): traceback.print_exc()
-        return _said(e, others_say(e))
+        lines,code = _said(e)
+        for l in lines: warn(l)
+        return code
     finally: cleanup()
 
 # %% ../nbs/cli.ipynb #41257dc4
@@ -105,7 +104,7 @@ def _load(a):
     from pretrain.store.shipped import two_meanings
     if a.config and split_run(a.config)[1]!=NEWEST:
         raise ValueError(f'{a.config}: training goes on from the newest checkpoint; a copy without it would too')
-    if a.config and (line := two_meanings(a.config)): _tell(line)
+    if a.config and (line := two_meanings(a.config)): warn(line)
     return load_config(a.config, a.overrides)
 
 # %% ../nbs/cli.ipynb #99b66071
@@ -188,7 +187,7 @@ def load_run(
     "The model of a run; that it computes in less than float32, as it was trained, is said"
     from pretrain.doors import load_any
     found = load_any(where, device)
-    if p := found[0].precision: _tell(f'{where}: in {str(p).removeprefix("torch.")}, as it was trained')
+    if p := found[0].precision: warn(f'{where}: in {str(p).removeprefix("torch.")}, as it was trained')
     return found
 
 # %% ../nbs/cli.ipynb #9ce9a5c7
@@ -204,7 +203,7 @@ def _sample(a):
     "Let the model of a run write, shown as it comes; the same options give the same text"
     from pretrain.eval.samples import write
     model,tok,cfg,_ = load_run(a.run, a.device)
-    try: write(model, tok, _sampling(a, cfg.sample), sys.stdout, _tell)
+    try: write(model, tok, _sampling(a, cfg.sample), sys.stdout, warn)
     except Stopped as e: return SIGNALLED+e.sig   # the reader has read enough
 
 # %% ../nbs/cli.ipynb #play0002

@@ -16,6 +16,7 @@ CONFIG = [*SMALL, 'data.train=texts', 'preflight.at_start=false', 'sample.prompt
 
 DISAGREE = '''
 import contextlib, importlib.metadata, io, json, os, sys
+from pathlib import Path
 from unittest.mock import patch
 import pretrain.build, pretrain.base.agree as agree, pretrain.train.keep as keep, pretrain.train.machine as machine
 from pretrain.cli import main
@@ -26,6 +27,8 @@ shared,linked = f'out={here}/a/run',f'out={here}/a/linked'
 cases = dict(       # on both ranks, on the second, its folder, what it takes for what
     same=([], [], 'a', ()),
     config=([], ['optim.lr=0.07'], 'a', ()),
+    misspelt=(['optim.lrr=1'], [], 'a', ()),
+    nowhere=(['data.train=nowhere'], [], 'a', ()),
     seed=([], ['seed=2'], 'a', ()),
     version=([], [], 'a', (agree, '__version__', '0.0')),
     torch=([], [], 'a', (importlib.metadata, 'version', lambda p: '1.0' if p=='torch' else version(p))),
@@ -36,18 +39,22 @@ cases = dict(       # on both ranks, on the second, its folder, what it takes fo
     out=([], [], 'copy', ()),
     checkpoints=([linked], [], 'copy', ()),
     checkpoint=([], [], 'a', (keep, 'newest_checkpoint', lambda path: (None, []))))
-said = {}
+said,reason = {},Path(os.environ['TORCHELASTIC_ERROR_FILE'])
 for name,(both,own,folder,other) in cases.items():
     os.chdir(f'{here}/{folder if second else "a"}')
     err = io.StringIO()
     change = patch.object(*other) if second and other else contextlib.nullcontext()
     with patch.object(agree, 'LATE_S', .5), contextlib.redirect_stderr(err), change:
         code = main(['train', f'{here}/c.toml', *config, *both, *(own if second else [])])
-    said[name] = code,err.getvalue()
+    table = json.loads(reason.read_text())['message']['message'] if reason.exists() else ''
+    reason.unlink(missing_ok=True)
+    said[name] = code,err.getvalue(),table
 with open(f'{here}/said_{int(second)}', 'w') as f: json.dump(said, f)
 '''
 SAYS = dict(config='optim.lr: rank 1 on HOST has 0.07, rank 0 has 0.00',
             seed='seed: rank 1 on HOST has 2, rank 0 has 1',
+            misspelt='optim.lrr = 1: unknown key; did you mean optim.lr?',
+            nowhere="data.train: no file matches 'nowhere'",
             version='version of pretrain: rank 1 on HOST has 0.0, rank 0 has 0.1.0',
             torch='version of torch: rank 1 on HOST has 1.0', code='code of train/loop.py: rank 1 on HOST has other',
             device='device: rank 1 on HOST has cuda, rank 0 has cpu',
@@ -76,11 +83,14 @@ def disagreed(tmp_path_factory):
 
 @pytest.mark.parametrize('how', SAYS)
 def test_disagreement_is_refused_in_one_line(how, disagreed):
-    "Exit code 2 on every rank, and one line, said once, which names rank, key and both values"
+    """Exit code 2 on every rank, and one line, said once, which names rank, key and both values; torchrun's own table
+    gives it as the reason of each. So it is with a mistake that all of them make, before they meet or after"""
     import socket
     zero,one = (o[how] for o in disagreed)
-    assert (zero[0], one[0], zero[1].count('\n'), one[1])==(2, 2, 1, ''), (zero, one)
-    assert SAYS[how].replace('HOST', socket.gethostname()) in zero[1], zero[1]
+    line = zero[1]+one[1]
+    assert (zero[0], one[0], line.count('\n'))==(2, 2, 1), (zero, one)
+    assert SAYS[how].replace('HOST', socket.gethostname()) in line, line
+    assert all(f'pretrain: {o[2]}\n'==line for o in (zero, one)), (zero, one)
 
 def test_equal_ranks_train(disagreed):
     assert [o['same'][0] for o in disagreed]==[0, 0], disagreed

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DIGITS', 'PACKAGES', 'MARK', 'LATE_S', 'LOOK_S', 'SAME_CODE', 'SAME_TEXT', 'who', 'apart', 'agree', 'program', 'seen',
-           'leave_mark', 'one_folder', 'of_text', 'same_start', 'same_folders']
+           'leave_mark', 'one_folder', 'of_text', 'same_start', 'same_folders', 'ours', 'leave_reason']
 
 # %% ../../nbs/base/agree.ipynb #agr00004
 import importlib.metadata, json, os, secrets, socket, time
@@ -12,7 +12,8 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from .. import __version__
-from .dist import by_main, rank, share, together, world
+import pretrain.base.dist as dist
+from .dist import Patience, SAY_S, by_main, rank, share, together, world
 from .words import brief
 
 # %% ../../nbs/base/agree.ipynb #agr00009
@@ -128,3 +129,23 @@ def same_folders(
     "The same where one of them sees another disk"
     one_folder(out, 'out')
     one_folder(out/'checkpoints', 'checkpoints of out')
+
+# %% ../../nbs/base/agree.ipynb #agr00035
+def ours(
+    line:str, # What ends this process, or a warning
+)->bool:
+    "Is it this process that says so? The first that has a line says it"
+    try:
+        if world()==1 or not (dist._board or dist._agents()): return True
+        store = dist._board.store if dist._board else dist._store(Patience(SAY_S, None))
+        return store.compare_set(f'said {dist._round()} {line}', '', str(rank())).decode()==str(rank())
+    except (ValueError, OSError, RuntimeError): return True   # there is nobody to ask
+
+def leave_reason(
+    line:str, # What ends this process
+):
+    "Where torchrun looks for it"
+    if not (path := os.environ.get('TORCHELASTIC_ERROR_FILE')): return
+    error = dict(message=line, extraInfo=dict(timestamp=str(int(time.time()))))
+    try: Path(path).write_text(json.dumps(dict(message=error)))
+    except OSError: pass

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LAUNCHERS', 'TOGETHER', 'LEFT_OVER', 'ONE', 'SAY_S', 'LOOK_S', 'PORTS', 'BEAT_S', 'BEATS', 'LAST_S', 'MORE_S', 'SEES',
            'rank', 'world', 'local_rank', 'is_main', 'go_alone', 'slice_rows', 'Patience', 'Board', 'on_stderr',
-           'setup', 'cleanup', 'board', 'all_sum', 'barrier', 'share', 'by_main', 'others_say', 'together', 'first']
+           'setup', 'cleanup', 'board', 'all_sum', 'barrier', 'share', 'by_main', 'together', 'first']
 
 # %% ../../nbs/base/dist.ipynb #cell3
 import json, os, socket, sys, threading, time
@@ -375,53 +375,54 @@ def share(
 # %% ../../nbs/base/dist.ipynb #cell31
 def _said(e): return f'{type(e).__name__}: {e}'
 
+def _everywhere(e):
+    "Every rank knows of it"
+    e.everywhere = True
+    return e
+
+def _news(e):
+    "What the others are told: can a user mend it, on which rank it was, and what; and it is known everywhere"
+    mistake = isinstance(_everywhere(e), ValueError)
+    return mistake,rank(),str(e) if mistake else _said(e)
+
+def _heard(news):
+    "The same failure on this rank, if there was one"
+    if not news: return
+    mistake,r,why = news
+    raise _everywhere(ValueError(why)) if mistake else RuntimeError(f'rank {r} failed, so rank {rank()} stops: {why}')
+
 def by_main(
     fn:Callable, # Takes no arguments
 ):               # What `fn` returned on the main rank; None on the others
     "Run `fn` on the main rank alone, while the others wait as long as it takes"
     if _alone(): return fn()
-    if not is_main():
-        if err := share(): raise RuntimeError(f'rank 0 failed, so rank {rank()} stops: {err}')
-        return None
-    err = 'it was interrupted'
+    if not is_main(): return _heard(share())
+    err = False,0,'it was interrupted'
     try:
         res = fn()
-        err = ''
+        err = None
     except Exception as e:
-        err = _said(e)
+        err = _news(e)
         raise
     finally: share(err)
     return res
 
 # %% ../../nbs/base/dist.ipynb #d1sttog1
-def _everywhere(e):
-    "Every rank knows of it, so that one of them says it"
-    e.everywhere = True
-    return e
-
-def others_say(
-    e:BaseException, # What ends a command
-)->bool:
-    "Does rank 0 tell it, who knows it, too?"
-    return getattr(e, 'everywhere', False) and rank()>0
-
 def together(
     fn:Callable, # Takes no arguments
 ):               # What `fn` returned on this rank
     "Run `fn` on every rank; when it fails on one, it fails on all, and nobody goes on before all are done"
     if _alone(): return fn()
-    err = json.dumps([False, rank(), 'it was interrupted'])
+    err = False,rank(),'it was interrupted'
     try:
         res = fn()
-        err = ''
+        err = ()
     except Exception as e:
-        err = json.dumps([isinstance(e, ValueError), rank(), str(e) if isinstance(e, ValueError) else _said(e)])
-        _everywhere(e)
+        err = _news(e)
         raise
-    finally: found = _board.all_here(err)
-    if not found: return res
-    mistake,r,why = json.loads(found)
-    raise _everywhere(ValueError(why)) if mistake else RuntimeError(f'rank {r} failed, so rank {rank()} stops: {why}')
+    finally: found = _board.all_here(json.dumps(err) if err else '')
+    if found: _heard(json.loads(found))
+    return res
 
 # %% ../../nbs/base/dist.ipynb #d1stfir1
 def first(

@@ -177,7 +177,7 @@ def blamed(
 )->BaseException:    # The same, or one that names who let it fail
     "Tell the others, or learn from them"
     b = dist._board
-    if not b or b.failing or re.search(NAMED, str(e)): return e
+    if not b or b.failing or getattr(e, 'everywhere', False) or re.search(NAMED, str(e)): return e
     b.failing = True
     try:
         if not by_others(e): return b.post(f'rank {b.rank} failed in {b.where() or "its work"}: {dist._said(e)}') and e

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BF16_CAPABILITY', 'M_TRIM_THRESHOLD', 'M_MMAP_MAX', 'NEVER', 'COMPILERS', 'WHY', 'LONG_STEPS', 'LONG_MINUTES',
            'usable', 'pick_device', 'pick_precision', 'Machine', 'trained_in', 'keep_memory', 'start_machine',
-           'sync_of', 'compiled', 'by_block', 'worth_compiling', 'seed_all']
+           'sync_of', 'compiled', 'within', 'by_block', 'worth_compiling', 'seed_all']
 
 # %% ../../nbs/train/machine.ipynb #822f8036
 import ctypes, importlib.metadata, os, random, sys
@@ -154,6 +154,13 @@ def compiled(
 WHY = 150  # of a compiler's first line that is shown [characters]
 
 # %% ../../nbs/train/machine.ipynb #cmpb0002
+def within(
+    was:partial|None, # Such as `checkpoint` around a block's forward
+    fn:Callable,      # To be in its place
+)->Callable:
+    "The same around another function; the function where there is nothing around it"
+    return partial(was.func, fn, *was.args[1:], **was.keywords) if was else fn
+
 def by_block(
     model,         # Of the model protocol; where it has `blocks`, they are compiled, else the loss
     loss:Callable, # Its loss
@@ -164,10 +171,13 @@ def by_block(
     if not blocks: return make(loss)
     through = make(lambda block, *args, **kw: type(block).forward(block, *args, **kw))
     def call(*args, **kw):
-        for b in blocks: b.forward = partial(through, b)
+        were = [vars(b).pop('forward', None) for b in blocks]
+        for b,was in zip(blocks, were): b.forward = within(was, partial(through, b))
         try: return loss(*args, **kw)
         finally:
-            for b in blocks: del b.forward
+            for b,was in zip(blocks, were):
+                del b.forward
+                if was: b.forward = was
     return call
 
 
