@@ -163,7 +163,7 @@ FRESH = {   # Written before an answer was seen; weights of the search were chos
     'rotary embeddings': 'model/blocks', 'multi-gpu training': 'beyond train/parallel',
     'optimizer state memory': 'train/room model/moments', 'two runs with the same seed': 'train/machine seeds',
     'encoding text to ids': 'data/tokenizer', 'serve the model over http': 'play base/serve eval/completions',
-    'split long documents into rows': 'data/loader', 'remove duplicates': 'eval/twins',
+    'split long documents into rows': 'data/packing data/loader', 'remove duplicates': 'eval/twins',
     'visualise attention': 'eval/inside tutorials/microscope',
     'disk is full': 'reliability eval/check_room store/files',
     'dead neurons': 'train/layers',

@@ -17,7 +17,8 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from fastcore.basics import patch
 from ..base.words import n_of
-from .loader import Loader, LoaderConfig, LoaderReport, random_bits
+from .loader import Loader, LoaderConfig, LoaderReport
+from .packing import random_bits
 from .shards import Tokens
 
 # %% ../../nbs/data/mixture.ipynb #mix-turns

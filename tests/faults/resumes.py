@@ -2,7 +2,8 @@
 import shutil
 from common import Row, fault
 from _lab import Lab, both_cores
-from pretrain.data.loader import LoaderConfig, plan_epoch
+from pretrain.data.loader import LoaderConfig
+from pretrain.data.packing import plan_epoch
 from pretrain.data.shards import Tokens
 from pretrain.model.schedule import ScheduleConfig, n_warmdown
 import _child
