@@ -405,7 +405,7 @@ def get_tokenizer(
     docs:Callable|None=None,    # And its documents; takes a `Skipped`
 )->Tokenizer:
     "The tokenizer of a run: loaded if it exists, learned if it doesn't"
-    if tok_cfg.path: return _given(tok_cfg.path, say)
+    if tok_cfg.path: return _given(tok_cfg, say)
     root,hashes = cache_dir(prep),hashes or hashes_of(prep)
     content = content or (lambda: corpus_fingerprint(data, 'train', hashes, hashes.files))
     docs = docs or (lambda skipped: split_documents(data, 'train', skipped, content()))
@@ -428,7 +428,10 @@ def get_tokenizer(
     with cache_errors(root): return kept(folder, JSON_FILE, Tokenizer.load, make, 'tokenizer', _n_tokens, say)
 
 def _n_tokens(tok): return f'{tok.vocab_size:,} tokens'
-def _given(path, say):
-    tok = Tokenizer.load(path)
-    say(f'tokenizer: {_n_tokens(tok)}, from {shown(path)}')
+def _given(c, say):
+    tok = Tokenizer.load(c.path)
+    say(f'tokenizer: {_n_tokens(tok)}, from {shown(c.path)}')
+    for k in ('vocab_size', 'pattern'):
+        if getattr(c, k) not in (getattr(tok, k), getattr(TokenizerConfig, k)):
+            say(f'tokenizer: tokenizer.{k} does not act, since tokenizer.path names one that is made')
     return tok

@@ -21,6 +21,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..base.config import NatInt, PosInt
+from ..base.value import at_home
 from ..base.words import brief, n_of, one_line
 from .policy import LISTED, Skipped
 from .readers import content_hash
@@ -373,7 +374,7 @@ def open(cls:Tokens,
     workers:int=1,   # Threads that do so
 )->Tokens:
     "Map prepared tokens into memory"
-    folder = Path(folder)
+    folder = Path(at_home(str(folder)))
     if not folder.exists(): raise FileNotFoundError(f'{folder}: no such folder; `prepare` makes one of a corpus')
     try:
         o = read_index(folder)

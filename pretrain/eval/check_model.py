@@ -75,7 +75,8 @@ def undisturbed(
     device,grads = next(model.parameters()).device,[(p, p.grad) for p in model.parameters()]
     for p,_ in grads: p.grad = None
     try:
-        with torch.random.fork_rng(devices=[device] if device.type=='cuda' else []): yield
+        with torch.random.fork_rng(devices=[device] if device.type=='cuda' else []):
+            with torch.inference_mode(False), torch.enable_grad(): yield   # whatever is around
     finally:
         for p,g in grads: p.grad = g
 

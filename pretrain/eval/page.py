@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_TEXTS', 'TEXT_MAX', 'FOLDED', 'PROMPTS', 'HAPPENED', 'MB', 'SOURCE_HEADS', 'CONFIG_HEADS', 'STANDS', 'STYLE',
-           'LEGEND', 'PAGE', 'Written', 'written', 'pick_steps', 'when', 'RunReport', 'report_run', 'whole_page',
+           'LEGEND', 'PAGE', 'WHY', 'Written', 'written', 'pick_steps', 'when', 'RunReport', 'report_run', 'whole_page',
            'save_report', 'save_pages']
 
 # %% ../../nbs/eval/page.ipynb #b954563b
@@ -16,7 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..base.card import TABLES, Markup, bar, fold, pairs, safe, table
 from ..base.screen import fmt_time
-from ..base.words import n_of
+from ..base.words import n_of, one_line
 from .curves import run_curves
 from .facts import (checkpoint_rows, data_rows, differences, place_rows, run_command, run_events,
                                  run_state, time_split)
@@ -269,12 +269,17 @@ def save_report(
     "Write the page of a run beside its numbers"
     return write_report(run_dir, 'index.html', report_run(run_dir, cfg).page().encode())
 
+WHY = 80  # Of what matplotlib says, where it cannot be loaded [characters]
+
 def save_pages(
     run_dir,            # The directory that the config calls `out`
     cfg=None,           # As `report_run` takes it
     once=nullcontext(), # Around what only the first one of a process does
 )->tuple:               # What was read of it, and where plot and report are
     "The plot and the report of a run, of what there is by now"
-    with once: import matplotlib.figure, matplotlib.backends.backend_agg
     log = read_run(run_dir)
-    return log,save_plot(log),save_report(log, cfg)
+    try:
+        with once: import matplotlib.figure, matplotlib.backends.backend_agg
+        plot = save_plot(log)
+    except (ImportError, ValueError) as e: plot = f'not drawn ({one_line(str(e))[:WHY]})'   # by what matplotlib found
+    return log,plot,save_report(log, cfg)

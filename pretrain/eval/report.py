@@ -18,6 +18,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..base.chart import png_of
 from ..base.toml import parse_toml
+from ..base.value import at_home
 from ..base.screen import fmt_time
 from ..base.words import n_of, one_line, short_names
 from ..store.checkpoint import list_checkpoints
@@ -92,7 +93,7 @@ def read_run(
 )->RunLog:
     "Read what a run has written so far"
     if isinstance(run_dir, RunLog): return run_dir
-    p = Path(run_dir)
+    p = Path(at_home(str(run_dir)))
     try: columns,last,texts,peak = read_columns(p/'metrics.jsonl', DRAWN, 'val_bpb', 'val_text', 'peak')
     except (FileNotFoundError, NotADirectoryError):
         why = 'no such directory' if not p.is_dir() else 'it has no metrics.jsonl'

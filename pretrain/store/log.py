@@ -15,6 +15,7 @@ from fastcore.basics import patch
 import numpy as np
 from pydantic_core import from_json
 from ..base.toml import MAX_INT
+from ..base.value import at_home
 from ..base.words import brief, one_line
 from .files import sync_dir
 
@@ -81,7 +82,7 @@ def read_metrics(
     path,        # A run directory, or a file of records, also one that is being written just now
 )->list[dict]:   # One dict per record, in order
     "All complete records of a log"
-    path = Path(path)
+    path = Path(at_home(str(path)))
     return [r for r,_ in each_record(path/METRICS if path.is_dir() else path)]
 
 # %% ../../nbs/store/log.ipynb #d844d4d7

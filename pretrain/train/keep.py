@@ -14,6 +14,7 @@ from .. import __version__
 from ..base.agree import agree, same_folders
 from ..base.dist import board, by_main, first, is_main, rank, together
 from ..base.watch import blamed, whereabouts
+from ..base.words import n_of
 from ..store.checkpoint import CheckpointError, list_checkpoints, newest_checkpoint, step_name
 from ..store.files import RunDir, shown
 from ..store.log import MetricsLog, to_plain
@@ -55,6 +56,10 @@ class Kept:
         self.safe,self.midway = None,False  # the last true moment; are we past it?
         self.hold,self.begun = HoldSignals(),False
 
+    def __reduce__(self):
+        why = 'a run is no copy of itself; save() leaves a checkpoint, and a new Run of the directory goes on from it'
+        raise ValueError(f'{shown(self.out)}: {why}')
+
     @property
     def n_step(self): return self.state.step
     @property
@@ -93,11 +98,14 @@ def open_logs(self:Kept):
 
 @patch
 def missing(self:Kept)->str:
-    "Checkpoints that a log was of, or records that a checkpoint was of; '' where nothing is"
+    "Checkpoints that a log was of, records that a checkpoint was of, steps that neither holds; '' where nothing is"
     log,last = self.log,self.kept()
     if log.cut>1 and not self.saved:   # a record of step 0 alone is made anew
         return (f'{shown(self.saver.root)}: no checkpoint, so the run begins anew; '
                 f'the {log.cut:,} records that it had are in {log.side.name}')
+    if log.cut and self.saved:
+        again = f'{n_of(log.cut, "step")} after step {last:,} taken again, since no intact checkpoint has more'
+        return f'{shown(self.out)}: {again}; what the log had of it is in {log.side.name}'
     if last<=max(log.step, 0): return ''
     return f'{shown(log.path)}: no records of steps {max(log.step, 0)+1:,} to {last:,}, which its checkpoint knows of'
 
@@ -212,7 +220,7 @@ def rescued(self:Kept):
 def whole(self:Kept):
     "Around a step: the directory is ours, signals wait, what raises leaves a checkpoint"
     whereabouts(self.place_now)
-    with self.hold, self.place.busy:
+    with self.hold, self.place.busy, torch.inference_mode(False), torch.enable_grad():   # whatever is around
         if is_main(): self.place.check()
         if not self.safe: raise ValueError(self.torn())
         with self.rescued():

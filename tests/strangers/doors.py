@@ -199,3 +199,23 @@ def check_finds_something(lab):
 def check_finds_nothing(lab):
     lab.texts()
     return lab.main('check', 'tiny.toml').answer()
+
+@case('`torch.set_grad_enabled(False)` in an earlier cell, to look into a model: check, a step by hand, `fit`',
+      (True, 4))
+def gradients_switched_off(lab):
+    import torch
+    lab.texts()
+    torch.set_grad_enabled(False)
+    try:
+        run = lab.run()
+        ok = run.check().ok
+        run.step()
+        with torch.inference_mode(): run.fit()
+        return ok, run.n_step
+    finally: torch.set_grad_enabled(True)
+
+@case('`MPLBACKEND` of another machine: the run ends well, without its picture', (0, True, [4]), full=True)
+def unknown_backend(lab):
+    lab.texts()
+    d = lab.command('train', 'tiny.toml', env=dict(MPLBACKEND='nonsense'))
+    return d.code, d.says('plot not drawn', 'nonsense'), lab.saved()[-1:]

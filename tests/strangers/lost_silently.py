@@ -331,3 +331,10 @@ def part_is_said(lab):
     d = lab.train('data.valid=v', 'eval.bytes=500')
     n = next(r['val_bytes'] for r in lab.log() if 'val_bytes' in r)
     return n<=1500 and any(l.startswith('validation:') and ' of 40 documents' in l for l in d.text.splitlines())
+
+@case('`tokenizer.path` beside another `tokenizer.vocab_size`', (0, True))
+def size_beside_path(lab):
+    lab.texts()
+    lab.main('tokenizer', 'tiny.toml', '--save', 'mine')
+    d = lab.train('tokenizer.path=mine', 'tokenizer.vocab_size=999')
+    return d.code, d.says('tokenizer.vocab_size does not act')

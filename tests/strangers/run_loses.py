@@ -320,3 +320,14 @@ def more_text_way_on(lab):
     begun(lab)
     lab.write('text/new.txt', 'Another document with other words: quartz, jackdaws, vow.')
     return lab.train('train.steps=6', 'tokenizer.path=run/tokenizer', 'train.allow=["train","valid"]').code
+
+@case('the cell `run = Run(…)` is run again after steps by hand: what was not saved is said', (2, True, 4))
+def cell_again(lab):
+    lab.texts()
+    run = lab.run()
+    for _ in range(2): run.step()
+    run.save()
+    run.step()
+    run = lab.run()
+    n = run.n_step
+    return n, lab.heard('1 step after step 2 taken again'), run.fit().n_step
