@@ -18,6 +18,19 @@ OWN = own(AT_START)
 
 # ------------------------------------------------------------ the Python that is forked: `python tests/forks.py`
 
+def no_margins(patch=setattr):
+    "A picture, with which every run ends, is drawn without looking for its best margins: half of the time it takes"
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    patch(ConstrainedLayoutEngine, 'execute', lambda self, fig: None)
+
+def ready():
+    "Other people's modules, and their fonts"
+    for m in PRELOAD: __import__(m)
+    no_margins()
+    from matplotlib.figure import Figure
+    Figure().subplots().figure.savefig(io.BytesIO(), format='png')
+    gc.freeze()   # a fork has no use for it: it would copy what it walks over
+
 def direct(f):
     "A stream that writes at once, as after `python -u`"
     raw = io.FileIO(f.fileno(), 'w', closefd=False)
@@ -148,8 +161,7 @@ def run(args, cwd, env, timeout=300, **what):
     return subprocess.CompletedProcess(p.args, p.returncode, out, err)
 
 if __name__=='__main__':
-    for m in PRELOAD: __import__(m)
-    gc.freeze()   # a fork has no use for it: it would copy what it walks over
+    ready()
     if ask := serve(sys.stdin):
         become(ask)
         if ask['module']==LAUNCHER and (rank := lend_ranks()): become(ask := rank)

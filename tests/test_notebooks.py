@@ -10,6 +10,7 @@ from execnb.shell import CaptureShell
 from nbdev import test as nbdev_test   # not `from nbdev.test import test_nb`: pytest would collect that name
 from nbdev.config import get_config
 from nbdev.doclinks import nbglob
+import forks
 
 cfg = get_config()
 nbs = nbglob(as_path=True).sorted()
@@ -22,6 +23,7 @@ def clean(monkeypatch):
     import matplotlib.pyplot as plt, torch
     monkeypatch.chdir(cfg.nbs_path)
     monkeypatch.setenv('IN_TEST', '1')
+    forks.no_margins(monkeypatch.setattr)
     env,threads = dict(os.environ),torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -7,6 +7,7 @@ also go through a pipe."""
 import hashlib, json, os, random, signal, sys, time
 import numpy as np, torch, torch._dynamo  # the optimizer would import it in each child
 from pretrain import build, cli
+from pretrain.eval import page
 from pretrain.data.loader import Loader
 from pretrain.store import saver as savers
 from pretrain.train import metrics
@@ -82,10 +83,12 @@ class Watch:
         def finish(old, run):
             self('phase end')
             return old(run)
+        def plot(old, log): return old(log) if 'phase end' in self.tell else log.path   # most of a short run's time
         self.around(build.Run, '__init__', built)
         self.around(build.Run, 'update', update)
         self.around(Loader, 'batch', batch)
         self.around(build.Run, 'finish', finish)
+        self.around(page, 'save_plot', plot)
         self.around(metrics.Clock, '__call__', phase)
         self.around(savers.Saver, 'save', save)
         self.around(savers, 'save_checkpoint', write)
