@@ -2,7 +2,7 @@
 it. In tests/, so that one pytest session counts chapters and tests together.
 
 `python tests/test_notebooks.py nbs/data/shift.ipynb` prints how a fresh run differs from what is saved."""
-import difflib, gc, os, platform, re, sys
+import atexit, difflib, gc, os, platform, re, sys
 from pathlib import Path
 import pytest
 import torch
@@ -82,6 +82,7 @@ def said(cell):
 class Kept(CaptureShell):
     "Keeps the notebook that it ran, and of each cell what was saved"
     def run_all(self, nb, **kw):
+        Kept.last = self
         Kept.cells = [(c, said(c)) for c in nb.cells if c.cell_type=='code']
         for c,_ in Kept.cells: c.outputs = []
         return super().run_all(nb, **kw)
@@ -96,10 +97,18 @@ def run_nb(nb, **kw):
     "Run it as nbdev does"
     return nbdev_test.test_nb(nb.absolute(), skip_flags=cfg.tst_flags.split(), basepath=cfg.config_path, **kw)[0]
 
+def forget(shell):
+    "What a notebook made would stay until this process ends, gigabytes in the end: a shell waits for it to clean up"
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
+
 @pytest.fixture
 def kept(monkeypatch):
     monkeypatch.setattr(nbdev_test, 'CaptureShell', Kept)
+    Kept.last = None
+    gc.freeze()    # what is there has nothing to do with this notebook: below it need not be looked through
     yield
+    if Kept.last: forget(Kept.last)
     gc.collect()   # runs that a chapter left say their last word under its name, not in the cells of the next
 
 @pytest.mark.parametrize('nb', nbs, ids=name)
