@@ -62,6 +62,11 @@ def children(pid):
         found += map(int, at.read_text().split()) if at.exists() else []
     return found
 
+def ended(pid):
+    "Is it gone, or would it be, if its launcher looked?"
+    at = Path(f'/proc/{pid}/stat')
+    return not at.exists() or at.read_text().rpartition(')')[2].split()[0]=='Z'
+
 def kill(p):
     "A machine that goes: agent and processes at once"
     for o in children(p.pid):
@@ -175,6 +180,7 @@ def agents(rounds=5):
     rounds_of(goes, '1:2', rounds)
     rounds_of(falls, '2', rounds)
 
+AFTER_S = 5   # More than the limit, from the cut to the end of the ranks; what torchrun needs to end is its own [s]
 LINK = 'ptA', 'ptB'   # Namespaces, one for each machine; their ends of the wire have the same names
 APART = 'unshare', '--pid', '--fork', '--kill-child', '--mount-proc'   # nor does a machine see another's processes
 HOST = '10.203.0.{}'
@@ -206,18 +212,20 @@ def link(rounds=1):
             try:
                 ps = linked(here)
                 until('two train', trained(here, 2), *ps)
+                ranks = [children(p.pid)[-1] for p in ps]
                 cut('down')
-                t = time.monotonic()
+                out_s = until('ranks end', lambda: all(map(ended, ranks)))
                 codes = [p.wait(HUNG_S) for p in ps]
-                out_s,said = time.monotonic()-t,[(here/f'{o}.err').read_text() for o in LINK]
+                said = [(here/f'{o}.err').read_text() for o in LINK]
                 lines = [next((o for o in text.splitlines() if re.match(NAMES, o)), '') for text in said]
                 assert all(codes) and all(lines), (codes, said)
+                assert out_s<LIMIT_S+AFTER_S, out_s
                 cut('up')
                 (here/'fast').touch()
                 assert [p.wait(HUNG_S) for p in linked(here)]==[0, 0]
                 far = equal(here, want)
                 assert far<TOL, far
-                print(f'link {i+1}: both out after {out_s:.1f} s (limit {LIMIT_S} s); {" | ".join(lines)}; mended, to '
+                print(f'link {i+1}: ranks out after {out_s:.1f} s (limit {LIMIT_S} s); {" | ".join(lines)}; mended, to '
                       f'the end, loss {far:.1e} off', flush=True)
             finally:
                 for p in ps: kill(p)
