@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import __version__
 from .base.args import arg, command_line, parse, path_or_key, path_word, prose_word, sets_key
-from .base.screen import flush_out, open_streams, reader_left, tell, warn
+from .base.screen import flush_out, in_words, open_streams, reader_left, tell, warn
 from .looking import ARGS, idle_keys, look_
 from .planning import PLAN_ARGS, plan_
 from .showing import REPORT_ARGS, report_
@@ -48,7 +48,7 @@ def _said(e):
     "What went wrong, in lines, and the exit code"
     if isinstance(e, KeyboardInterrupt):
         return ['interrupted; start again with the same command to go on'], SIGNALLED+getattr(e, 'sig', signal.SIGINT)
-    if isinstance(e, (ValueError, OSError)): return getattr(e, 'problems', [str(e)]), 2
+    if isinstance(e, (ValueError, OSError)): return getattr(e, 'problems', [in_words(e)]), 2
     return [f'{type(e).__name__}: {e}'], 1
 
 # %% ../nbs/cli.ipynb #c4dcbefb

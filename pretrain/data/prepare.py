@@ -417,7 +417,7 @@ def get_tokenizer(
         say(f'tokenizer: learning {tok_cfg.vocab_size:,} tokens from the training documents')
         tag_cache(root)
         t0,skipped = time.monotonic(),Skipped()
-        tok = train_tokenizer(docs(skipped), tok_cfg)
+        tok = train_tokenizer(docs(skipped), tok_cfg, say=say)
         hashes.again()
         if name()!=key: raise CorpusError('data.train', 'a file changed while it was being read; start again')
         try: tok.save(folder)

@@ -74,7 +74,8 @@ def parsed(
         if src.count(json.dumps(key))>1 and isinstance(o, dict): check_once(src, key)
         return o
     except json.JSONDecodeError as e:
-        raise NoText(f'not JSON (column {e.colno}: {e.msg}); one object a line would work', 'not JSON') from None
+        would = 'one object a line would work'+(', and a list in a file that ends in .json' if src[:1]=='[' else '')
+        raise NoText(f'not JSON (column {e.colno}: {e.msg}); {would}', 'not JSON') from None
     except RecursionError as e:
         raise NoText(f'not readable JSON ({e}); one flat object a line would work', 'not JSON') from None
 

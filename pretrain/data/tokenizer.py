@@ -128,12 +128,15 @@ def train_tokenizer(
     pattern:str|None=None,         # Regular expression that cuts text into pieces
     max_chars:int|None=None,       # Most text held for training; of more, an even sample is taken [characters]
     doc_cap:int|None=None,         # Longer documents are cut into pieces of this size [characters]
+    say:Callable|None=None,        # Takes the line that the text is used up; None warns
 )->Tokenizer:
     "Learn a vocabulary: the same for the same documents in any order, in bounded memory"
     named = dict(vocab_size=vocab_size, pattern=pattern, max_chars=max_chars, doc_cap=doc_cap)
     cfg = replace(cfg or TokenizerConfig(), **{k:v for k,v in named.items() if v is not None})
     tok = Tokenizer(learn_ranks(docs, cfg), cfg.pattern)
-    if tok.vocab_size<cfg.vocab_size: warnings.warn(_used_up(tok.vocab_size, cfg.vocab_size), stacklevel=2)
+    if tok.vocab_size<cfg.vocab_size:
+        line = _used_up(tok.vocab_size, cfg.vocab_size)
+        say(f'warning: {line}') if say else warnings.warn(line, stacklevel=2)
     return tok
 
 def _used_up(n, asked):

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['CHUNK', 'TMP', 'UNFINISHED', 'OLD', 'EXACT', 'MARK', 'RUN_FORMAT', 'MARK_MAX', 'SECTIONS', 'CONFIG_MAX', 'TAG_FILE',
            'TAG_BEGINS', 'LOCKED_BYTE', 'LOOK_S', 'OWNER_S', 'LOOKS', 'OWNER', 'JUNK', 'BEGUN', 'LOCK_MAX', 'NAMED',
-           'byte_views', 'Hasher', 'write_file', 'sync_dir', 'make_dir', 'write_whole', 'remove', 'into_place',
-           'size_of', 'read_as', 'RunMark', 'read_mark', 'mark_run', 'is_run', 'is_cache', 'take_lock', 'locked',
-           'alive', 'lock_owner', 'counts', 'foreign', 'shown', 'begun_in', 'lock_file', 'RunDir']
+           'UNWRITABLE', 'byte_views', 'Hasher', 'write_file', 'sync_dir', 'make_dir', 'write_whole', 'remove',
+           'into_place', 'size_of', 'read_as', 'RunMark', 'read_mark', 'mark_run', 'is_run', 'is_cache', 'take_lock',
+           'locked', 'alive', 'lock_owner', 'counts', 'foreign', 'shown', 'begun_in', 'lock_file', 'RunDir']
 
 # %% ../../nbs/store/files.ipynb #234574d1
-import hashlib, json, os, platform, re, shutil, stat, sys, time, tomllib, weakref
+import errno, hashlib, json, os, platform, re, shutil, stat, sys, time, tomllib, weakref
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -324,6 +324,7 @@ def foreign(
     try: there = sorted(q.name+'/'*q.is_dir() for q in p.iterdir() if counts(q))   # one look: it may be made meanwhile
     except NotADirectoryError: return no_folder
     except FileNotFoundError: return no_folder if p.is_symlink() else ''
+    except OSError as e: return f'{out}: {e.strerror}; another `out` would work'
     if not there or is_run(p): return ''   # asked again: another process may have marked it meanwhile
     more = f' and {len(there)-NAMED} more' if len(there)>NAMED else ''
     names = chain(['run'], (f'run{i}' for i in count(2)))
@@ -370,6 +371,7 @@ def lock_file(
     return f
 
 # %% ../../nbs/store/files.ipynb #cell34
+UNWRITABLE = errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EROFS, errno.ENAMETOOLONG
 _mine = weakref.WeakValueDictionary()  # directory to the `RunDir` of this process that may write there
 
 class RunDir:
@@ -384,7 +386,8 @@ class RunDir:
         self.file,self.newer,self.busy = None,False,RLock()
         if not write: return
         try: self._take()
-        except (PermissionError, FileExistsError, NotADirectoryError) as e:
+        except OSError as e:
+            if e.errno not in UNWRITABLE: raise
             raise OSError(e.errno, f'{e.strerror}; give the run an `out` that can be written', str(self.path)) from None
         mark_run(self.path, versions or {})
 
