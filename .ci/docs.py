@@ -195,6 +195,11 @@ def check(site):
     texts = {f: f.read_text(encoding='utf-8') for f in sorted(site.rglob('*.html'))}
     pages = {f: Page(text) for f,text in texts.items()}
     bad,n = [],dict(pages=len(pages), links=0, anchors=0, images=0, outside=0)
+    @functools.cache   # every page has the sidebar
+    def leads_to(folder, path):
+        t = (folder/unquote(path)).resolve()
+        if t.is_dir(): t = t/'index.html'
+        return t if t.is_file() else None
     for f,p in pages.items():
         where = f.relative_to(site).as_posix()
         n['images'] += len(p.imgs)
@@ -209,9 +214,8 @@ def check(site):
                 n['outside'] += 1
                 continue
             n['links'] += 1
-            t = (f.parent/unquote(s.path)).resolve() if s.path else f
-            if t.is_dir(): t = t/'index.html'
-            if not t.is_file():
+            t = leads_to(f.parent, s.path) if s.path else f
+            if t is None:
                 bad.append(f'{where}: {u} leads nowhere')
                 continue
             if s.fragment:

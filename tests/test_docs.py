@@ -12,20 +12,36 @@ sys.path.insert(0, str(ROOT/'.ci'))
 import apidoc, axe, docs, finish, seek
 
 @pytest.fixture(scope='module')
-def site(tmp_path_factory):
+def built(tmp_path_factory):
+    "The site, and what the command that made and checked it says"
     out = tmp_path_factory.mktemp('docs')/'site'
     p = subprocess.run([sys.executable, ROOT/'.ci/docs.py', '--out', out], cwd=ROOT, capture_output=True, text=True)
     print(p.stdout)
     assert p.returncode==0, p.stdout+p.stderr
-    return out
+    return out,p.stdout
 
-def test_no_broken_links(site):
-    n,bad = docs.check(site)
-    print(n)
-    assert bad==[]
+@pytest.fixture(scope='module')
+def site(built): return built[0]
+
+def test_no_broken_links(built):
+    said = built[1].splitlines()[-1]
+    assert '; 0 problems; ' in said, said
+    n = {what: int(o) for o,what in re.findall(r'(\d+) (\w+)', said.partition(';')[0])}
     nbs = [f for f in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in f.parts]
     mods = list((ROOT/'pretrain').rglob('[!_]*.py'))
     assert n['pages']>=len(nbs)+len(mods) and n['links']>n['pages'] and n['anchors']>0
+
+@pytest.mark.parametrize('links,code', [(['there.html'], 0), (['there.html', 'none.html', 'none.html'], 1)])
+def test_the_command_ends_with_what_it_found(links, code, tmp_path, monkeypatch, capsys):
+    def build(out):
+        (Path(out)/'there.html').write_text(''.join(f'<a href="{o}">x</a>' for o in links))
+        return []
+    monkeypatch.setattr(docs, 'build', build)
+    monkeypatch.setattr(sys, 'argv', ['docs.py', '--out', str(tmp_path)])
+    assert docs.main()==code
+    *bad,end = capsys.readouterr().out.splitlines()
+    n = links.count('none.html')
+    assert bad==['there.html: none.html leads nowhere']*n and f'; {n} problems; ' in end
 
 def test_the_command_of_the_readme_installs_what_it_needs():
     readme = (ROOT/'README.md').read_text(encoding='utf-8')
