@@ -397,9 +397,13 @@ PALETTE = 256   # Colours of a picture: more than curves and their letters have
 def png_of(
     fig, # A figure of matplotlib
 )->bytes:
-    "Its picture, as small as it can be without looking otherwise"
+    "Its picture, as small as it can be without looking otherwise; `savefig` would draw it twice"
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image   # matplotlib brings it
-    fig.savefig(full := BytesIO(), format='png')
-    few = Image.open(full).convert('RGB').quantize(PALETTE, dither=Image.Dither.NONE)
+    was,canvas = fig.canvas,FigureCanvasAgg(fig)
+    canvas.draw()
+    fig.set_canvas(was)
+    full = Image.frombuffer('RGBA', canvas.get_width_height(), canvas.buffer_rgba())
+    few = full.convert('RGB').quantize(PALETTE, dither=Image.Dither.NONE)
     few.save(small := BytesIO(), 'PNG', optimize=True)
     return small.getvalue()
