@@ -52,11 +52,15 @@ def browser():
 def address(page): return page if re.match(r'https?:', str(page)) else Path(page).resolve().as_uri()
 
 @contextlib.contextmanager
-def context(browser, width=1400, mode='light'):
-    "What many pages may share: a process, a cache"
-    c = browser.new_context(viewport=dict(width=width, height=900), color_scheme=mode, reduced_motion='reduce')
-    try: yield c
+def new_tab(browser):
+    "One that many pages may share, one after the other, with its process and its cache"
+    c = browser.new_context()
+    try: yield c.new_page()
     finally: c.close()
+
+def seen_as(tab, width, mode):
+    tab.set_viewport_size(dict(width=width, height=900))
+    tab.emulate_media(color_scheme=mode, reduced_motion='reduce')
 
 @contextlib.contextmanager
 def opened(
@@ -64,7 +68,7 @@ def opened(
     page,         # A file or a http address on this machine
     width=1400,   # Of the window [px]
     mode='light', # 'light' or 'dark'
-    shared=None,  # Of `context`; without, the page has one of its own
+    shared=None,  # Of `new_tab`; without, the page has one of its own
 ):
     "A page, and a list that grows by a line for each complaint of the console and each request to elsewhere"
     at,told = address(page),[]
@@ -72,15 +76,17 @@ def opened(
     def asked(r):
         u = urlsplit(r.url)
         if u.scheme in ('http', 'https', 'ws', 'wss') and u.netloc!=home: told.append(f'asks for {r.url}')
-    with contextlib.nullcontext(shared) if shared else context(browser, width, mode) as ctx:
-        tab = ctx.new_page()
+    hear = dict(console=lambda m: m.type in ('error', 'warning') and told.append(f'console: {m.text}'),
+                pageerror=lambda e: told.append(f'error: {e}'), request=asked)
+    with contextlib.nullcontext(shared) if shared else new_tab(browser) as tab:
         tab.set_default_timeout(WAIT_MS)
-        tab.on('console', lambda m: m.type in ('error', 'warning') and told.append(f'console: {m.text}'))
-        tab.on('pageerror', lambda e: told.append(f'error: {e}'))
-        tab.on('request', asked)
-        tab.goto(at, wait_until='load')
-        try: yield tab,told
-        finally: tab.close()
+        seen_as(tab, width, mode)
+        for what,f in hear.items(): tab.on(what, f)
+        try:
+            tab.goto(at, wait_until='load')
+            yield tab,told
+        finally:
+            for what,f in hear.items(): tab.remove_listener(what, f)
 
 TOO_WIDE = """() => { const w = document.documentElement.clientWidth, r = document.documentElement.scrollWidth;
     return r > w + 1 ? `is ${r} px wide in a window of ${w}` : '' }"""
@@ -95,10 +101,31 @@ CUT_OFF = """() => { const W = document.documentElement.clientWidth, cut = [];
         const right = Math.max(...[...range.getClientRects()].map(r => r.width > 1 && r.left > -W ? r.right : 0));
         if (right > edge + 1) cut.push(`cut off at ${Math.round(edge)} px: ${e.innerText.slice(0, 60)}`); }
     return cut.slice(0, 1) }"""
-RUN = """([kinds, only]) => axe.run(document, {resultTypes: ['violations'], preload: false,
-    ...(only.length ? {runOnly: {type: 'rule', values: only}} : {})}).then(r => r.violations
-    .filter(v => kinds.includes(v.impact)).map(v => `${v.impact}: ${v.help} (${v.id}), ${v.nodes.length} places, as `
-    + v.nodes[0].html.slice(0, 140) + (v.nodes[0].failureSummary || '').split('\\n').slice(1, 2)))"""
+RUN = """([kinds, only]) => {
+    const asked = axe._audit.rules.filter(r => r.enabled && !r.tags.includes('experimental')
+        && (!r.impact || kinds.includes(r.impact)) && (!only.length || only.includes(r.id))).map(r => r.id);
+    return axe.run(document, {resultTypes: ['violations'], preload: false, runOnly: {type: 'rule', values: asked}})
+    .then(r => r.violations.filter(v => kinds.includes(v.impact)).map(v => `${v.impact}: ${v.help} (${v.id}), `
+    + `${v.nodes.length} places, as ${v.nodes[0].html.slice(0, 140)}`
+    + (v.nodes[0].failureSummary || '').split('\\n').slice(1, 2))) }"""
+# Contrast is two thirds of axe's time. What decides it: ink and size of a text, and what lies behind it; of texts that
+# have all that in common one is asked, the first
+ONE_OF_A_KIND = """() => {
+    const known = new Map(), seen = new Set();
+    const behind = (e) => {
+        if (!e || known.has(e)) return known.get(e) || '';
+        const c = getComputedStyle(e), placed = c.position === 'static' ? '' : c.position + c.zIndex;
+        const own = [c.backgroundColor, c.backgroundImage, c.opacity, placed].join();
+        known.set(e, behind(e.parentElement) + (own === 'rgba(0, 0, 0, 0),none,1,' ? '' : '|' + own));
+        return known.get(e); };
+    for (const e of document.querySelectorAll('*')) {
+        e.removeAttribute('data-one');
+        if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && !('value' in e)) continue;
+        if (!e.checkVisibility()) continue;
+        const c = getComputedStyle(e);
+        const kind = [c.color, c.fill, c.fontSize, c.fontWeight, c.textShadow, c.visibility, behind(e)].join(';');
+        if (!seen.has(kind)) { seen.add(kind); e.setAttribute('data-one', ''); } } }"""
+ASKED = "() => axe.configure({rules: [{id: 'color-contrast', selector: '[data-one]'}]})"
 
 def look(
     tab,            # Of `opened`
@@ -106,13 +133,17 @@ def look(
     only=(),        # Only these rules of axe
 )->list:            # One line for each rule that is broken
     "What axe-core finds in a page as it now is, whether it is wider than its window, and prose that is cut off"
-    if not tab.evaluate('() => !!window.axe'): tab.evaluate(axe_path().read_text(encoding='utf-8'))
+    if not tab.evaluate('() => !!window.axe'):
+        tab.evaluate(axe_path().read_text(encoding='utf-8'))
+        tab.evaluate(ASKED)
+    tab.evaluate(ONE_OF_A_KIND)
     wide = tab.evaluate(TOO_WIDE)
     return [*tab.evaluate(RUN, [list(kinds), list(only)]), *([wide] if wide else []), *tab.evaluate(CUT_OFF)]
 
 COLOURS = ['color-contrast', 'link-in-text-block'] # The rules that a change of mode can break: it moves nothing
-# Its colours are changed: for a few frames nothing moves from one to another
-SETTLED = """async () => { for (let still = 0; still < 4;) {
+# Its colours are changed: scripts of the page that answer have had their 50 ms, and for a few frames nothing moves
+SETTLED = """async () => { await new Promise(requestAnimationFrame); await new Promise(d => setTimeout(d, 60));
+    for (let still = 0; still < 4;) {
     await new Promise(requestAnimationFrame);
     const moves = document.getAnimations().filter(a => a instanceof CSSTransition);
     await Promise.allSettled(moves.map(a => a.finished));
@@ -124,19 +155,19 @@ def faults(
     modes=MODES,    # 'light', 'dark'
     kinds=SERIOUS,  # Which findings count
     first=None,     # Done with the tab before it is looked at
-    shared=None,    # Of `context`
+    shared=None,    # Of `new_tab`
+    crosswise=False, # The first width in the first mode, the second in the second, or all in all?
 )->list:            # One line each
     "Everything that is wrong with a page, at each width and in each mode"
-    res = []
-    with opened(browser, page, widths[0], modes[0], shared) as (tab,told):
+    res,known = [],set()
+    views = [*zip(widths, modes)] if crosswise else [(w, m) for w in widths for m in modes]
+    with opened(browser, page, *views[0], shared) as (tab,told):
         if first: first(tab)
-        tab.emulate_media(color_scheme=modes[0], reduced_motion='reduce')
-        for width in widths:
-            tab.set_viewport_size(dict(width=width, height=900))
-            for mode in modes:
-                tab.emulate_media(color_scheme=mode, reduced_motion='reduce')
-                tab.evaluate(SETTLED)
-                res += [f'{width} px, {mode}: {o}' for o in look(tab, kinds, () if mode==modes[0] else COLOURS)]
+        for width,mode in views:
+            seen_as(tab, width, mode)
+            tab.evaluate(SETTLED)
+            res += [f'{width} px, {mode}: {o}' for o in look(tab, kinds, COLOURS if width in known else ())]
+            known.add(width)
         return [*dict.fromkeys(told), *res]
 
 def pages_of(where, only=''):
@@ -191,15 +222,16 @@ def written(tab):
     tab.locator('#out span').nth(2).click()
 
 def whole_site(b, at, views):
-    "(place, page, complaints) of every page of a built site; its links are followed"
+    """(place, page, complaints) of every page of a built site; its links are followed. Pages have their stylesheets and
+    bars in common: each is looked at as wide and light, and as narrow and dark"""
     sys.path.insert(0, str(ROOT/'.ci'))
     import docs
     _,broken = docs.check(at)
-    with context(b) as shared:
+    with new_tab(b) as shared:
         for page in pages_of(at):
             rel = page.relative_to(at).as_posix()
             own = [o.removeprefix(f'{rel}: ') for o in broken if o.startswith(f'{rel}: ')]
-            yield rel.rpartition('/')[0] or '.',rel,faults(b, page, *views, shared=shared)+own
+            yield rel.rpartition('/')[0] or '.',rel,faults(b, page, *views, shared=shared, crosswise=True)+own
 
 def of_runs(b, tmp, views):
     "(place, page, complaints) of what commands write and serve"
@@ -220,7 +252,7 @@ def everything(a, views):
         if not a.site: subprocess.run([sys.executable, ROOT/'.ci/docs.py', '--out', site], check=True)
         for place,page,bad in (o for found in (of_runs(b, tmp, views), whole_site(b, site, views)) for o in found):
             row = table.setdefault(place, Counter())
-            row.update(pages=1, views=len(views[0])*len(views[1]))
+            row.update(pages=1, views=len(views[0])*(len(views[1]) if place=='runs' else 1))
             row.update(kind_of(o) for o in bad)
             for o in bad: print(f'{page}: {o}', flush=True)
             print(f'{sum(r["pages"] for r in table.values())} pages; {page}', end='\r', file=sys.stderr)

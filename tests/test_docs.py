@@ -1,9 +1,10 @@
 """The website builds without network and every link in it leads somewhere. In tests/, since it runs the docs command
 over all notebooks."""
-import json, os, re, subprocess, sys
+import base64, io, json, os, re, subprocess, sys
 from importlib import import_module
 from pathlib import Path
 import pytest
+from PIL import Image
 from nbdev import processors as nbdev_processors
 from nbdev.process import NBProcessor
 
@@ -241,14 +242,31 @@ TYPICAL = 'index', 'train/loop', 'contributing', 'source/train/loop' # All: `pyt
 CUT = """() => [...document.querySelectorAll('pre.cell-code')].filter(p => p.scrollWidth>p.clientWidth+1)
          .map(p => p.innerText.slice(0, 80))"""
 
+FAINTEST = 115   # Grey of the faintest letters in a figure: `MUTED` of eval/report, '0.45'
+def on_dark(b, folder):
+    "Colours of a figure's paper and of its faintest letters, and of the page, where a dark one shows it"
+    png,ink = Image.new('L', (40, 20), 255),Image.new('L', (20, 20), FAINTEST)
+    png.paste(ink)
+    png.save(out := io.BytesIO(), 'PNG')
+    img = f'<img alt="x" src="data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}">'
+    css = (ROOT/'nbs/styles.css').read_text(encoding='utf-8')
+    page = folder/'figure.html'
+    css += 'body,p{margin:0;background:#222}'
+    page.write_text(f'<!doctype html><html class="quarto-dark"><style>{css}</style><main>'
+                    f'<div class="cell-output-display"><p>{img}</p></div></main></html>', encoding='utf-8')
+    with axe.opened(b, page) as (tab,_): seen = Image.open(io.BytesIO(tab.screenshot())).convert('RGB')
+    return ['#%02x%02x%02x' % seen.getpixel(p) for p in ((30, 10), (10, 10), (200, 200))]
+
 @needs
-def test_pages_in_a_browser(site):
+def test_pages_in_a_browser(site, tmp_path):
     "Nothing serious for axe-core; no code is cut at a desk; the browser's search answers as the tests' does"
     index = index_of(site)
     with axe.browser() as b:
         for p in TYPICAL: assert axe.faults(b, site/f'{p}.html', modes=axe.MODES if p=='index' else ('light',))==[], p
         # frames that a cell makes, and drawings
         assert axe.faults(b, site/'tutorials/batch.html', (360,), ('light',))==[]
+        paper,ink,page = on_dark(b, tmp_path)
+        assert paper==page=='#222222' and contrast(ink, page)>=ENOUGH
         with axe.opened(b, site/'train/loop.html') as (tab,told):
             assert tab.evaluate(CUT)==[]
             tab.keyboard.press('Tab')

@@ -32,3 +32,10 @@ def test_each_mode_is_looked_at(chromium, tmp_path):
     (tmp_path/'a.html').write_text(HEAD+style+'<p>grey</p>')
     bad = axe.faults(chromium, tmp_path/'a.html', widths=(800,))
     assert bad and all('dark: serious' in o for o in bad), bad
+
+@needs
+def test_of_texts_of_a_kind_one_is_asked_and_the_ground_makes_the_kind(chromium, tmp_path):
+    (tmp_path/'a.html').write_text(HEAD+'<p>on white</p>'*9+'<div style="background:#222"><p>on black</p></div>')
+    with axe.opened(chromium, tmp_path/'a.html') as (tab,_):
+        assert 'color-contrast' in ''.join(axe.look(tab))
+        assert tab.locator('p[data-one]').count()==2
