@@ -172,7 +172,7 @@ def faults(
 
 def pages_of(where, only=''):
     "The pages of a folder, or the one that is named"
-    if re.match(r'https?:', where): return [where]
+    if re.match(r'https?:', str(where)): return [where]
     at = Path(where)
     if at.is_file(): return [at]
     return [f for f in sorted(at.rglob('*.html')) if re.search(only, f.relative_to(at).as_posix())]
