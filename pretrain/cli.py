@@ -192,7 +192,7 @@ def load_run(
 
 # %% ../nbs/cli.ipynb #9ce9a5c7
 @_command(
-    arg('run', type=path_word, metavar='RUN', help=RUN+'; or a folder of export'), DEVICE,
+    arg('run', type=path_word, metavar='RUN', help=RUN+'; or a folder of transformers'), DEVICE,
     arg('--prompt', action='append', type=prose_word,
          help="text to go on from, with \\n for a line end (more than once for several); the run's own where left out"),
     arg('--n', type=int, default=1,
@@ -207,7 +207,7 @@ def _sample(a):
     except Stopped as e: return SIGNALLED+e.sig   # the reader has read enough
 
 # %% ../nbs/cli.ipynb #play0002
-@_command(arg('run', type=path_word, metavar='RUN', help=RUN+'; or a folder of export'), DEVICE,
+@_command(arg('run', type=path_word, metavar='RUN', help=RUN+'; or a folder of transformers'), DEVICE,
           arg('--port', type=int, default=0, metavar='N', help='of this machine; one that is free where left out'))
 def _play(a):
     "Write with the model of a run on a page, and let other programs ask it as they ask OpenAI; Ctrl-C ends it"

@@ -267,6 +267,9 @@ def test_pages_in_a_browser(site, tmp_path):
         assert axe.faults(b, site/'tutorials/batch.html', (360,), ('light',))==[]
         paper,ink,page = on_dark(b, tmp_path)
         assert paper==page=='#222222' and contrast(ink, page)>=ENOUGH
+        with axe.opened(b, site/'train/panel.html') as (tab,_):   # what Bootstrap would hide
+            for part in ('.drawn svg', '.texts input', '.texts :checked+div'):
+                assert tab.locator(f'.pretrain-run {part}').first.is_visible(), part
         with axe.opened(b, site/'train/loop.html') as (tab,told):
             assert tab.evaluate(CUT)==[]
             tab.keyboard.press('Tab')

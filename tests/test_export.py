@@ -1,6 +1,6 @@
 """Out and in by every door: function, command line, torchrun. In tests/, since these are processes, and since
 transformers is imported once for all of them. `python tests/exported.py FOLDER` compares more."""
-import pytest
+import pytest, torch
 pytest.importorskip('transformers')
 from exported import PROMPTS, greedy, make_run, odd_texts, unlike
 from helpers import pretrain, write_texts
@@ -45,11 +45,23 @@ def test_same_bits_per_byte(cli):
     assert ours==theirs
 
 def test_a_folder_writes_as_its_run(cli):
-    "What `play` and `sample` open: the run, the folder; another name and another architecture are told so"
+    "What `play` and `sample` open: the run, the folder; what is neither is told so"
     said = [cli('sample', where, '--prompt', 'The ', '--tokens', '12', '--seed', '3', '--device', 'cpu')
             for where in ('run', 'out')]
     assert said[0]==said[1] and said[0][0]==0 and said[0][1].startswith('The '), said
     assert cli('play', 'text')==(2, '', 'pretrain: text: not a run directory (no config.toml in it)\n')
+
+def test_a_folder_of_another_architecture_writes_as_transformers_does(here, both, cli):
+    from transformers import LlamaConfig, LlamaForCausalLM
+    tok = both[1][1]
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tok), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                                         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64))
+    for o in (model, tok): o.save_pretrained(here/'llama')
+    code,out,err = cli('sample', 'llama', '--prompt', 'The ', '--tokens', '9', '--temperature', '0', '--device', 'cpu')
+    begun = torch.tensor([[tok.bos_token_id, *tok('The ', add_special_tokens=False)['input_ids']]])
+    want = model.eval().generate(begun, max_new_tokens=9, do_sample=False)[0,1:]
+    assert (code, out)==(0, tok.decode(want, clean_up_tokenization_spaces=False)+'\n'), err
 
 TEXT = ['data.train=text', 'prepare.cache=cache', 'train.steps=2', 'train.device=cpu', 'preflight.at_start=false',
         'schedule.warmup=1', 'loader.batch_rows=4', 'eval.bytes=8000', 'sample.tokens=2', 'metrics.peak_tflops=1']

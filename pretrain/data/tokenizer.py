@@ -89,6 +89,7 @@ class Tokenizer:
         self.ranks,self.pattern = ranks,pattern
         self.specials = {s:len(ranks)+i for i,s in enumerate(specials)}
         self.bos,self.vocab_size = self.specials[BOS],len(ranks)+len(specials)
+        self.stops = (self.bos,)   # a document ends where another begins
         self.fingerprint = fingerprint(ranks, pattern, specials)
         self._bytes = sorted(ranks, key=ranks.get) + [s.encode() for s in specials]
         self.n_bytes = np.zeros(self.vocab_size, dtype=np.int64)

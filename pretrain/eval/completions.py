@@ -63,7 +63,7 @@ class _Heard:
 
 def written(
     model,          # Of the model protocol, with a cache
-    tok,            # Has `bos` and `decode_bytes`
+    tok,            # Has `stops` and `decode_bytes`
     ids:list,       # What to go on from
     n:int,          # Most new tokens
     how:dict,       # As `stream` takes it: `temperature`, `top_k`, `top_p`, `min_p`, `seed`
@@ -71,7 +71,7 @@ def written(
 ):
     "Yield tokens as they are chosen, then one that says why there are no more"
     heard,k = _Heard(model),0
-    for i,text in pieces(stream(heard, ids, n, stop=tok.bos, **how), tok.decode_bytes, ids):
+    for i,text in pieces(stream(heard, ids, n, stop=tok.stops, **how), tok.decode_bytes, ids):
         if i is None: yield Token(None, text, end='length' if k==n else 'stop')
         else: yield Token(i, text, *(odds(heard.scores, [i], top)[0] if top is not None else ()))
         k += i is not None

@@ -202,7 +202,7 @@ border-bottom:1px solid color-mix(in srgb,currentColor 18%,transparent)}
 .pretrain h3{margin:1.2em 0 .3em;white-space:pre-wrap}
 .pretrain pre{overflow-x:auto;white-space:pre;font-size:.92em}
 .pretrain .command{white-space:pre-wrap}
-.pretrain .curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1rem}
+.pretrain .curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr));gap:1rem}
 @media(max-width:40rem){.pretrain .wrote{grid-template-columns:1fr}.pretrain .wrote p b{display:inline}\
 .pretrain .pairs th,.pretrain .pairs td{display:block}.pretrain .pairs th{border:0;padding-bottom:0}\
 .pretrain td,.pretrain th{padding-right:.8em}}"""

@@ -53,7 +53,7 @@ def sample(
     say=warn_line,     # Takes the line about prompts that are too long
 )->list:               # A dict for each prompt: `prompt`, `text` that follows it, `n_tok` new tokens
     "Continue every prompt, each at the beginning of a document, until the document ends"
-    ids = generate_batch(model, _starts(model, tok, cfg, say), cfg.tokens, stop=tok.bos, **cfg.how)
+    ids = generate_batch(model, _starts(model, tok, cfg, say), cfg.tokens, stop=tok.stops, **cfg.how)
     return [dict(prompt=p, text=tok.decode(r), n_tok=len(r)) for p,r in zip(cfg.prompts, ids)]
 
 # %% ../../nbs/eval/samples.ipynb #12211890
@@ -75,7 +75,7 @@ def sample_live(
 ):
     "Yield for each prompt in turn itself and an iterator over the text that follows, in pieces as they are written"
     waiting = [deque() for _ in cfg.prompts]
-    turns = decode(model, _starts(model, tok, cfg, say), cfg.tokens, stop=tok.bos, **cfg.how)
+    turns = decode(model, _starts(model, tok, cfg, say), cfg.tokens, stop=tok.stops, **cfg.how)
     for r,p in enumerate(cfg.prompts): yield p,as_text(_one_row(r, turns, waiting), tok.decode_bytes)
 
 # %% ../../nbs/eval/samples.ipynb #e7aa200a

@@ -139,7 +139,7 @@ def write(self:Answers,
         "only a run's model writes here; lm_eval has a model class of its own for those of transformers")
     until,n,choose = settings(how, i)
     ids,text = [self.tok.bos, *self.tok.encode(context)][-max(self.T-n, 1):],''
-    for s in as_text(stream(self.model, ids, n, stop=self.tok.bos, **choose), self.tok.decode_bytes):
+    for s in as_text(stream(self.model, ids, n, stop=self.tok.stops, **choose), self.tok.decode_bytes):
         text += s
         if ends := [at for u in until if (at := text.find(u))>=0]: return text[:min(ends)]
     return text
