@@ -97,6 +97,8 @@ CUT_OFF = """() => { const W = document.documentElement.clientWidth, cut = [];
             if (how === 'auto' || how === 'scroll') edge = 0;
             else if (how !== 'visible') edge = Math.min(edge, a.getBoundingClientRect().right); }
         if (!edge || !e.checkVisibility()) continue;
+        if ([...e.querySelectorAll('.math')].some(m => m.scrollWidth > m.clientWidth + 1
+            && getComputedStyle(m).overflowX === 'auto')) continue;   // a formula that is moved
         const range = document.createRange(); range.selectNodeContents(e);
         const right = Math.max(...[...range.getClientRects()].map(r => r.width > 1 && r.left > -W ? r.right : 0));
         if (right > edge + 1) cut.push(`cut off at ${Math.round(edge)} px: ${e.innerText.slice(0, 60)}`); }
@@ -138,7 +140,8 @@ def look(
         tab.evaluate(ASKED)
     tab.evaluate(ONE_OF_A_KIND)
     wide = tab.evaluate(TOO_WIDE)
-    return [*tab.evaluate(RUN, [list(kinds), list(only)]), *([wide] if wide else []), *tab.evaluate(CUT_OFF)]
+    found = [*tab.evaluate(RUN, [list(kinds), list(only)]), *([wide] if wide else []), *tab.evaluate(CUT_OFF)]
+    return [o.encode(errors='replace').decode() for o in found]   # the browser cuts a letter of a formula in two
 
 COLOURS = ['color-contrast', 'link-in-text-block'] # The rules that a change of mode can break: it moves nothing
 # Its colours are changed: scripts of the page that answer have had their 50 ms, and for a few frames nothing moves
