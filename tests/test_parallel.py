@@ -1,7 +1,8 @@
 """Several ranks are one process: the same samples, losses and gradient norms, in both modes. Here rather than in a
 notebook because torchrun starts the ranks, once for all cases. `python tests/test_parallel.py` takes every case, 30
 steps, 2 and 4 ranks. What Muon makes of rounding grows with the steps, so it is held to 1e-6 for 30 of them in float64;
-in float32 for ten, and for 30 to what one process differs from itself where it accumulates."""
+in float32 for ten, and for 30 to what one process differs from itself where it accumulates, or to 1e-6 where sums are
+made in float64, in which their order does not matter."""
 import json, os, signal, subprocess, sys, tempfile
 from pathlib import Path
 import pytest, torch
@@ -81,6 +82,7 @@ def itself(folder):
 
 def main():
     "The long tier: every case on one, two and four ranks; the greatest difference of each"
+    os.environ['FRESH'] = '1'   # see forks.py
     with tempfile.TemporaryDirectory() as folder:
         tol = {kind: max(TOL, TIMES*v) for kind,v in itself(Path(folder)).items()}
         one,bad = alone(folder, LONG, as_one.CASES),[]
