@@ -141,7 +141,7 @@ def load_config(
 )->Config:         # ConfigError where anything is wrong: a line for each problem
     "The config of a run; that of a run directory means the run that lies there, wherever it was moved or copied to"
     given = [overrides] if isinstance(overrides, (str,Mapping)) else [*overrides]
-    path = None if name is None or isinstance(name, Config) else find_config(at_home(str(name)))
+    path = None if name is None or isinstance(name, Config) else find_config(name)
     base,plain = (dict(flat(to_dict(o))) if isinstance(name, Config) else {} for o in (name, Config()))
     keep = getattr(name, '_said', set()) | kept_keys(name) if base else set()
     if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k] or k in keep}   # somebody said

@@ -107,7 +107,10 @@ class Leaf:
         except ValueError: return False
         return True
 
-def _as_text(v): return os.fspath(v) if isinstance(v, os.PathLike) else v
+def _as_text(v):
+    "A path as text, a number of NumPy or torch as Python's own"
+    if isinstance(v, os.PathLike): return os.fspath(v)
+    return v.item() if getattr(v, 'ndim', None)==0 and hasattr(v, 'item') else v
 def _types(tp): return [tp, *(t for o in get_args(tp) for t in _types(o))]
 
 def paths_or(

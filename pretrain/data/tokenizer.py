@@ -221,7 +221,9 @@ def decode_bytes(self:Tokenizer,
     ids,      # Ids: a list, an array or a tensor with one dimension
 )->bytes:
     "Ids to the bytes they stand for"
-    ids = ids.tolist() if hasattr(ids, 'tolist') else list(ids)
+    if hasattr(ids, 'tolist'): ids = ids.tolist()
+    elif isinstance(ids, Iterable): ids = [i.item() if getattr(i, 'ndim', None)==0 else i for i in ids]
+    ids = ids if isinstance(ids, list) else [ids]
     bad = [i for i in ids if not isinstance(i, int) or not 0<=i<self.vocab_size]
     if bad: raise ValueError(f'{bad[0]!r} is not an id: this vocabulary has 0 to {self.vocab_size-1}')
     return b''.join(self._bytes[i] for i in ids)

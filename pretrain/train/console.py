@@ -22,7 +22,7 @@ class Console:
         main:bool=True,          # Is this the rank that speaks?
     ):
         self.shown = bool(say) and main
-        self.say = (tell if say is print else say) if self.shown else (lambda _: None)
+        self.say = (tell if say in (print, True) else say) if self.shown else (lambda _: None)
         self.bar,self.told,self.staying = None,set(),False
         self.panel = None   # the cell in which a panel stood last, and at which step
 

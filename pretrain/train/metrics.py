@@ -7,7 +7,7 @@ __all__ = ['PHASES', 'STEPPING', 'RECENT', 'OWN', 'Ema', 'MetricsConfig', 'Clock
 
 # %% ../../nbs/train/metrics.ipynb #cell3
 import math, time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from statistics import median
 from fastcore.basics import patch
@@ -161,10 +161,12 @@ OWN = set("""step loss loss_ema lr grad_norm dt_s compile_s tok_per_s mfu mfu_se
 def check_names(
     evals:dict, # Name to evaluation
 )->dict:        # The same
-    "Do these evaluations have names of their own?"
-    for k in evals:
+    "Do these evaluations have names of their own, and can they be called?"
+    if not isinstance(evals, Mapping): raise ValueError(f'evals: {evals!r}: a dict of names to functions would work')
+    for k,fn in evals.items():
         if not isinstance(k, str) or not k.strip(): raise ValueError(f'evals: {k!r} is no name; a word would work')
         if k in OWN: raise ValueError(f'evals: {k!r} is one of the numbers of the run itself; another name would work')
+        if not callable(fn): raise ValueError(f'evals: {k!r} is {fn!r}; a function of the run would work')
     return evals
 
 def named(
