@@ -3,6 +3,7 @@ or in another, and the table of what was expected and seen"""
 import contextlib, hashlib, io, json, os, random, subprocess, sys, warnings
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import helpers
 
@@ -68,16 +69,10 @@ class Done:
         form = 'a traceback' if 'Traceback' in self.text else f'{len(lines)} line{"s"*(len(lines)!=1)}'
         return f'exit {self.code}, {form}'
 
-@contextlib.contextmanager
 def drawing(on):
-    "Inside, runs draw nothing at their end, unless `on`"
-    import pretrain.build as B
-    was = {k: getattr(B, k) for k in ('save_plot', 'save_report') if hasattr(B, k)}
-    if not on:
-        for k in was: setattr(B, k, lambda out: 'nothing')
-    try: yield
-    finally:
-        for k,fn in was.items(): setattr(B, k, fn)
+    "Inside, runs draw no picture at their end, unless `on`"
+    import pretrain.eval.page as page
+    return contextlib.nullcontext() if on else mock.patch.object(page, 'save_plot', lambda log: log.path)
 
 class Lab:
     "A folder with a tiny config, and verbs for a user's doings"
