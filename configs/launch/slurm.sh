@@ -16,6 +16,8 @@ HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)   # the machin
 # Each start meets at a store of its own: in torch 2.13 the shared one knows neither an agent that joins again nor
 # that each agent counts restarts for itself
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+# After a signal torchrun kills what has not ended in 30 s, where the step and a large save may need more
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=240
 # One agent of torchrun a node, which starts a process for each GPU (NPROC for another number) and starts all again,
 # up to three times, if one is lost
 exec srun --kill-on-bad-exit=1 torchrun --nnodes="$SLURM_NNODES" --nproc-per-node="${NPROC:-gpu}" --max-restarts=3 \
