@@ -14,7 +14,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
-from ..base.url import with_variables
+from ..base.url import is_url, with_variables
 from ..base.words import like, n_of, one_line
 
 # %% ../../nbs/data/stores.ipynb #sto-proto
@@ -122,6 +122,7 @@ def said(
     e:BaseException, # What a store raised
 )->str:
     "What went wrong, in words; without parameters of addresses, where redirections carry signatures"
+    if is_url(str(e)) and e.__cause__: e = e.__cause__   # an address alone tells nothing: of a server that is not there
     o = next((o for o in (e, e.__cause__) if getattr(o, 'status', 0)), e)
     text = f'{status(e)} {getattr(o, "message", "")}' if status(e) else getattr(e, 'strerror', '') or str(e)
     return QUERY.sub('?…', text.strip() or type(e).__name__)
