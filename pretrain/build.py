@@ -19,7 +19,6 @@ from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_
 from .base.dist import by_main, is_main, rank, together, world
 from .base.meanwhile import Meanwhile
 from .base.toml import Source
-from .base.value import at_home
 from .data.readers import EMBEDDED
 from .data.corpus import CorpusConfig
 from .data.loader import LoaderConfig
@@ -27,6 +26,7 @@ from .data.prepare import PrepareConfig
 from .data.bpe import SPLIT_LETTERS, TokenizerConfig
 from .data.tokenizer import Tokenizer
 from .eval.bpb import EvalConfig
+from .eval.check_room import check_weights
 from .eval.core.evaluate import CoreConfig, evaluate_core
 from .eval.core.keep import core_dir
 from .eval.core.tasks import read_bundle
@@ -65,7 +65,6 @@ from .train.track.beside import check_sinks
 
 # %% ../nbs/build.ipynb #8a9c691d
 GUARD = ('on_bad', 'max_bad', 'max_rollbacks', 'spike', 'spike_window')  # keys of `guard` that once stood in `optim`
-
 MOVED = {f'optim.{k}': f'guard.{k}' for k in GUARD} | {'eval.tokens': 'eval.bytes'}
 
 @section
@@ -220,6 +219,7 @@ class Run(Alive, Loop, Microscope):
         for line in machine.lines(): console.say(line)
         if waits(cfg): cfg = load_config(cfg, settle(cfg, read_data(cfg, lambda line: None), machine, console.say))
         data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
+        check_weights(cfg.model, data.tok.vocab_size)
         begin = together(lambda: beginning(cfg.train.init, cfg.out, lambda: data.first_weights(cfg)))
         par,opt = make_model(cfg, V := data.tok.vocab_size, machine, begin.weights, console.say)
         if begin.news: console.say(begin.news)
@@ -438,7 +438,7 @@ def load_model(
     device='auto', # As `train.device`
 )->tuple:          # (model, tokenizer, config, step)
     "The model of a run, which computes in the precision in which it was trained"
-    out,which = split_run(at_home(str(out)))
+    out,which = split_run(out)
     if not (out/'config.toml').is_file(): raise FileNotFoundError(f'{out}: not a run directory (no config.toml in it)')
     cfg,tok = load_config(out/'config.toml'),Tokenizer.load(out/'tokenizer')
     path = pick_checkpoint(out, which)
