@@ -165,5 +165,6 @@ if __name__=='__main__':
     if ask := serve(sys.stdin):
         become(ask)
         if ask['module']==LAUNCHER and (rank := lend_ranks()): become(ask := rank)
+        sys.modules.pop(ask['module'], None)   # torch's launcher, which is there: runpy would warn of it
         if ask['module']: runpy.run_module(ask['module'], run_name='__main__', alter_sys=True)
         else: runpy.run_path(ask['script'], run_name='__main__')

@@ -100,7 +100,7 @@ MUTATIONS = [
              'norm = self.parallel.clip(self.params, self.clip)', 'norm = self.parallel.clip(self.params, 0)\n    self.opt.zero_grad()\n'
              '    def clipped(a, b): self.parallel.clip(self.params, self.clip); return self.loss(a, b)\n'
              '    accumulate(clipped, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device)',
-             'nbs/build.ipynb#Accumulation changes nothing', full=True),
+             'nbs/build.ipynb#Accumulation changes nothing'),
     Mutation('gradients summed before accumulation ends', 'train/parallel', "quiet = self.mode=='ddp' and not last and", "quiet = self.mode=='ddp' and not True and",
              'tests/test_parallel.py::test_two_ranks_are_one_process[ddp best 1]', full=True),
     Mutation('clipped by the norm of a shard', 'train/gradients', 'if shards: norm = all_sum(norm.square()).sqrt()', 'if not gs: norm = all_sum(norm.square()).sqrt()',
@@ -170,7 +170,7 @@ MUTATIONS = [
     Mutation('text shown when a buffer is full', 'base/screen', '\n    out.flush()', '', 'tests/test_sample.py::test_text_comes_while_it_is_written_until_interrupted', full=True),
     Mutation('markup of a sample taken over', 'base/card', 'return escape(printable(masked(str(text))))', 'return printable(masked(str(text)))', 'nbs/eval/page.ipynb#One page'),
     Mutation('bpb by tokens instead of bytes', 'eval/bpb', 'bpb=nats/math.log(2)/size', 'bpb=nats/math.log(2)/n', 'nbs/eval/bpb.ipynb#In batches'),
-    Mutation('generators not restored', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'nbs/build.ipynb#Interrupted and resumed', full=True),
+    Mutation('generators not restored', 'train/loop', "    set_rng_state(tensors['rng'])\n", '', 'nbs/build.ipynb#Interrupted and resumed'),
     Mutation('position off by one after a resume', 'train/state', 'for k in PLAIN} | {k:', 'for k in PLAIN} | dict(row=self.row+1) | {k:', 'nbs/build.ipynb#Interrupted and resumed'),
     Mutation('guard forgets on a resume', 'train/state', 'for k in PARTS: getattr', "for k in ('ema','clock'): getattr", 'nbs/train/state.ipynb#Saved and restored'),
     Mutation('the best is forgotten on a resume', 'train/state', 'for k in PLAIN: setattr', "for k in ('step','row'): setattr", 'nbs/train/state.ipynb#Saved and restored', full=True),

@@ -82,7 +82,7 @@ def test_two_processes_agree(here):
     assert r.returncode==0 and equal(weights(here/'two'), weights(here/'two_again'))
 
 def test_no_time_at_all(here):
-    r = pretrain(*ARGS, 'train.minutes=0.01', 'out=none', cwd=here)
+    r = pretrain(*ARGS, 'train.minutes=0.01', 'out=none', cwd=here, fresh=True)
     assert r.returncode==2 and 'train.minutes = 0.01: 0:' in r.stderr and r.stderr.count('\n')==1
     r = pretrain(*ARGS, 'train.minutes=1', 'train.tokens=500000', 'out=none', cwd=here)
     assert r.returncode==2 and 'says it too how long the run is' in r.stderr and r.stderr.count('\n')==1

@@ -105,6 +105,7 @@ def forget(shell):
 @pytest.fixture
 def kept(monkeypatch):
     monkeypatch.setattr(nbdev_test, 'CaptureShell', Kept)
+    monkeypatch.setitem(sys.modules, '__main__', sys.modules['__main__'])   # a shell puts its own there
     Kept.last = None
     gc.freeze()    # what is there has nothing to do with this notebook: below it need not be looked through
     yield
