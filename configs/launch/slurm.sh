@@ -12,7 +12,7 @@
 #SBATCH --open-mode=append
 #SBATCH --signal=TERM@300
 set -euo pipefail
-HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)   # the machine where all meet
+HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)   # the machine where all meet
 # Each start meets at a store of its own: in torch 2.13 the shared one knows neither an agent that joins again nor
 # that each agent counts restarts for itself
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
