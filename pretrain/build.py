@@ -219,7 +219,7 @@ class Run(Alive, Loop, Microscope):
         for line in machine.lines(): console.say(line)
         if waits(cfg): cfg = load_config(cfg, settle(cfg, read_data(cfg, lambda line: None), machine, console.say))
         data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
-        check_weights(cfg.model, data.tok.vocab_size)
+        together(lambda: check_weights(cfg.model, data.tok.vocab_size))   # ranks may see other memory
         begin = together(lambda: beginning(cfg.train.init, cfg.out, lambda: data.first_weights(cfg)))
         par,opt = make_model(cfg, V := data.tok.vocab_size, machine, begin.weights, console.say)
         if begin.news: console.say(begin.news)

@@ -17,10 +17,11 @@ UNSURE = 4  # Steps after which the length of a trial is estimated from what is 
 
 def whole(keys, seed):
     "The command, and what its log says"
+    env = {k: v for k,v in os.environ.items() if k!='OMP_NUM_THREADS'} | dict(PYTHONPATH=str(ROOT))   # of a newcomer
     with tempfile.TemporaryDirectory() as d:
         out,begun,cpu = f'{d}/run',time.perf_counter(),os.times()
         subprocess.run([sys.executable, '-m', 'pretrain', 'train', 'quickstart', f'out={out}', f'seed={seed}', *keys],
-                       check=True, cwd=d, env=dict(os.environ, PYTHONPATH=str(ROOT)), stdout=subprocess.DEVNULL)
+                       check=True, cwd=d, env=env, stdout=subprocess.DEVNULL)
         s,spent = time.perf_counter()-begun,os.times()
         log = [json.loads(l) for l in Path(out, 'metrics.jsonl').read_text().splitlines()]
     dts,bpb = [r['dt_s'] for r in log if 'dt_s' in r],[(r['step'], r['val_bpb']) for r in log if 'val_bpb' in r]
