@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 import torch
 from fastcore.basics import patch
+from fastcore.meta import delegates
 from .alive import Alive
 from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_keys, section, to_dict, to_toml
 from .base.dist import by_main, is_main, rank, together, world
@@ -347,18 +348,13 @@ def sample(self:Run,
     with self.parallel.looking(): return write_samples(self.model, self.tok, how, self.note)[0]['text']
 
 @patch
+@delegates(Run.sample)
 def write(self:Run,
-    prompt:str='',            # Text to go on from; empty starts a document
-    tokens:int=None,          # New tokens; None, here and below = as in the config [tokens]
-    temperature:float=None,   # Divides the scores; 0 = always the best token
-    top_k:int=None,           # Choose among this many; 0 = all
-    top_p:float=None,         # Choose among the fewest that have this much probability together
-    min_p:float=None,         # Choose among those at least this probable, relative to the best
-    seed:int=None,            # Of the dice
-):
+    prompt:str='', # Text to go on from; empty starts a document
+    **kwargs,      # As `sample` takes them
+)->None:           # Shown, not returned
     "What `sample` returns, shown while it is being written"
-    how = self.asked(prompt, tokens=tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
-    with self.parallel.looking(): write_live(self.model, self.tok, how, say=self.note)
+    with self.parallel.looking(): write_live(self.model, self.tok, self.asked(prompt, **kwargs), say=self.note)
 
 # %% ../nbs/build.ipynb #ee36eccb
 @patch

@@ -11,6 +11,7 @@ __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'PO
 
 # %% ../../nbs/base/chart.ipynb #ch-imp
 import math, re
+import numpy as np
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -116,18 +117,17 @@ def extremes(
     xs:Sequence,  # Steps, ascending
     ys:Sequence,  # Values; what isn't finite is a gap
     n:int=POINTS, # Most points, about
-)->list:          # `(x, y)`, in order
-    "The lowest and highest of each stretch"
-    pts = [(x, y if usable(y) else None) for x,y in zip(xs, ys)]
-    if len(pts)<=n: return pts
-    begin,kept = pts[0][0],[0]
-    width = (pts[-1][0]-begin)/(n//2) or 1
-    for _,part in groupby(range(1, len(pts)), lambda i: int((pts[i][0]-begin)/width)):
-        part = list(part)
-        good = [i for i in part if pts[i][1] is not None]
-        some = {min(good, key=lambda i: pts[i][1]), max(good, key=lambda i: pts[i][1])} if good else set()
-        kept += sorted(some | {*[i for i in part if pts[i][1] is None][:1]})
-    return [pts[i] for i in kept]
+)->np.ndarray:    # Which to keep
+    "The lowest and highest of each stretch of steps"
+    x,y,each = np.asarray(xs, float),np.asarray(ys, float),np.arange(len(xs))
+    if len(x)<=n: return each
+    part = ((x-x[0])/((x[-1]-x[0])/(n//2) or 1)).astype(int)
+    begin = np.flatnonzero(np.diff(part, prepend=-1))
+    gap,size = ~(abs(y)<HUGE),np.diff(begin, append=len(x))
+    def first(is_it): return np.minimum.reduceat(np.where(is_it, each, len(x)), begin)
+    def lowest(v): return first(~gap & (v==np.repeat(np.minimum.reduceat(np.where(gap, np.inf, v), begin), size)))
+    kept = np.unique(np.concatenate([each[:1], lowest(y), lowest(-y), first(gap)]))
+    return kept[kept<len(x)]
 
 # %% ../../nbs/base/chart.ipynb #ch-path-def
 def at(
@@ -241,7 +241,7 @@ def drawn(
     points:int=POINTS, # At most, about
 )->str:
     "A curve"
-    pts = [(px, py, y(py)) for px,py in extremes(c.xs, c.ys, points)]
+    pts = [(c.xs[i], c.ys[i], y(c.ys[i])) for i in extremes(c.xs, c.ys, points)]
     good = [p for p in pts if p[2] is not None]
     how = 'stroke-opacity=".4"' if c.look=='faint' else 'stroke-width="1.6"'
     line = f'<path d="{way((x(px), o) for px,_,o in pts)}" fill="none" {how}/>'

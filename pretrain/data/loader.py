@@ -48,7 +48,7 @@ class Loader(Strips):
     "Batches of packed rows, a pure function of the seed and the step"
     parts,sources,identity = {},{},{} # Of a mixture: loaders of its sources, what the log keeps of them, their shares
     def __init__(self,
-        tokens,          # `shards.Tokens`, or anything with its `lens` and `shards`
+        tokens,          # `Tokens`, or anything with its `lens` and `shards`
         T:int,           # Inputs in a row [tokens]
         batch_rows:int,  # Rows of one optimizer step, over all ranks [rows]
         seed:int=0,      # Fixes the order of everything

@@ -27,7 +27,7 @@ def losses_of(
 
 # %% ../../nbs/eval/bpb.ipynb #cell18
 def eval_rows(
-    tokens,   # `prepare.Tokens`, or anything with its `stream` and `n_tok`
+    tokens,   # `Tokens`, or anything with its `stream` and `n_tok`
     k:int,    # First row
     B:int,    # Rows
     T:int,    # Targets in a row [tokens]
@@ -52,7 +52,7 @@ def even_calls(
 # %% ../../nbs/eval/bpb.ipynb #cell23
 def loss_sums(
     loss_fn:Callable, # Ids and targets `[B,T]` to losses `[B,T]` [nats]; targets of -1 are ignored
-    tokens,           # `prepare.Tokens` of the validation split
+    tokens,           # `Tokens` of the validation split
     n_bytes,          # Bytes of text that each id stands for, 0 for special tokens `[V]`
     T:int,            # Targets in a row [tokens]
     rows:int,         # Most rows in one call of `loss_fn`
@@ -84,7 +84,7 @@ class Bpb:
 # %% ../../nbs/eval/bpb.ipynb #cell26
 def bpb_of(
     loss_fn:Callable, # Ids and targets `[B,T]` to losses `[B,T]` [nats]; targets of -1 are ignored
-    tokens,           # `prepare.Tokens` of the validation split
+    tokens,           # `Tokens` of the validation split
     n_bytes,          # Bytes of text that each id stands for, 0 for special tokens `[V]`
     T:int,            # Targets in a row [tokens]
     rows:int,         # Most rows in one call of `loss_fn`
@@ -117,7 +117,7 @@ def row_shape(
 # %% ../../nbs/eval/bpb.ipynb #b6391b52
 def bits_per_byte(
     model,       # Any of the model protocol
-    tokens,      # `prepare.Tokens` of the validation split
+    tokens,      # `Tokens` of the validation split
     n_bytes,     # Bytes of text that each id stands for, 0 for special tokens `[V]`
     T:int=0,     # Targets in a row; 0: as many as the model reads [tokens]
     rows:int=0,  # Most rows in one forward pass; 0: as many as make a pass of ordinary size
@@ -153,7 +153,7 @@ def yardsticks(
 
 # %% ../../nbs/eval/bpb.ipynb #cell53
 def counted(
-    tokens,      # `prepare.Tokens` of the validation split
+    tokens,      # `Tokens` of the validation split
     n_bytes,     # Bytes of text that each id stands for, 0 for special tokens `[V]`
     n_tok:int=0, # Use the first `n_tok` targets; 0: all [tokens]
 )->np.ndarray:   # Their ids, in order: decoded, they are the text

@@ -25,7 +25,7 @@ def spread(
     return np.unique(np.linspace(0, n-1, min(n, k)).astype(np.int64)).tolist()
 
 def largest_id(
-    toks,        # `prepare.Tokens`, or anything with its `shards` and `doc`
+    toks,        # `Tokens`, or anything with its `shards` and `doc`
     docs:int=0,  # Look at so many documents; 0 = at everything
 )->int:
     "The largest id, in bounded memory"

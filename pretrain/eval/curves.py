@@ -6,12 +6,11 @@
 __all__ = ['WIDE', 'SETTLE', 'PANEL', 'log_curve', 'run_panels', 'run_curves']
 
 # %% ../../nbs/eval/curves.ipynb #cur00004
-import numpy as np
 from ..base.chart import Curve, Level, chart
 from .report import MOST_SOURCES, NAMED, RunLog, by_text, thin
 
 # %% ../../nbs/eval/curves.ipynb #cur00009
-WIDE = 400 # Points of a curve on a page at most
+WIDE = 400 # Points of a curve on a page, about
 
 def log_curve(
     log:RunLog,    # A run
@@ -30,7 +29,7 @@ def _validation(log):
     each = [(f'text {t[:NAMED]}' if t else 'validation', x, y) for t,x,y in by_text(log)]
     name = 'all' if log.sources else 'validation'
     if len(each)==1: each = [(name, *each[0][1:])]
-    res = [Curve(k, *(o.tolist() for o in thin(x, np.asarray(y), WIDE)), 'dots', 1+i) for i,(k,x,y) in enumerate(each)]
+    res = [Curve(k, *(o.tolist() for o in thin(x, y, WIDE)), 'dots', 1+i) for i,(k,x,y) in enumerate(each)]
     large = sorted(log.sources, key=lambda k: -log.sources[k]['share'])[:MOST_SOURCES]
     return res+[c for i,k in enumerate(large, 1+len(res)) for c in log_curve(log, f'val_bpb/{k}', k, color=i)]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 import numpy as np
 from fastcore.basics import patch
-from ..base.chart import png_of
+from ..base.chart import extremes, png_of
 from ..base.toml import parse_toml
 from ..base.value import at_home
 from ..base.screen import fmt_time
@@ -127,20 +127,13 @@ def new_figure(
 POINTS = 4000  # That a curve is drawn with at most, two for each half pixel: of more the lowest and highest
 
 def thin(
-    x:np.ndarray,  # Steps
-    y:np.ndarray,  # Values, perhaps NaN
-    n:int=POINTS,  # Most points
+    x,             # Steps
+    y,             # Values, perhaps NaN
+    n:int=POINTS,  # Most points, about
 )->tuple:          # Some of both, in order
     "A curve that looks the same, in fewer points"
-    if len(x)<=n: return x,y
-    cut = np.linspace(0, len(x), n//2, endpoint=False).astype(np.int64)
-    low,high = np.where(np.isnan(y), np.inf, y),np.where(np.isnan(y), -np.inf, y)
-    length = np.diff(np.append(cut, len(x)))
-    def first(is_it): return np.minimum.reduceat(np.where(is_it, np.arange(len(x)), len(x)), cut)
-    lo = first(low==np.repeat(np.minimum.reduceat(low, cut), length))
-    hi = first(high==np.repeat(np.maximum.reduceat(high, cut), length))
-    at = np.unique(np.concatenate([lo, hi]))
-    return x[at],y[at]
+    kept = extremes(x, y, n)
+    return np.asarray(x)[kept],np.asarray(y)[kept]
 
 # %% ../../nbs/eval/report.ipynb #1bd6ea17
 def _line(ax, x, y, **kw):
@@ -399,7 +392,7 @@ def along(
 def _beside(ax, log, by, keys, **style):
     "The first of some curves that a run has, among those of others"
     x,y = next((c for c in map(log.series, keys) if len(c[0])), ([],[]))
-    x,y = thin(along(log, x, by), np.asarray(y))
+    x,y = thin(along(log, x, by), y)
     ax.plot(x, y, **style)
 
 def _text_beside(ax, log, by, text, name, **style):

@@ -98,7 +98,7 @@ def uncapped(
 # %% ../../nbs/export/apertus.ipynb #ap-cost-def
 def cap_cost(
     model:GPT,   # With a soft cap
-    tokens,      # `prepare.Tokens` of validation text, or anything with its `stream` and `n_tok`
+    tokens,      # `Tokens` of validation text, or anything with its `stream` and `n_tok`
     n_bytes,     # Bytes of text that each id stands for, 0 for special tokens `[V]`
 )->tuple:        # `Bpb` with the cap, and without
     "What leaving the soft cap out costs"

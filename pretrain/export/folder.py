@@ -35,7 +35,7 @@ class Parcel:
     name:str        # Of the run
     step:int        # At which the weights were saved
     facts:dict = field(default_factory=dict)  # What a reader may want to know: what to its figure
-    valid:object = None  # Validation text, more than `rows`: `prepare.Tokens`, or None where it is not there
+    valid:object = None  # Validation text, more than `rows`: `Tokens`, or None where it is not there
 
     def __post_init__(self):
         self.model = self.model.eval().float()

@@ -56,7 +56,7 @@ class Thin:
     "A curve that never has more than twice `size` points: then it becomes that of about `size`"
     def __init__(self,
         size:int=1000,          # Points to keep
-        keep:Callable=extremes, # Which: of `xs`, `ys` and a size makes `(x, y)` pairs
+        keep:Callable=extremes, # Which: takes `xs`, `ys` and a size, gives their places
     ):
         self.size,self.keep = size,keep
         self.xs,self.ys = [],[]
@@ -64,7 +64,9 @@ class Thin:
     def add(self, x, y):
         self.xs.append(x)
         self.ys.append(y)
-        if len(self.xs)>2*self.size: self.xs,self.ys = map(list, zip(*self.keep(self.xs, self.ys, self.size)))
+        if len(self.xs)<=2*self.size: return
+        kept = self.keep(self.xs, self.ys, self.size)
+        self.xs,self.ys = [self.xs[i] for i in kept],[self.ys[i] for i in kept]
 
     def __len__(self): return len(self.xs)
 
@@ -73,10 +75,10 @@ def every(
     xs:Sequence, # Steps
     ys:Sequence, # What belongs to them
     n:int,       # How many to keep
-)->list:         # `(x, y)`
+)->list:         # Which
     "Some at equal distances"
     last = len(xs)-1
-    return [(xs[i], ys[i]) for i in sorted({round(k*last/(n-1)) for k in range(n)})]
+    return sorted({round(k*last/(n-1)) for k in range(n)})
 
 # %% ../../nbs/train/progress.ipynb #thin-cut-def
 @patch
