@@ -52,7 +52,7 @@ happened help how ideas in inside is it keep kept kill languages line long look 
 many may meanwhile microscope minutes name names notation notebook numbers of on one others our ours out own page
 paper pass performance place planning play pretrain processes progress python questions read reading reads register
 reliability scale score screen script scripts server setting show side somebody soon spent starts stop stores sure
-tables take tasks terminal text texts that the their them this time to toml torchrun trackio training two under
+tables take tasks tensor terminal text texts that the their them this time to toml torchrun trackio training two under
 verdict watch what when where which who with words wrong your'''.split())
 
 def known():

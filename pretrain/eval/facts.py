@@ -16,8 +16,9 @@ from ..base.config import diff, meaning
 from ..base.screen import printable
 from ..base.words import brief, n_of, one_line
 from .report import RunLog
-from ..store.checkpoint import CheckpointError, list_checkpoints, part_of, read_manifest
+from ..store.checkpoint import CheckpointError, list_checkpoints, read_manifest
 from ..store.events import read_events
+from ..store.tensors import part_of
 
 # %% ../../nbs/eval/facts.ipynb #fac00009
 NOW = 'now.json' # In `report/`: what a run that goes on remembers beside its log

@@ -28,9 +28,9 @@ from .tokenizer import read_tokenizer
 from ..model.blocks import ModelConfig
 from ..model.extras import SWITCHES
 from ..model.gpt import GPT
-from ..store.checkpoint import check_finite, list_checkpoints, load_checkpoint, pick_checkpoint, split_run
-from ..store.checkpoint import tensor_chunks
+from ..store.checkpoint import list_checkpoints, load_checkpoint, pick_checkpoint, split_run
 from ..store.files import UNFINISHED, is_run, make_dir, size_of
+from ..store.tensors import check_finite, tensor_chunks
 
 # %% ../../nbs/export/bring.ipynb #br-shape-def
 # transformers/models/nanochat/configuration_nanochat.py: what a config.json that leaves a key out means
@@ -117,7 +117,7 @@ def our_weights(
         have,need = tuple(theirs[name].shape),tuple(shapes[ours])
         if have!=need: raise ValueError(f'{where}: {name} is {have}, and config.json asks for {need}')
     res = {ours: theirs[name].float() for ours,name in to.items()}
-    check_finite(res, f'{where}: ')
+    check_finite(res, f'{where}: ', '; no run can begin with them')
     return res
 
 # %% ../../nbs/export/bring.ipynb #br-origin-def

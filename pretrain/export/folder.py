@@ -22,8 +22,8 @@ from ..data.tokenizer import Tokenizer
 from ..model.blocks import ModelConfig
 from ..model.extras import SWITCHES, switches
 from ..model.gpt import GPT
-from ..store.checkpoint import tensor_chunks
 from ..store.files import UNFINISHED, is_run, make_dir, sync_dir, write_file
+from ..store.tensors import tensor_chunks
 
 # %% ../../nbs/export/folder.ipynb #fo-parcel-def
 @dataclass

@@ -10,10 +10,10 @@ import itertools, json, shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from torch import Tensor
-from .checkpoint import MANIFEST, STATE, TENSORS, CheckpointError
-from .checkpoint import check_finite, check_room, check_state, clean_up, manifest_text, prune
-from .checkpoint import step_name, tensor_chunks, to_json, verify_checkpoint
+from .checkpoint import MANIFEST, STATE, check_room, check_state, clean_up, manifest_text, prune
+from .checkpoint import step_name, to_json, verify_checkpoint
 from .files import UNFINISHED, into_place, make_dir, sync_dir, write_file
+from .tensors import TENSORS, CheckpointError, check_finite, tensor_chunks
 
 # %% ../../nbs/store/sharded.ipynb #shd00011
 def own_part(

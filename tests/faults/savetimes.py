@@ -5,7 +5,7 @@ from unittest.mock import patch
 import torch
 from common import Row, fault
 from pretrain.store import checkpoint
-from pretrain.store.checkpoint import tensor_chunks
+from pretrain.store.tensors import tensor_chunks
 from pretrain.store.files import CHUNK
 from pretrain.store.saver import CheckpointConfig, Saver
 
