@@ -17,7 +17,7 @@ from .build import Run, load_config
 from .eval.groups import AXES, SEED_DIR, curve, group, on_grid, seed_of, shared_grid, shared_text
 from .eval.report import FAINT, FEW, SMALL, new_figure
 from .eval.sure import Estimate, mean_of
-from .eval.versus import columns, compare, drawn, save_figure, told_of_run
+from .eval.versus import columns, compare, in_cell, save_figure, told_of_run
 from .store.files import is_run, write_whole
 from .train.signals import Stopped
 
@@ -120,7 +120,7 @@ def save(self:Series)->Path: # Of the figure
     return save_figure(self, self.path/FIGURE)
 
 @patch
-def _repr_png_(self:Series): return drawn(self.figure(), self.alt)
+def _repr_html_(self:Series): return in_cell(self)
 
 # %% ../nbs/seeds.ipynb #seeds23
 TEXTS = 'tokenizer','train','valid'   # Fingerprints that all runs of a series share

@@ -30,7 +30,8 @@ def read(path):
 def without_picture(path):
     "Cells that say what they draw, and are stored without it"
     cells = [c for c in json.loads(Path(path).read_text(encoding='utf-8'))['cells'] if c['cell_type']=='code']
-    def drawn(c): return any(k.startswith('image/') for o in c['outputs'] for k in o.get('data', {}))
+    def drawn(c): return any(k.startswith('image/') or '<img ' in text(v)
+                             for o in c['outputs'] for k,v in o.get('data', {}).items() if k!='application/json')
     return [c['id'] for c in cells if re.search(r'^#\|\s*fig-alt', text(c['source']), re.M) and not drawn(c)]
 
 def is_exported(source): return bool(re.search(r'^#\|\s*export', source, re.M))

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'POINTS', 'COLORS', 'SIZE', 'FONT', 'ROW', 'CHAR',
            'LEFT', 'RIGHT', 'BOTTOM', 'TICKS', 'SWATCH', 'GAP', 'DOTS', 'DASHED', 'BANDS', 'AIR', 'GREY', 'PALETTE',
-           'Scale', 'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes', 'at', 'way', 'Curve',
+           'DARK', 'Scale', 'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes', 'at', 'way', 'Curve',
            'Level', 'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'Area', 'filled', 'edges',
-           'bands', 'limits', 'chart', 'summed', 'image', 'png_of']
+           'bands', 'limits', 'chart', 'summed', 'image', 'png_of', 'on_paper', 'show_figure']
 
 # %% ../../nbs/base/chart.ipynb #ch-imp
 import math, re
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
+from base64 import b64encode
 from io import BytesIO
 from urllib.parse import quote
 from .card import safe
@@ -358,9 +359,10 @@ def chart(
     "Curves over steps"
     width,height = size
     top,rows = legend(curves, title, width)
+    high = ROW*rows+(FONT if levels else 4)   # names of levels stand above their lines
     across = wide([*span, *(o for c in curves for o in (*c.xs[:1], *c.xs[-1:]))])
     x = Scale(*across, LEFT, width-RIGHT)
-    y = Scale(*limits(curves, [*levels, *edges(areas)], log, settle), height-BOTTOM, ROW*rows+4, log)
+    y = Scale(*limits(curves, [*levels, *edges(areas)], log, settle), height-BOTTOM, high, log)
     lines = ''.join(drawn(c, x, y, first, points) for c in curves)
     body = axes(x, y, right)+filled(areas, x, y)+level_lines(levels, x, y)+bands(curves, x, y, columns)+lines+top
     about = 'role="img" xmlns="http://www.w3.org/2000/svg" font-family="system-ui,sans-serif" fill="currentColor"'
@@ -407,3 +409,25 @@ def png_of(
     few = full.convert('RGB').quantize(PALETTE, dither=Image.Dither.NONE)
     few.save(small := BytesIO(), 'PNG', optimize=True)
     return small.getvalue()
+
+# %% ../../nbs/base/chart.ipynb #chdark03
+DARK = '[data-jp-theme-light=false]','.vscode-dark','html[theme=dark]'   # JupyterLab, VS Code, Colab in a dark theme
+
+def on_paper(
+    png:bytes, # A picture on white
+    alt:str,   # It in words
+)->str:        # HTML
+    "A picture whose paper is dark where the notebook is"
+    dark = ','.join(f'{o} img.on-paper' for o in DARK)
+    style = f'<style>{dark}{{filter:invert(1) hue-rotate(180deg);mix-blend-mode:screen}}</style>'
+    data = b64encode(png).decode()
+    return f'{style}<img class="on-paper" alt="{safe(alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+
+def show_figure(
+    fig, # A figure of matplotlib
+):
+    "Show it in the cell, in a dark theme on dark paper, with the titles of its panels as its words"
+    from IPython.display import display
+    titles = fig.get_suptitle(),*(ax.get_title(loc) for ax in fig.axes for loc in ('left', 'center'))
+    html = on_paper(png_of(fig), 'Curves: '+', '.join(filter(None, titles)))
+    display({'text/html': html, 'text/plain': repr(fig)}, raw=True)

@@ -11,7 +11,7 @@ __all__ = ['SHELL', 'MAX_PROBLEMS', 'COMMENT_AT', 'ConfigError', 'tree', 'leaves
 # %% ../../nbs/base/config.ipynb #cell3
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, FrozenInstanceError, dataclass, fields, is_dataclass
 from functools import cache, partial, wraps
 from inspect import unwrap
 from operator import attrgetter
@@ -64,7 +64,7 @@ def unknown(
     "Answer to an unknown key: the nearest valid one"
     cls,name,every = root,path[-1].lower(),[p for p,_ in leaves(root)]
     for k in path[:-1]: cls = tree(cls)[k]
-    near = [path[:-1]+(k,) for k in like(name, tree(cls))] or [p for p in every if p[-1]==name]
+    near = [path[:-1]+(k,) for k in like(name, tree(cls))] or [p for p in every if name in (p[-1], '_'.join(p))]
     if not near:
         far = like(name, {p[-1] for p in every})
         near = [p for p in every if p[-1] in far]
@@ -396,7 +396,11 @@ def section(
     def __init__(self, **values):
         if complete and not values: bare(self)
         else: vars(self).update(vars(assemble(type(self), [Source(type(self).__name__, values)])))
+    def fixed(self, name, value):
+        raise FrozenInstanceError(f'{cls.__name__}.{name} = {brief(value)}: a config stays as it was read; a key with '
+                                  "its new value makes another, as in Run(cfg, **{'train.steps': 500})")
     __init__.__signature__ = plain_signature(bare)
+    cls.__setattr__ = fixed
     cls.__init__,cls._repr_html_ = __init__,shows(lambda self: settings(cls.__name__, setting_rows(self)))
     return cls
 

@@ -9,13 +9,13 @@ __all__ = ['READ', 'FOREIGN', 'NO_HEADS', 'HEAD_IN', 'STREAM_IN', 'SMALL', 'THIN
 
 # %% ../../nbs/eval/inside.ipynb #insd004
 import html, math
-from base64 import b64encode
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from ..base.chart import on_paper, png_of
 from .report import new_figure, read_run
 from .surprise import Surprise, View, called, ids_of, tinted, view
 from ..model.blocks import rms_norm
@@ -182,8 +182,7 @@ def lens_table(self:Inside)->str:
 @patch
 def _repr_html_(self:Inside):
     alt = 'Attention of each head, and size of the residual stream' if self.attention else 'Size of the final vectors'
-    png = b64encode(self.plot()._repr_png_()).decode()
-    image = f'<img alt="{alt}" style="max-width:100%" src="data:image/png;base64,{png}">'
+    image = on_paper(png_of(self.plot()), alt)
     lens = '<div style="opacity:.8;font-size:.9em">Logit lens: the likeliest next token after each layer</div>'
     return f'<div><div style="opacity:.8">{html.escape(repr(self))}</div>{image}{lens}{self.lens_table()}</div>'
 

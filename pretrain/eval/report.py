@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 import numpy as np
 from fastcore.basics import patch
-from ..base.chart import extremes, png_of
+from ..base.chart import extremes, png_of, show_figure
 from ..base.toml import parse_toml
 from ..base.value import at_home
 from ..base.screen import fmt_time
@@ -121,6 +121,7 @@ def new_figure(
     from matplotlib.figure import Figure
     fig = Figure(dpi=DPI, layout='constrained', **how)
     fig._repr_png_ = lambda: png_of(fig)
+    fig._ipython_display_ = lambda: show_figure(fig)
     return fig
 
 # %% ../../nbs/eval/report.ipynb #f54ba1df

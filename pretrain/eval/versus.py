@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EQUAL', 'GOES_ON', 'UNIT_OF', 'LARGE', 'SPARE', 'SIZE', 'BAND', 'RUN', 'Row', 'along_axis', 'at_own_end',
            'verdict_of', 'unequal_ends', 'read_between', 'fmt_at', 'told_of_run', 'Comparison', 'check_distinct',
-           'compare', 'renamed', 'columns', 'drawn', 'save_figure']
+           'compare', 'renamed', 'columns', 'drawn', 'in_cell', 'save_figure']
 
 # %% ../../nbs/eval/versus.ipynb #vs34
 import math
@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
+from ..base.chart import on_paper, png_of
 from ..base.words import n_of, short_names
 from .groups import AXES, Group, curve, group, on_grid, partners, shared_grid, shared_text, texts_of
 from .report import FAINT, FEW, MUTED, SMALL, RunLog, new_figure
@@ -296,8 +297,14 @@ def drawn(
     if form=='png': return buf.getvalue()
     return buf.getvalue().decode().replace('<metadata>', f'<title>{escape(alt)}</title>\n <metadata>', 1).encode()
 
+def in_cell(
+    shown,  # Has `figure` and `alt`, and says itself
+)->str:     # HTML
+    "What it says, and its figure under it"
+    return f'<pre style="overflow-x:auto">{escape(repr(shown))}</pre>{on_paper(png_of(shown.figure()), shown.alt)}'
+
 @patch
-def _repr_png_(self:Comparison): return drawn(self.figure(), self.alt)
+def _repr_html_(self:Comparison): return in_cell(self)
 
 # %% ../../nbs/eval/versus.ipynb #vs32
 def save_figure(

@@ -416,6 +416,7 @@ def check(self:RunDir):
     elif not self.write: why = 'was opened to look; a Run of the same directory may write'
     elif self.newer: why = 'was taken over by a newer Run in this process; go on with that one'
     elif not self.file: why = 'was given back (close); a new Run of the same directory goes on'
+    elif not self.path.is_dir(): why = 'was moved or deleted meanwhile; a new Run of where it is goes on or begins anew'
     else: return
     raise ValueError(f'{self.path}: {why}')
 

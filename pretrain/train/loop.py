@@ -6,7 +6,6 @@
 __all__ = ['PLANNERS', 'Loop']
 
 # %% ../../nbs/train/loop.ipynb #110f14a5
-import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -101,8 +100,8 @@ class Loop(Kept):
     def tensors(self): return self.parallel.at_hand(self.opt)
     def about(self): return about(self)
     def __repr__(self):
-        loss = self.state.ema.value or math.nan
-        return f'Run {shown(self.out)}: step {self.n_step:,}{of_steps(self.planned)}, loss {loss:.4f}'
+        loss = f', loss {self.state.ema.value:.4f}' if self.n_step else ''
+        return f'Run {shown(self.out)}: step {self.n_step:,}{of_steps(self.planned)}{loss}'
 
 # %% ../../nbs/train/loop.ipynb #173ab79d
 PLANNERS = ('seed', 'train', 'loader.window')  # a change of these moves the ends of epochs
