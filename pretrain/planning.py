@@ -142,7 +142,7 @@ def _ways(cfg, V, d, gpus, mfu, micro, micros):
     from pretrain.model.cost import flops_per_token
     from pretrain.train.room import messages, moving, on_wire, parts_of, room_of, step_spans
     from pretrain.train.scale import step_time
-    m,exact = cfg.model,cfg.train.precision=='float32'
+    m,exact,wide = cfg.model,cfg.train.precision=='float32',cfg.train.sums=='float64'
     parts,flops,k = parts_of(m, V, cfg.optim),flops_per_token(m, V),1. if exact else .5
     import torch
     modes = ('one',) if gpus==1 else ('ddp', 'fsdp')
@@ -150,9 +150,9 @@ def _ways(cfg, V, d, gpus, mfu, micro, micros):
     for again in (False, True):
         spans = step_spans(m, V, micro, None if exact else torch.bfloat16, again, away=True)
         for mode in modes:
-            room = room_of(parts, spans, mode, gpus, moves[mode], k, micros)
-            t = step_time(parts, flops, micro*m.seq_len, d, gpus, mode, mfu, micros, k, again)
-            yield Way(mode, again, room, on_wire(messages(parts, mode, gpus, k, micros), gpus), t.total)
+            room = room_of(parts, spans, mode, gpus, moves[mode], k, micros, wide)
+            t = step_time(parts, flops, micro*m.seq_len, d, gpus, mode, mfu, micros, k, again, wide)
+            yield Way(mode, again, room, on_wire(messages(parts, mode, gpus, k, micros, wide), gpus), t.total)
 
 def _least(cfg, V, d, most):
     "Fewest devices, among those that divide the batch, on which some way fits, one row at a time"

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 import numpy as np, torch
-from pretrain.base.dist import all_sum, cleanup, rank, setup, world
+from pretrain.base.dist import cleanup, rank, setup, world
 from pretrain.build import load_config, make_model
 from pretrain.data.loader import Loader
 from pretrain.data.shards import Tokens
@@ -24,11 +24,10 @@ MUON = {'optim.matrix': 'muon', 'optim.muon_beta2': .9, 'optim.muon_equal_rows':
         'optim.muon_momentum_rise': 5, 'optim.decay_shape': 'linear'}
 KINDS = dict(adamw={}, muon={'optim.matrix': 'muon'}, every=EVERY, best=EVERY|MUON, tiny={'model.n_layer': 1},
              again=EVERY|MUON|{'train.checkpoint_activations': True}, frozen={}, idle={}, exact=EVERY|MUON,
-             order=EVERY|MUON)
+             order=EVERY|MUON|{'train.sums': 'float64', 'train.checkpoint_activations': True})
 MICROS = dict(adamw=(0,1), best=(0,1), every=(1,), muon=(1,), tiny=(0,), again=(0,), frozen=(0,), idle=(1,),
-              exact=(0,1), order=(1,))  # rows
-CASES = [f'{mode} {kind} {micro}' for mode in ('ddp','fsdp') for kind,micros in MICROS.items() for micro in micros
-         if (mode, kind)!=('fsdp', 'order')]
+              exact=(0,1), order=(1,2))  # rows
+CASES = [f'{mode} {kind} {micro}' for mode in ('ddp','fsdp') for kind,micros in MICROS.items() for micro in micros]
 
 def text():
     "Ids of twenty documents of odd lengths"
@@ -40,7 +39,7 @@ def odd_gpt(kind):
     "What other models may have: a matrix that stands still, a layer that the loss does not reach; or float64"
     def make(*args):
         m = GPT(*args)
-        if kind=='frozen': m.blocks[0].attn.q.weight.requires_grad_(False)
+        if kind in ('frozen','order'): m.blocks[0].attn.q.weight.requires_grad_(False)
         if kind=='idle': m.idle = torch.nn.Linear(3, 3)
         return m.double() if kind=='exact' else m
     return make
@@ -54,18 +53,6 @@ def model_of(cfg, kind):
 def wide(kind):
     "Inside, float64 has norms in float64, too"
     return patch('torch._foreach_norm', lambda gs, p, dtype: NORM(gs, p)) if kind=='exact' else nullcontext()
-
-def in_any_order(params):
-    "As `accumulate` and the sum over ranks, but in float64: rounded once, a sum is the same in any order"
-    def call(loss_fn, x, y, n_valid, micro_rows, device, around):
-        total,sums = 0.,[torch.zeros_like(p, dtype=torch.float64) for p in params]
-        for i in range(0, len(x), micro_rows):
-            loss = loss_fn(x[i:i+micro_rows], y[i:i+micro_rows])/n_valid
-            for s,g in zip(sums, torch.autograd.grad(loss, params)): s += g
-            total += loss.detach()
-        for p,s in zip(params, sums): p.grad = all_sum(s).to(p.dtype)
-        return total
-    return patch('pretrain.train.loop.accumulate', call)
 
 def case(name, steps, out):
     "One run: what it saw"
@@ -81,8 +68,7 @@ def case(name, steps, out):
         ids.append([*x.tolist(), *y.tolist()])
         return x,y
     run.loader.batch = seen
-    summing = in_any_order(run.params) if kind=='order' else nullcontext()
-    with wide(kind), summing: recs = [run.step() for _ in range(steps)]
+    with wide(kind): recs = [run.step() for _ in range(steps)]
     def end(run): return [p.double().sum().item() for p in run.model.parameters()]
     loss,norm = ([r[k] for r in recs] for k in ('loss', 'grad_norm'))
     return dict(ids=ids, loss=loss, norm=norm, mode=par.mode, end=run.shown_whole(end))

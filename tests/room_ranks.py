@@ -17,7 +17,9 @@ PLAIN,RICH = dict(n_layer=3, n_head=4, width=128, seq_len=64),dict(value_embed='
 BIG = dict(n_layer=3, n_head=2, width=192, seq_len=32)   # its blocks are gathered twice
 CASES = [('ddp', PLAIN, 512, 8, 'adamw', False), ('ddp', PLAIN | RICH, 512, 4, 'muon', True),
          ('fsdp', PLAIN, 512, 8, 'adamw', False), ('fsdp', BIG | RICH, 500, 4, 'adamw', True),
-         ('fsdp', BIG, 500, 2, 'muon', False), ('fsdp', PLAIN, 4096, 1, 'adamw', False)]
+         ('fsdp', BIG, 500, 2, 'muon', False), ('fsdp', PLAIN, 4096, 1, 'adamw', False),
+         ('ddp', PLAIN, 512, 4, 'muon', False, True), ('fsdp', PLAIN, 512, 4, 'adamw', False, True),
+         ('fsdp', BIG, 500, 2, 'muon', False, True, 2)]   # in float64, one micro-batch or two
 
 class Real(Meter):
     "Sizes are asked anew each time; messages are noted"
@@ -44,13 +46,13 @@ class Real(Meter):
 KINDS = dict(allreduce='all_reduce', _allgather_base='all_gather', _reduce_scatter_base='reduce_scatter',
              alltoall_base='all_to_all')
 
-def measured(mode, shape, V, rows, matrix, checkpoint):
+def measured(mode, shape, V, rows, matrix, checkpoint, wide=False, micros=1):
     torch.manual_seed(0)
     meter = Real()
     with meter:
         model = GPT(ModelConfig(**shape), V)
         if checkpoint: checkpoint_blocks(model)
-        par = Parallel(model, mode)
+        par = Parallel(model, mode, wide=wide)
         opt = build_optim(par.trained, OptimConfig(matrix=matrix))
         par.join(opt)
         del model
@@ -58,7 +60,8 @@ def measured(mode, shape, V, rows, matrix, checkpoint):
         for _ in range(3):   # moments and buckets are as they stay from the third step on
             meter.sent,meter.most = {},meter.live
             opt.zero_grad()
-            with par.micro(True): par.loss(ids[:,:-1], ids[:,1:], 'sum').backward()
+            for i in range(micros):
+                with par.micro(i==micros-1): par.loss(ids[:,:-1], ids[:,1:], 'sum').backward()
             par.reduce()
             par.clip(opt.params, 1.)
             opt.step()

@@ -106,6 +106,7 @@ def agree(rng, cfg):
     if m['value_embed']=='none': m['value_gate'] = 0.
     if m['n_layer']<2: m['value_residual'] = False
     cfg['train']['micro_rows'] = divisor(cfg['loader']['batch_rows'])
+    if not cfg['train']['micro_rows']: cfg['train']['sums'] = 'float32'
     cfg['core']['every'] = cfg['eval']['every']*rng.randint(1, 4)
     length = rng.choice(LENGTHS)
     cfg['train'] |= {k: 0 for k in LENGTHS if k!=length} | dict(horizon=[])
@@ -207,6 +208,7 @@ def contradiction(rng, rows, fmt):
         (('model.n_head', 3*n), ('model.width', 3*n+1), 'width'),
         (('model.n_head', n), ('model.width', 2*n), ('model.n_kv_head', n+1), 'n_kv_head'),
         (('loader.batch_rows', 4*n), ('train.micro_rows', 4*n-1), 'micro_rows'),
+        (('train.sums', 'float64'), ('train.micro_rows', 0), 'sums'),
         (('train.steps', n), ('schedule.warmup', n+1), 'warmup'),
         (('core.bundle', 'tasks'), ('eval.every', n+1), ('core.every', n+2), 'every'),
         (('optim.beta1', 1.), 'beta1'), (('optim.beta2', 1), 'beta2'), (('optim.muon_momentum', 1.), 'muon_momentum'),

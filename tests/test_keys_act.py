@@ -89,6 +89,7 @@ ROWS = [
     row('train.tokens_per_param', .04, train__steps=0, train__tokens_per_param=.03),
     row('train.horizon', (2,7,4,6), train__steps=0, train__horizon=(2,7)),
     row('train.micro_rows', 2, 'shapes'), row('train.save_every', 3, 'files'),
+    row('train.sums', 'float64', train__micro_rows=1),
     row('train.precision', 'bfloat16'), row('train.init', 'begun'),
 ]
 

@@ -1,8 +1,8 @@
 """Several ranks are one process: the same samples, losses and gradient norms, in both modes. Here rather than in a
 notebook because torchrun starts the ranks, once for all cases. `python tests/test_parallel.py` takes every case, 30
-steps, 2 and 4 ranks. What Muon makes of rounding grows with the steps, so it is held to 1e-6 for 30 of them in float64;
-in float32 for ten, and for 30 to what one process differs from itself where it accumulates, or to 1e-6 where sums are
-made in float64, in which their order does not matter."""
+steps, 2 and 4 ranks. With `train.sums = "float64"`, the kind `order`, one, two and four ranks have the same norms and
+weights to the last digit, Muon and all switches on. In float32 what Muon makes of rounding grows with the steps: it is
+held to 1e-6 for ten of them, and for 30 to what one process differs from itself where it accumulates."""
 import json, os, signal, subprocess, sys, tempfile
 from pathlib import Path
 import pytest, torch
@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE))
 import as_one
 from helpers import on_ranks
 
-SHORT,STEPS,LONG = ('ddp best 1','ddp idle 1','fsdp best 1','fsdp again 0','fsdp frozen 0'),10,30
+SHORT,STEPS,LONG = ('ddp best 1','ddp idle 1','ddp order 2','fsdp best 1','fsdp order 2'),10,30
 TOL = 1e-6      # of a loss or norm, relative where it is above 1
 LIMIT_S,LONG_S = 300,1800   # hung: the quick tier, and every case
 
@@ -47,6 +47,8 @@ def agree(one, many, name, tol=TOL):
     assert seen[0]['mode']==name.split()[0]
     for k in ('loss', 'norm', 'end'): assert all(o[k]==seen[0][k] for o in seen), f'{name}: ranks differ in {k}'
     for i in range(len(want['ids'])): assert ids_of(seen, i)==want['ids'][i], f'{name}: other samples in step {i+1}'
+    if name.split()[1]=='order':
+        for k in ('norm', 'end'): assert seen[0][k]==want[k], f'{name}: {k} is not the same to the last digit'
     for k in ('loss', 'norm'):
         bad = [(i+1,a,b) for i,(a,b) in enumerate(zip(seen[0][k], want[k])) if off(a, b)>tol]
         assert not bad, f'{name}: {k} of step {bad[0][0]} is {bad[0][1]}, of one process {bad[0][2]}'
@@ -61,11 +63,11 @@ def test_two_ranks_are_one_process(both, name):
     "Samples equal, losses and norms within 1e-6, and both ranks bit for bit alike"
     agree(*both, name)
 
-def test_accumulation_instead_of_ranks(both, tmp_path):
-    "One process with two micro-batches for two ranks' rows"
-    want = alone(tmp_path, STEPS, ['ddp best 4'])['ddp best 4']
-    assert all(off(a, b)<=TOL for k in ('loss','norm') for a,b in zip(both[1][0]['ddp best 1'][k], want[k]))
-    assert want['ids']==both[0]['ddp best 1']['ids']   # of whole batches
+def test_modes_are_alike(both):
+    "Copies, shards, and one process that accumulates instead: the same run, where sums are in float64"
+    one,many = both[0]['ddp order 2'],[both[1][r][f'{mode} order 2'] for r in (0, 1) for mode in ('ddp', 'fsdp')]
+    assert all(o[k]==one[k] for o in many for k in ('norm','end'))
+    assert all(off(a, b)<=TOL for o in many for a,b in zip(o['loss'], one['loss'], strict=True))
 
 MUON,TIMES = ('muon','best','again'),3   # kinds in float32; how much more than accumulation ranks may make of rounding
 

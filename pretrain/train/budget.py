@@ -37,6 +37,7 @@ class TrainConfig:
     compile:bool|Literal['auto'] = 'auto' # Compile the blocks; auto: on a GPU, in a run long enough to gain by it
     threads:NatInt = 0 # CPU threads, 0 = what torch chooses [threads]
     parallel:Literal['auto','ddp','fsdp'] = 'auto' # Model on several processes: whole on each, or sharded
+    sums:Literal['float32','float64'] = 'float32' # Of gradients over micro-batches and processes; float64: in any order
     limit_s:PosFloat = 600. # On several processes: longest step, and longest silence of one, before all end [s]
     checkpoint_activations:bool = False # Does a block keep its input alone, and compute again in the backward pass?
     init:PathStr = '' # Weights to begin with: `RUN`, `RUN@best`, or a folder of transformers; empty draws them
@@ -49,6 +50,8 @@ class TrainConfig:
         said = [k for k in LENGTHS if getattr(self, k)]
         if not said: yield 'steps', f'no steps; a number above 0 works, or one of {", ".join(LENGTHS[1:])}'
         if len(said)>1: yield said[1], f'{said[0]} = {getattr(self, said[0])} says it too how long the run is; keep one'
+        if self.sums=='float64' and not self.micro_rows:
+            yield 'sums', 'float64 sums the same parts in any order: train.micro_rows says which, such as 1'
         at,to = self.horizon[::2],self.horizon[1::2]
         if len(at)!=len(to) or list(at)!=sorted({*at}) or any(not 0<=s<=n for s,n in zip(at, to)):
             yield 'horizon', 'needs pairs: a step, and the steps of the run, not fewer; then a later step'

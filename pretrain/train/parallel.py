@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 from ..base.dist import rank, world
 from ..model.muon import Alone, Muon
-from .gradients import clip_grads, reduce_grads
+from .gradients import Sums, clip_grads, reduce_grads
 from .machine import by_block
 
 # %% ../../nbs/train/parallel.ipynb #prl00013
@@ -95,10 +95,11 @@ def gathered_again(
 
 def policy_of(
     dtype:torch.dtype, # Of matrix products
+    wide:bool=False,   # Are gradients summed in float64? Else in the dtype of the parameters, float32
 )->dict:              # Arguments of torch's `MixedPrecisionPolicy`
-    "In what units are gathered; gradients are summed in the dtype of the parameters, float32"
-    half = dtype!=torch.float32
-    how = dict(param_dtype=dtype, reduce_dtype=torch.float32) if half else dict(param_dtype=None, reduce_dtype=None)
+    "In what units are gathered, and gradients summed"
+    half,same = dtype!=torch.float32,None if dtype==torch.float32 else torch.float32
+    how = dict(param_dtype=dtype if half else None, reduce_dtype=torch.float64 if wide else same)
     return how | dict(cast_forward_inputs=False)
 
 # %% ../../nbs/train/parallel.ipynb #prl00038
@@ -106,6 +107,7 @@ def in_shards(
     entry:Entry,             # Around a model; its parameters become DTensors
     device:torch.device,     # Of this rank
     dtype:torch.dtype=torch.float32, # Of matrix products
+    wide:bool=False,         # Are gradients summed in float64?
 )->Entry:                    # Itself
     "Parameters, gradients and moments are parts"
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard   # slow to import, and few need it
@@ -113,7 +115,7 @@ def in_shards(
     mesh,parts = init_device_mesh(device.type, (torch_dist.get_world_size(),)),units(entry.model)
     again = gathered_again([sum(p.nbytes for p in u.parameters()) for u in parts])
     warnings.filterwarnings('ignore', 'FSDP2-wrapped module .* returned a view')   # blocks change none in place
-    policy,exact = (MixedPrecisionPolicy(**policy_of(d)) for d in (dtype, torch.float32))
+    policy,exact = (MixedPrecisionPolicy(**policy_of(d, wide)) for d in (dtype, torch.float32))
     for u,r in zip(parts, again): fully_shard(u, mesh=mesh, mp_policy=policy, reshard_after_forward=r)
     fully_shard(entry, mesh=mesh, mp_policy=exact)
     for u,after in zip(parts, parts[1:]): u.set_modules_to_forward_prefetch([after])
@@ -206,6 +208,7 @@ class Parallel:
         mode:str='ddp',                  # `ddp` or `fsdp`; one process needs neither
         device:torch.device|None=None,   # Where this rank computes; None = where the model is
         dtype:torch.dtype=torch.float32, # Of matrix products
+        wide:bool=False,                 # Are gradients summed in float64?
     ):
         self.mode,self.inside,self.late = mode if world()>1 else 'one',False,[]
         self.brought = self.named = None
@@ -215,8 +218,9 @@ class Parallel:
         if self.mode!='fsdp': model.to(device)
         self.model = self.trained = model
         self.entry = self.door = Entry(model, model.loss)
-        if self.mode=='ddp': self.start_ddp()
-        if self.mode=='fsdp': in_shards(self.entry, device, dtype)
+        self.wide,self.sums = wide,Sums(model.parameters()) if wide and self.mode!='fsdp' else None
+        if self.mode=='ddp' and not wide: self.start_ddp()
+        if self.mode=='fsdp': in_shards(self.entry, device, dtype, wide)
 
     def __repr__(self): return f'Parallel({self.mode}, {world()} process{"es" if world()>1 else ""})'
 
@@ -279,14 +283,20 @@ def micro(self:Parallel,
 ):
     "Around forward and backward of a micro-batch"
     quiet = self.mode=='ddp' and not last and hasattr(self.entry, 'no_sync')
+    if self.mode=='fsdp' and self.wide: self.entry.set_requires_gradient_sync(last)
     self.inside = self.mode!='one'
     try:
         with self.entry.no_sync() if quiet else nullcontext(): yield
+        if self.sums: self.sums.take()
+    except BaseException:
+        if self.sums: self.sums.drop()
+        raise
     finally: self.inside = False
 
 @patch
 def reduce(self:Parallel):
     "After the last micro-batch: the sum of what is not summed yet"
+    if self.sums: self.sums.give()
     if self.late: reduce_grads(self.late)
 
 @patch
@@ -295,7 +305,8 @@ def clip(self:Parallel,
     max_norm:float,  # Largest norm allowed; 0 measures only
 )->Tensor:           # Norm of the whole gradient before clipping, the same on every rank
     "The gradient as a whole, scaled by one factor on all ranks"
-    return clip_grads(params, max_norm, shards=self.mode=='fsdp')
+    dtype = torch.float64 if self.wide else torch.float32
+    return clip_grads(params, max_norm, shards=self.mode=='fsdp', dtype=dtype)
 
 @patch
 def join(self:Parallel,
@@ -305,6 +316,8 @@ def join(self:Parallel,
     "Ranks divide the work of Muon, and that of checkpoints"
     n = sum(p.nbytes for p in self.trained.parameters())
     self.in_parts = self.mode=='fsdp' and checkpoints!='whole' and (checkpoints=='sharded' or SAVED*n>WHOLE_MAX)
+    for g in opt.groups if self.wide else ():
+        if g['params'][0].device.type=='cpu': g['fused'] = False   # which rounds otherwise at the end of a shard
     if self.mode=='one': return
     for o in opt.opts:
         if isinstance(o, Muon): o.ranks = dict(ddp=Copies, fsdp=Shards)[self.mode](rank(), world())

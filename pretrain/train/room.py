@@ -253,28 +253,33 @@ def whole_at(
     return parts.root+k*(kept(blocks[:i+1])+work)
 
 # %% ../../nbs/train/room.ipynb #room031
-def _sharded(parts, s, N, k, micros):
+def _sharded(parts, s, N, k, micros, wide):
     "Gradients of one rank in a span: its share of those that are summed, and those on their way [bytes]"
     L,i = len(parts.blocks),_index(s.where)
     after = parts.blocks[i+1:] if s.where.startswith('backward') else parts.blocks if s.where=='embed' else ()
-    summed = (parts.whole if micros>1 else sum(n for b in after for n,_ in b))/N
+    gone = sum(n for b in after for n,_ in b)
+    summed = (parts.whole if micros>1 else gone)/N
     sent = _unit(parts.blocks[i+1 if i+1<L else i]) if after else 0
     if s.where=='embed': sent = max(sent, parts.root-parts.head)
     mine = s.own-s.peak if s.where=='embed' else k*min(s.own-s.peak, _unit(parts.blocks[i]))
     head = parts.head if s.where.startswith(('backward','embed')) else 0
-    return summed,sent+mine+head
+    if wide and micros>1:   # whole until the last micro-batch scatters one after the other
+        last,before = 2*(parts.whole-gone)+gone/N+2*sent,2*(parts.whole if micros>2 else gone)
+        return max(last, before),mine+head
+    return summed,(1+wide)*sent+mine+head
 
 # %% ../../nbs/train/room.ipynb #rm2a
-def _one(parts, s, n, k, micros):
-    done = parts.whole if micros>1 else s.done-s.peak
+def _one(parts, s, n, k, micros, wide):
+    done = 2*parts.whole+s.done-s.peak if wide else parts.whole if micros>1 else s.done-s.peak
     return Room('one', 1, s.where, parts.whole, parts.moments, done, 0, 0, s.peak)
 
-def _ddp(parts, s, n, k, micros):
+def _ddp(parts, s, n, k, micros, wide):
+    if wide: return replace(_one(parts, s, n, k, micros, wide), mode='ddp', ranks=n)
     return Room('ddp', n, s.where, parts.whole, parts.moments, parts.whole, 0, 0, s.peak)
 
-def _fsdp(parts, s, n, k, micros):
+def _fsdp(parts, s, n, k, micros, wide):
     f = parts.share(n)
-    summed,sent = _sharded(parts, s, n, k, micros)
+    summed,sent = _sharded(parts, s, n, k, micros, wide)
     whole = whole_at(parts, s.where, k)
     sizes = (f*parts.whole, f*parts.moments, summed, whole+sent, 0, s.peak)
     return Room('fsdp', n, s.where, *map(round, sizes))
@@ -289,11 +294,13 @@ def room_of(
     move:int=0,     # What the optimizer needs for itself, as `moving` says [bytes]
     k:float=1.,     # Bytes of a gathered number for each of a kept one: half under bfloat16
     micros:int=1,   # Forwards and backwards of a step
+    wide:bool=False, # Are gradients summed in float64?
 )->Room:
     "The most that a rank needs in a step, and when"
     f = parts.share(N) if mode=='fsdp' else 1
-    own = [round(f*n) for n in (parts.whole, parts.moments, parts.whole)]
-    rooms = [ROOMS[mode](parts, s, N, k, micros) for s in spans]+[Room(mode, N, 'move', *own, 0, 0, move)]
+    held = 3 if wide and mode!='fsdp' else 1   # the sums stay
+    own = [round(f*n) for n in (parts.whole, parts.moments, held*parts.whole)]
+    rooms = [ROOMS[mode](parts, s, N, k, micros, wide) for s in spans]+[Room(mode, N, 'move', *own, 0, 0, move)]
     top = max(rooms, key=lambda r: r.peak)
     kept = next(s.end for s in spans if s.where==f'forward {len(parts.blocks)-1}')
     if top.where=='move': return top
@@ -306,14 +313,16 @@ def messages(
     N:int,        # Ranks
     k:float=1.,   # Bytes of a gathered number for each of a kept one: half under bfloat16
     micros:int=1, # Forwards and backwards of a step
+    wide:bool=False, # Are gradients summed in float64?
 )->dict:          # Kind to size [bytes]
     "What a rank hands to others in a step, whole messages"
     if N==1 or mode=='one': return {}
     own = sum(-(-n//N)*b for n,b in parts.stacks)   # matrices that the fullest rank orthogonalises
-    if mode=='ddp': res = dict(all_reduce=parts.whole, all_gather=N*own)
+    once = (1+wide)*parts.whole
+    if mode=='ddp': res = dict(all_reduce=once, all_gather=N*own)
     else:
         again = sum(n*(1+a) for b in parts.blocks for n,a in b)
-        res = dict(all_gather=micros*(parts.root+k*again), reduce_scatter=micros*parts.whole)
+        res = dict(all_gather=micros*(parts.root+k*again), reduce_scatter=once if wide else micros*once)
         res |= dict(all_to_all=parts.matrix/N+own)
     return {kind: b for kind,b in res.items() if b}
 
@@ -334,11 +343,12 @@ def whole_need(
     N:int,              # Ranks
     dtype:torch.dtype=torch.float32, # Of matrix products
     again:bool=False,   # Are activations computed again?
+    wide:bool=False,    # Are gradients summed in float64?
 )->int:
     "What a rank needs on a device where each has the whole model [bytes]"
     cfg,V,half = model.cfg,model.V,None if dtype==torch.float32 else dtype
     spans = step_spans(cfg, V, rows, half, again, away=True)
-    return room_of(parts_of(cfg, V, optim), spans, 'ddp', N, moving(cfg, V, optim, 'ddp', N)).peak
+    return room_of(parts_of(cfg, V, optim), spans, 'ddp', N, moving(cfg, V, optim, 'ddp', N), wide=wide).peak
 
 # %% ../../nbs/train/room.ipynb #prl00094
 PLANNED = .9            # Of the free memory of a device that may be planned for
@@ -372,11 +382,14 @@ def spread(
     say:Callable,       # Takes a line
 )->Parallel:
     "The model on all processes"
+    wide = train.sums=='float64'
+    if wide and machine.device.type=='mps':
+        raise ValueError("train.sums = 'float64': mps has no such numbers; float32 would work, or train.device=cpu")
     if train.checkpoint_activations: checkpoint_blocks(model)
     room,N,need = share(free_bytes(machine.device)),world(),0
     if train.parallel=='auto' and room and N>1:
         micro = train.micro_rows or -(-rows//N)
-        need = whole_need(model, optim, micro, N, machine.dtype, train.checkpoint_activations)
+        need = whole_need(model, optim, micro, N, machine.dtype, train.checkpoint_activations, wide)
     mode,line = pick_mode(train.parallel, N, need, room)
     if line: say(line)
-    return Parallel(model, mode, machine.device, machine.dtype)
+    return Parallel(model, mode, machine.device, machine.dtype, wide)

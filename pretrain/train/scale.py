@@ -91,8 +91,9 @@ class Timed:
     @property
     def share(self): return self.compute/self.total   # of the time that is arithmetic
 
-def _ddp(parts, c, d, N):
-    "One message, most of it beside the backward pass"
+def _ddp(parts, c, d, N, wide):
+    "One message, most of it beside the backward pass; sums in float64 wait for its end"
+    if wide: return seconds('all_reduce', 2*parts.whole, d, N)+seconds('all_gather', parts.matrix, d, N)
     whole,last = seconds('all_reduce', parts.whole, d, N),seconds('all_reduce', min(BUCKET, parts.whole), d, N)
     return max(whole-BACK*c, last)+seconds('all_gather', parts.matrix, d, N)
 
@@ -118,10 +119,11 @@ def step_time(
     micros:int=1,  # Micro-batches of a step
     k:float=.5,    # Bytes of a gathered number for each of a kept one: half under bfloat16
     again:bool=False, # Is the forward pass computed twice, `train.checkpoint_activations`?
+    wide:bool=False,  # Are gradients summed in float64?
 )->Timed:
     "How long a step takes, and what for"
     c = flops*tokens/(d.peak*mfu)*(1+again*(1-BACK))
-    out = 0 if N==1 else _ddp(parts, c, d, N) if mode=='ddp' else micros*_fsdp(parts, c, d, N, k)
+    out = 0 if N==1 else _ddp(parts, c, d, N, wide) if mode=='ddp' else micros*_fsdp(parts, c, d, N, k)
     if mode=='fsdp': out += seconds('all_to_all', 2*parts.matrix/N, d, N)
     wait = WAIT*math.log2(-(-N//d.box))*(micros*c+out)
     return Timed(micros*c, out, wait)

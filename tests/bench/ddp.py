@@ -1,7 +1,7 @@
 """Tokens per second of this library on two ranks beside torch's bare DistributedDataParallel loop on the same model, in
 turns; and how much of the communication goes on during the backward pass, as a profile of torch shows.
 
-    python tests/bench/ddp.py [--rounds 5] [--steps 12] [--width 256] [--layers 6]"""
+    python tests/bench/ddp.py [--rounds 5] [--steps 12] [--width 256] [--layers 6] [--sums float64]"""
 import argparse, json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 import torch
@@ -15,6 +15,7 @@ def parts(args):
     from pretrain.build import load_config, make_model
     keys = {'model.recipe': 'plain', 'model.width': args.width, 'model.n_layer': args.layers, 'model.n_head': 4}
     keys |= {'model.seq_len': T, 'loader.batch_rows': ROWS, 'train.parallel': args.mode, 'optim.matrix': 'adamw'}
+    if args.sums!='float32': keys |= {'train.sums': args.sums, 'train.micro_rows': ROWS//args.ranks}
     cfg = load_config(None, keys)
     g = torch.Generator().manual_seed(0)
     return cfg,lambda: make_model(cfg, V),[torch.randint(0, V, (ROWS, T+1), generator=g) for _ in range(4)]
@@ -102,6 +103,7 @@ def main():
     sizes = dict(rounds=5, steps=12, width=256, layers=6, ranks=2)
     for k,v in sizes.items(): p.add_argument(f'--{k}', type=int, default=v)
     p.add_argument('--mode', default='ddp', choices=('ddp', 'fsdp'))
+    p.add_argument('--sums', default='float32', choices=('float32', 'float64'))
     p.add_argument('--out', default='')
     args = p.parse_args()
     if args.out: return work(args)
