@@ -298,7 +298,7 @@ def room_of(
 )->Room:
     "The most that a rank needs in a step, and when"
     f = parts.share(N) if mode=='fsdp' else 1
-    held = 3 if wide and mode!='fsdp' else 1   # the sums stay
+    held = 1+2*(wide and mode!='fsdp')   # the sums stay
     own = [round(f*n) for n in (parts.whole, parts.moments, held*parts.whole)]
     rooms = [ROOMS[mode](parts, s, N, k, micros, wide) for s in spans]+[Room(mode, N, 'move', *own, 0, 0, move)]
     top = max(rooms, key=lambda r: r.peak)
