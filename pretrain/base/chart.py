@@ -383,15 +383,14 @@ def summed(
 GREY = '#767676'
 
 def image(
-    svg:str,      # Of `chart`
-    wide:int=SIZE[0], # How wide it is shown [px]
+    svg:str, # Of `chart`
 )->str:           # HTML
     "A chart as an `<img>`, without its values on hover"
     head,told,rest = svg.partition(' aria-label="')
     alt,_,body = rest.partition('"')
     body = re.sub('<g stroke="transparent".*?</g>', '', body, flags=re.S)
     data = quote(f'{head} color="{GREY}"{body}', safe=' =:/;,()#<>\'"!?@+*'.replace('#', '').replace('"', ''))
-    return f'<img alt="{alt}" width="{wide}" src="data:image/svg+xml,{data}">'
+    return f'<img alt="{alt}" width="{SIZE[0]}" src="data:image/svg+xml,{data}">'
 
 # %% ../../nbs/base/chart.ipynb #chpng002
 PALETTE = 256   # Colours of a picture: more than curves and their letters have

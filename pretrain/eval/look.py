@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from fastcore.basics import patch
+from ..base.card import whole_page
 from ..base.screen import fmt_time
 from ..base.value import at_home
 from ..base.words import n_of
@@ -21,7 +22,7 @@ from .cuts import cut_figures, open_tokenizer
 from .evenly import Plan, Reading, SIZE, part_of, part_of_items
 from .figures import char_figures, copy_figures, files_figures, flaw_figures, length_figures
 from .figures import places, sample_figures, script_figures, shared_figures
-from .sheet import sheet, whole_page
+from .sheet import sheet
 from .tally import Tally
 from .told import fmt_bytes, told, told_sources
 from .twins import same_id
@@ -80,7 +81,7 @@ class Look:
     )->Path:  # It
         "Write the page, whole or not at all"
         path = Path(at_home(str(path)))
-        write_whole(path, whole_page(self.name, self.figures).encode())
+        write_whole(path, whole_page(self.name, sheet(self.figures)).encode())
         return path
 
     def json(self)->str: # The same for the same corpus

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..base.card import safe, table
+from ..base.card import safe, table, whole_page
 from ..base.chart import Area, Curve, chart
 from ..base.words import short_names
 from .curves import PANEL, SETTLE, WIDE
 from .groups import AXES, KEY, Group, find_runs, on_grid, run_flops, shared_grid, texts_of
-from .page import STYLE, when, whole_page
+from .page import STYLE, when
 from .report import NAMED, RunLog, along, read_run, summary, thin
 from .sure import mean_of
 
@@ -132,11 +132,10 @@ def fold(self:RunsReport,
 
 # %% ../../nbs/eval/overlay.ipynb #ovl00024
 def report_runs(
-    whats,         # Runs, series of seeds, patterns
-    now=time.time, # The clock: seconds since 1970
+    whats, # Runs, series of seeds, patterns
 )->RunsReport:
     "Several runs over each other"
-    return RunsReport(groups_of(whats), int(now()))
+    return RunsReport(groups_of(whats), int(time.time()))
 
 @patch
 def page(self:RunsReport)->str: # HTML

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST_TEXTS', 'TEXT_MAX', 'FOLDED', 'PROMPTS', 'HAPPENED', 'MB', 'SOURCE_HEADS', 'CONFIG_HEADS', 'STANDS', 'STYLE',
-           'LEGEND', 'PAGE', 'WHY', 'Written', 'written', 'pick_steps', 'when', 'RunReport', 'report_run', 'whole_page',
-           'save_report', 'save_pages']
+           'LEGEND', 'WHY', 'Written', 'written', 'pick_steps', 'when', 'RunReport', 'report_run', 'save_report',
+           'save_pages']
 
 # %% ../../nbs/eval/page.ipynb #b954563b
 import math, time
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from ..base.card import TABLES, Markup, bar, fold, pairs, safe, table
+from ..base.card import TABLES, Markup, bar, fold, pairs, safe, table, whole_page
 from ..base.screen import fmt_time
 from ..base.words import n_of, one_line
 from .curves import run_curves
@@ -239,24 +239,6 @@ def report_run(
     return RunReport(summary(log), texts, sections, _status(events, int(now())), log.path)
 
 # %% ../../nbs/eval/page.ipynb #1f43fe1a
-PAGE = """
-:root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1.5rem 1rem;color:#1c1e21;background:#fff}
-h1{overflow-wrap:anywhere;margin:.2em 0}
-h2{margin:1.6em 0 .3em}
-@media(prefers-color-scheme:dark){body{color:#dfe2e6;background:#15171a}}"""
-
-def whole_page(
-    title:str,     # Of the page
-    body:str,      # HTML
-    head:str='',   # More of the head
-)->str:
-    "A file that a browser shows"
-    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-    top = f'{meta}<title>{safe(title)}</title><style>{PAGE}</style>{head}'
-    main = f'<main><h1>{safe(title)}</h1>\n{body}\n</main>'
-    return f'<!doctype html>\n<html lang="en"><head>{top}</head><body>{main}</body></html>\n'
-
 @patch
 def page(self:RunReport)->str: # HTML
     "The whole file"

@@ -9,7 +9,7 @@ __all__ = ['BLOCK_IDS', 'GOLDEN', 'PARTS', 'LEAST', 'NAME_BYTES', 'LITTLE', 'UNI
            'keep_yardsticks', 'other_text', 'valid_tokens', 'run_tokens']
 
 # %% ../../nbs/eval/text.ipynb #2bf417bd
-import hashlib, json, math
+import hashlib, json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from ..data.prepare import KEY_CHARS, PrepareConfig, cache_dir, open_as, prepare
 from ..data.mixture import joined
 from ..data.parts import parts, prepare_side
 from ..data.shards import INDEX, Tokens
-from .bpb import Bpb, bpb_of, counted, yardsticks
+from .bpb import Bpb, amount_to, bpb_of, counted, yardsticks
 from ..store.files import write_whole
 
 # %% ../../nbs/eval/text.ipynb #5071fbe1
@@ -229,7 +229,7 @@ def whole_of(
 )->Bpb:
     "Bits per byte of a text whose loss per token is that of a part"
     n = len(counted(text.tokens, n_bytes))
-    return Bpb(bpb=v.loss*n/math.log(2)/text.n_bytes, loss=v.loss, n_tok=n, n_bytes=text.n_bytes)
+    return amount_to(v.loss*n, n, text.n_bytes)
 
 def text_bpb(
     loss_fn:Callable, # As `bpb_of` takes it
@@ -248,8 +248,7 @@ def text_bpb(
     if not text.parts: return of(text, part),{}
     each = {k: of(o, part.parts[k]) for k,o in text.parts.items()}
     nats,n,size = (sum(o) for o in zip(*((v.loss*v.n_tok, v.n_tok, v.n_bytes) for v in each.values())))
-    whole = Bpb(bpb=nats/math.log(2)/size, loss=nats/n, n_tok=n, n_bytes=size)
-    return whole,{f'val_bpb/{k}': v.bpb for k,v in each.items()}
+    return amount_to(nats, n, size),{f'val_bpb/{k}': v.bpb for k,v in each.items()}
 
 # %% ../../nbs/eval/text.ipynb #f06422ca
 YARD_BYTES = 2_000_000  # That compressors read: a few seconds [bytes]

@@ -79,7 +79,7 @@ def _lengths(f):
 # %% ../../nbs/eval/told.ipynb #c9d87e6a
 LISTED,WIDTH = 8,96   # Scripts and languages that are named; characters of a line
 
-def _listed(d, what='share'):
+def _listed(d):
     "The largest of many, and how many more there are"
     some = ', '.join(f'{k.replace("_"," ")} {fmt_share(v)}' for k,v in list(d.items())[:LISTED])
     return some+(f', and {len(d)-LISTED} more' if len(d)>LISTED else '') or 'none'
