@@ -2,7 +2,7 @@
 it. In tests/, so that one pytest session counts chapters and tests together.
 
 `python tests/test_notebooks.py nbs/data/shift.ipynb` prints how a fresh run differs from what is saved."""
-import atexit, difflib, gc, os, platform, re, sys
+import ast, atexit, difflib, gc, json, os, platform, re, sys
 from pathlib import Path
 import pytest
 import torch
@@ -55,9 +55,11 @@ TIMES = [re.compile(r'\d[\d,.]*(?:e[+-]?\d+)?(?= ?(?:s|ms|µs|min|tokens/s|tok/s
 PLACE = re.compile(r' at 0x[0-9a-f]+')   # in memory
 
 # Notebooks that are compared, or their folders; and those in them that are not, to the reason
-HELD = tuple("""tutorials/ base/args base/config base/help base/meanwhile base/screen base/toml base/url base/value
-    base/words data/bpe data/edits data/policy data/readers data/shards data/shift data/show data/split data/tables
-    data/units""".split())
+HELD = tuple("""tutorials/ base/agree base/args base/card base/chart base/config base/help base/meanwhile base/screen
+    base/serve base/toml base/url base/value base/watch base/words data/bpe data/corpus data/edits data/given
+    data/machines data/mixture data/packing data/parts data/policy data/readers data/records data/remote data/shards
+    data/shift data/show data/split data/stages data/stores data/streams data/strips data/tables data/tokenizer
+    data/units store/tensors train/state""".split())
 APART = {
     'tutorials/first_run': 'what was written stands in a panel where there is one, else among what is printed',
 }
@@ -138,6 +140,23 @@ def test_a_saved_output_that_is_another_is_noticed(tmp_path, clean, kept, src, s
     cell['outputs'] = [result] if saved else []
     write_nb(new_nb([mk_cell('# T\n\n> s', 'markdown'), cell]), tmp_path/'t.ipynb')
     assert nbdev_test.test_nb(tmp_path/'t.ipynb', showerr=False)[0] and len(list(differences()))==n
+
+def forgotten(cells):
+    "Those that end in a value and show nothing: they were never run, or not saved after it"
+    for c in cells:
+        src = re.sub(r'^[%!].*', '', ''.join(c['source']), flags=re.M)
+        if c['cell_type']!='code' or c['outputs'] or src.rstrip().endswith(';'): continue
+        if re.search(r'^#\| *(?:export|hide|slow|varies|eval|cuda|dist)', src, re.M): continue
+        body = ast.parse(src).body
+        last = body[-1] if body else None
+        if isinstance(last, ast.Expr) and not isinstance(last.value, (ast.Call, ast.Constant)): yield c['id']
+
+def test_every_value_that_ends_a_cell_is_shown():
+    read = {name(nb): json.loads(nb.read_text(encoding='utf-8'))['cells'] for nb in nbs}
+    assert {k: found for k,cells in read.items() if (found := [*forgotten(cells)])}=={}
+    def cell(src, outputs=()): return dict(cell_type='code', id=src, source=[src], outputs=outputs)
+    some = cell('a, b'),cell('a, b', ['(1, 2)']),cell('a;'),cell('f(a)'),cell('#| hide\na')
+    assert [*forgotten(some)]==['a, b']
 
 def test_notebooks_that_are_held_exist_and_those_apart_have_a_reason():
     names = [name(nb) for nb in nbs]
