@@ -168,7 +168,16 @@ QUESTIONS = {   # A question: the pages of which one must be among the first thr
     'flops per token': 'model/cost', 'why are targets shifted': 'data/shift', 'duplicate documents': 'eval/twins',
     'evaluate on CORE': 'eval/core/evaluate', 'muon optimizer': 'model/muon', 'scaling laws': 'model/curve',
     'start from pretrained weights': 'export/bring', 'play with a model in the browser': 'play',
-    'where do I begin': 'tutorials/first_run index', 'noise between seeds': 'seeds', 'checkpoint': 'store/checkpoint'}
+    'where do I begin': 'tutorials/first_run index', 'noise between seeds': 'seeds', 'checkpoint': 'store/checkpoint',
+    'resume from checkpoint': 'tutorials/stop_resume store/checkpoint train/loop build', 'what is bpb': 'eval/bpb',
+    'use my own tokenizer': 'data/tokenizer data/bpe export/tokenizer', 'multiple gpus': 'beyond train/parallel',
+    'learning rate too high': 'tutorials/goes_wrong', 'wandb offline': 'train/track/services train/track/beside',
+    'train on csv': 'data/records data/tables', 'change batch size': 'data/loader model/dial',
+    'why is validation loss different': 'tutorials/reading_a_run eval/bpb', 'stop early': 'tutorials/stop_resume',
+    'sample from model': 'model/generate eval/samples', 'kernel died': 'tutorials/stop_resume',
+    'continue training on new data': 'tutorials/own_corpus export/bring', 'progress bar': 'train/progress',
+    'load a trained model': 'build doors', 'run on macbook': 'train/machine', 'fine tune': 'export/bring',
+    'change number of layers': 'model/dial model/blocks', 'delete old checkpoints': 'store/checkpoint store/saver'}
 FRESH = {   # Written before an answer was seen; weights of the search were chosen with them in sight: not all are found
     'how do I stop training early': 'train/budget train/signals tutorials/stop_resume',
     'what is gradient accumulation': 'train/gradients', 'dataset from hugging face': 'data/tables data/given',

@@ -154,7 +154,7 @@ CONFIG_HEADS = 'key', 'value', 'default', 'meaning'
 def _config(rows, told):
     "What differs from the defaults, and all of it folded away"
     bold = [(Markup(f'<b>{safe(k)}</b>'), *o) for k,*o in rows]
-    differs = table('what differs from the defaults', bold, CONFIG_HEADS)
+    differs = f'<div class="config">{table("what differs from the defaults", bold, CONFIG_HEADS)}</div>'
     pre = f'<pre tabindex="0" role="region" aria-label="config.toml">{safe(told)}</pre>'
     whole = fold('All of it, as config.toml', Markup(pre))
     return differs*bool(rows)+whole*bool(told)
@@ -205,7 +205,11 @@ border-bottom:1px solid color-mix(in srgb,currentColor 18%,transparent)}
 .pretrain .curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr));gap:1rem}
 @media(max-width:40rem){.pretrain .wrote{grid-template-columns:1fr}.pretrain .wrote p b{display:inline}\
 .pretrain .pairs th,.pretrain .pairs td{display:block}.pretrain .pairs th{border:0;padding-bottom:0}\
-.pretrain td,.pretrain th{padding-right:.8em}}"""
+.pretrain td,.pretrain th{padding-right:.8em}\
+.pretrain .config th{display:none}\
+.pretrain .config tr{display:block;border-bottom:1px solid color-mix(in srgb,currentColor 18%,transparent)}\
+.pretrain .config td{display:inline-block;border:0;white-space:normal}.pretrain .config td:last-child{display:block}\
+.pretrain .config td:nth-child(3)::before{content:'default ';opacity:.74}}"""
 LEGEND = ('Beside each text: the smoothed loss of its step [nats per token], '
           'and the bits per byte on validation text that were measured last.')
 

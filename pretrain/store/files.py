@@ -414,7 +414,7 @@ def check(self:RunDir):
     "ValueError, in one line, where nothing may be written any more"
     if self.pid!=os.getpid(): why = f'belongs to process {self.pid}, of which this one is a copy'
     elif not self.write: why = 'was opened to look; a Run of the same directory may write'
-    elif self.newer: why = 'was taken over by a newer Run in this process; go on with that one'
+    elif self.newer: why = 'was taken over by a newer Run in this process; go on with that one, or with a new one'
     elif not self.file: why = 'was given back (close); a new Run of the same directory goes on'
     elif not self.path.is_dir(): why = 'was moved or deleted meanwhile; a new Run of where it is goes on or begins anew'
     else: return
