@@ -2,7 +2,7 @@
 
 Memory is that of all storages which the dispatcher sees made, asked for their sizes after every operation, since FSDP
 lends and takes back by changing them; messages are those of torch's own collectives."""
-import json, os, socket, sys, weakref
+import json, socket, sys, weakref
 import torch
 import torch.distributed as torch_dist
 from torch import multiprocessing
@@ -68,8 +68,7 @@ def measured(mode, shape, V, rows, matrix, checkpoint, wide=False, micros=1):
     return dict(peak=meter.most, sent=meter.sent)
 
 def rank(r, N, port, which):
-    os.environ |= dict(RANK=str(r), LOCAL_RANK=str(r), WORLD_SIZE=str(N), MASTER_ADDR='127.0.0.1')
-    os.environ['MASTER_PORT'] = str(port)
+    torch_dist.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=r, world_size=N)   # environment: nothing
     torch.set_num_threads(1)
     setup('cpu', timeout_s=60)
     found = [measured(*CASES[i]) for i in which]

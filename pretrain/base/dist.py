@@ -53,6 +53,8 @@ def _contradiction(
 
 def _place()->tuple[int,int,int]:
     "Rank, number of ranks, and rank on this machine; ValueError where the environment contradicts itself"
+    if not os.environ.get('WORLD_SIZE','').strip() and torch_dist.is_initialized():   # by whoever calls us
+        return torch_dist.get_rank(),torch_dist.get_world_size(),_env('LOCAL_RANK', torch_dist.get_rank())
     found = _env('RANK', 0),_env('WORLD_SIZE', 1),_env('LOCAL_RANK', 0)
     if why := _contradiction(*found): raise ValueError(f'{why}; {LEFT_OVER}')
     if why := _apart(): raise ValueError(f'{why}, each of which would train alone; {TOGETHER}')
