@@ -78,7 +78,8 @@ def said(cell):
     quiet,printed,come = cell.source.rstrip().endswith(';'),'',''
     for o in cell.outputs:
         if o['output_type']=='stream' and o['name']=='stdout' and not quiet: printed += ''.join(o['text'])
-        if o['output_type']=='execute_result': come += ''.join(o['data'].get('text/plain', ''))+'\n'
+        # what shows itself, as a figure does, comes to nothing
+        if o['output_type']=='execute_result' and o['data']: come += ''.join(o['data'].get('text/plain', ''))+'\n'
     return [*lines_of(printed), *lines_of(come)]
 
 class Kept(CaptureShell):
