@@ -18,7 +18,7 @@ def owner(o):
     "The class that a `@patch` method belongs to, or ''"
     if isinstance(o, ast.ClassDef) or not any(d.startswith('patch') for d in deco_names(o)): return ''
     for d in o.decorator_list:
-        if isinstance(d, ast.Call) and d.args: return ast.unparse(d.args[0])
+        if isinstance(d, ast.Call) and d.args and ast.unparse(d.func).startswith('patch'): return ast.unparse(d.args[0])
     return ast.unparse(o.args.args[0].annotation).strip('\'"')
 
 def is_data(o):
