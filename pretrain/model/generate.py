@@ -29,9 +29,10 @@ def choices(
     _check_knobs(temperature, top_k, top_p, min_p)
     V = logits.shape[-1]
     z,ids = logits.float().topk(1 if temperature==0 else min(int(top_k) or V, V))
+    if not z[:,0].isfinite().all():
+        raise ValueError('scores are not finite: the weights of this model are broken; a lower learning rate may help')
     if temperature==0: return ids,torch.ones_like(z)
     p = ((z-z[:,:1])/max(temperature, COLDEST)).softmax(-1)
-    if p.isnan().any(): raise ValueError('scores are not finite: the weights of this model are broken')
     keep = p >= min_p*p[:,:1]
     if top_p<1: keep &= p.cumsum(-1)-p < top_p
     keep[:,0] = True
@@ -96,6 +97,8 @@ SEEDS = 2**63  # a generator of torch takes seeds below it, and as many negative
 
 def _ids_of(i, p, V):
     "Token ids of prompt `i`, from a list, an array or a tensor of them"
+    if getattr(p, 'ndim', 1)>1:
+        raise ValueError(f'prompt {i}: ids of shape {[*p.shape]}; those of one text, such as ids[0], would work')
     try: ids = [operator.index(t) for t in (p.tolist() if hasattr(p, 'tolist') else p)]
     except TypeError:
         found = one_line(str(p))

@@ -60,6 +60,11 @@ class GPT(nn.Module):
     )->torch.Tensor:       # Logits [B,T,V]
         return self.logits(self.hidden(ids, cache))
 
+    def _apply(self, *args, **kw):   # .to, .bfloat16, .to_empty …: the tables stay exact, and are never empty
+        super()._apply(*args, **kw)
+        self.grow(len(self.cos))
+        return self
+
     @property
     def seq_len(self): return self.cfg.seq_len
     @property
@@ -74,7 +79,7 @@ def grow(self:GPT,
     T:int,  # Positions that are needed
 ):
     "Make RoPE tables for `T` positions"
-    cos,sin = rope_tables(T, self.cfg.head_dim, self.cfg.rope_base, self.device)
+    with torch.inference_mode(False): cos,sin = rope_tables(T, self.cfg.head_dim, self.cfg.rope_base, self.device)
     self.register_buffer('cos', cos, persistent=False)
     self.register_buffer('sin', sin, persistent=False)
 
@@ -128,8 +133,9 @@ def check_ids(
 ):
     "Is this a batch that a model can read? Else a `ValueError` says what would be"
     def shape(o): return f'{o.dtype} {[*o.shape]}' if isinstance(o, torch.Tensor) else type(o).__name__
-    whole = isinstance(ids, torch.Tensor) and ids.dim()==2 and not (ids.is_floating_point() or ids.dtype==torch.bool)
-    if not whole: raise ValueError(f'ids: {shape(ids)}; token ids [B,T] would work, for one text torch.tensor([ids])')
+    whole = isinstance(ids, torch.Tensor) and ids.dim()==2 and 0 not in ids.shape
+    if not (whole and ids.dtype in (torch.int64, torch.int32)):
+        raise ValueError(f'ids: {shape(ids)}; int64 token ids [B,T] would work, for one text torch.tensor([ids])')
     if cache is not None and not hasattr(cache, 'place'):
         raise ValueError(f'cache: {shape(cache)}; what new_cache gives would work, and loss(ids, targets) for a loss')
     if targets is not None and getattr(targets, 'shape', None)!=ids.shape:
@@ -148,7 +154,7 @@ def hidden(self:GPT,
     T = ids.shape[1]
     if cache is None: at,end,see = slice(T),T,sight(T, self.cfg.window, ids.device)
     else: at,end,see = cache.place(T)
-    if end>len(self.cos): self.grow(end)
+    if end>len(self.cos) or self.cos.device!=self.device: self.grow(end)
     cos,sin = self.cos[at],self.sin[at]
     rope = (cos,sin) if cos.dim()==2 else (cos[:,None],sin[:,None])
     x,side = self.start(ids, cache)

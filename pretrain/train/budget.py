@@ -64,7 +64,7 @@ def steps_of(
 )->int:                 # 0 where arithmetic does not tell
     "Steps of a run, from what its config says"
     n = train.tokens or (train.tokens_per_param*n_params if n_params else 0)
-    return train.steps or -(-int(n)//per_step)
+    return train.steps or -(-max(int(n), n>0)//per_step)
 
 # %% ../../nbs/train/budget.ipynb #budg0012
 def time_to(

@@ -115,6 +115,8 @@ def start_machine(
     asked:dict|None=None, # What must be the same on all ranks: dotted keys of the config to values
 )->Machine:
     "Choose, and meet the other ranks where torchrun started some"
+    if (usual := torch.get_default_dtype())!=torch.float32:
+        raise ValueError(f'torch.set_default_dtype({usual}) is in force; a run needs torch.float32')
     if threads: torch.set_num_threads(threads)
     where,why = pick_device(device)
     if where.type=='cpu': keep_memory()
