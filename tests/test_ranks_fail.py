@@ -59,7 +59,8 @@ SAYS = dict(config='optim.lr: rank 1 on HOST has 0.07, rank 0 has 0.00',
             torch='version of torch: rank 1 on HOST has 1.0', code='code of train/loop.py: rank 1 on HOST has other',
             device='device: rank 1 on HOST has cuda, rank 0 has cpu',
             no_data='rank 1 on HOST: data.train', data='data.train, texts/assert.txt: rank 1 on HOST has',
-            out='out: rank 1 on HOST does not see', checkpoints='checkpoints of out: rank 1 on HOST does not see',
+            out='run; start all in the same folder, or give the whole path',
+            checkpoints='a disk that all machines share',
             checkpoint='newest intact checkpoint: rank 1 on HOST has none, rank 0 has step_00000008')
 
 @pytest.fixture(scope='module')

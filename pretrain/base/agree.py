@@ -92,11 +92,12 @@ def one_folder(
     "ValueError, on every rank, where one of them sees another folder than rank 0"
     if world()==1: return
     folder = Path(folder)
-    name = share(by_main(lambda: leave_mark(folder)))
+    name,theirs = share([by_main(lambda: leave_mark(folder)), str(folder)])
     would = 'a disk that all machines share would work, under the same path'
+    if theirs!=str(folder): would = f'it has {folder}; start all in the same folder, or give the whole path'
     def look():
         if name and not seen(folder/name):
-            raise ValueError(f'{what}: {who()} does not see the {folder} of rank 0; {would}')
+            raise ValueError(f'{what}: {who()} does not see the {theirs} of rank 0; {would}')
     try: together(look)
     finally:
         if name and not rank(): (folder/name).unlink(missing_ok=True)
