@@ -11,6 +11,7 @@ from nbdev.process import NBProcessor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'.ci'))
 import apidoc, axe, docs, finish, seek
+from pretrain.base.chart import on_paper
 
 @pytest.fixture(scope='module')
 def built(tmp_path_factory):
@@ -252,19 +253,31 @@ CUT = """() => [...document.querySelectorAll('pre.cell-code')].filter(p => p.scr
          .map(p => p.innerText.slice(0, 80))"""
 
 FAINTEST = 115   # Grey of the faintest letters in a figure: `MUTED` of eval/report, '0.45'
-def on_dark(b, folder):
-    "Colours of a figure's paper and of its faintest letters, and of the page, where a dark one shows it"
+def figure():
+    "A picture with white paper, and a field as dark as the faintest letters"
     png,ink = Image.new('L', (40, 20), 255),Image.new('L', (20, 20), FAINTEST)
     png.paste(ink)
     png.save(out := io.BytesIO(), 'PNG')
-    img = f'<img alt="x" src="data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}">'
-    css = (ROOT/'nbs/styles.css').read_text(encoding='utf-8')
+    return out.getvalue()
+
+def seen(b, folder, html):
+    "Colours of a figure's paper and of its faintest letters, and of the page, as a browser shows them"
     page = folder/'figure.html'
-    css += 'body,p{margin:0;background:#222}'
-    page.write_text(f'<!doctype html><html class="quarto-dark"><style>{css}</style><main>'
-                    f'<div class="cell-output-display"><p>{img}</p></div></main></html>', encoding='utf-8')
-    with axe.opened(b, page) as (tab,_): seen = Image.open(io.BytesIO(tab.screenshot())).convert('RGB')
-    return ['#%02x%02x%02x' % seen.getpixel(p) for p in ((30, 10), (10, 10), (200, 200))]
+    page.write_text(f'<!doctype html>{html}', encoding='utf-8')
+    with axe.opened(b, page) as (tab,_): shot = Image.open(io.BytesIO(tab.screenshot())).convert('RGB')
+    return ['#%02x%02x%02x' % shot.getpixel(p) for p in ((30, 10), (10, 10), (200, 200))]
+
+def on_dark(b, folder):
+    "Where a dark page of the site shows it"
+    img = f'<img alt="x" src="data:image/png;base64,{base64.b64encode(figure()).decode()}">'
+    css = (ROOT/'nbs/styles.css').read_text(encoding='utf-8')+'body,p{margin:0;background:#222}'
+    inner = f'<main><div class="cell-output-display"><p>{img}</p></div></main>'
+    return seen(b, folder, f'<html class="quarto-dark"><style>{css}</style>{inner}</html>')
+
+def in_lab(b, folder):
+    "Where JupyterLab shows it in its dark theme"
+    style = '<body data-jp-theme-light="false" style="margin:0;background:#111">'
+    return seen(b, folder, style+on_paper(figure(), 'x'))
 
 @needs
 def test_pages_in_a_browser(site, tmp_path):
@@ -276,6 +289,8 @@ def test_pages_in_a_browser(site, tmp_path):
         assert axe.faults(b, site/'tutorials/batch.html', (360,), ('light',))==[]
         paper,ink,page = on_dark(b, tmp_path)
         assert paper==page=='#222222' and contrast(ink, page)>=ENOUGH
+        paper,ink,page = in_lab(b, tmp_path)
+        assert paper==page=='#111111' and contrast(ink, page)>=ENOUGH
         with axe.opened(b, site/'train/panel.html') as (tab,_):   # what Bootstrap would hide
             for part in ('.drawn svg', '.texts input', '.texts :checked+div'):
                 assert tab.locator(f'.pretrain-run {part}').first.is_visible(), part
