@@ -47,7 +47,7 @@ MUTATIONS = [
     Mutation('background work at full priority', 'base/meanwhile', "if sys.platform=='linux': os.setpriority(", "if sys.platform=='none': os.setpriority(", 'nbs/base/meanwhile.ipynb#Meanwhile'),
     Mutation('blocks stay compiled outside of the loss', 'train/machine', 'del b.forward', 'pass', 'nbs/train/machine.ipynb#Compiled by block', 'AttributeError', full=True),
     Mutation('compiled blocks keep all', 'train/machine', 'within(was, partial(through, b))', 'partial(through, b)', 'nbs/train/parallel.ipynb#Less memory for more work', full=True),
-    Mutation('every rank says a mistake', 'base/agree', ".decode()==str(rank())", ".decode()!=''", 'nbs/base/agree.ipynb#One says it', full=True),
+    Mutation('every rank says a mistake', 'base/dist', ".decode()==str(rank())", ".decode()!=''", 'nbs/base/dist.ipynb#One decides, all follow', full=True),
     Mutation("torch's compiler imported at each start", 'model/optim', 'MOVE = inspect.unwrap(torch.optim.AdamW.step)', 'MOVE = torch.optim.AdamW.step', 'tests/test_startup.py::test_the_first_step_imports_nothing_that_it_does_not_use', full=True),
     Mutation('sources measured on each other', 'eval/text', 'each = {k: of(o, part.parts[k]) for k,o in text.parts.items()}', 'each = dict(zip(text.parts, (of(o, part.parts[k]) for k,o in reversed(text.parts.items()))))', 'nbs/eval/text.ipynb#From several sources', full=True),
     Mutation('trained on in one source, measured in another', 'data/parts', 'but = held.get(o.name, frozenset())', 'but = frozenset()', 'nbs/data/parts.ipynb#All tokens', full=True),

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DIGITS', 'PACKAGES', 'MARK', 'LATE_S', 'LOOK_S', 'SAME_CODE', 'SAME_TEXT', 'who', 'apart', 'agree', 'program', 'seen',
-           'leave_mark', 'one_folder', 'of_text', 'same_start', 'same_folders', 'ours', 'leave_reason']
+           'leave_mark', 'one_folder', 'of_text', 'same_start', 'same_folders', 'leave_reason']
 
 # %% ../../nbs/base/agree.ipynb #agr00004
 import importlib.metadata, json, os, secrets, socket, time
@@ -12,8 +12,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from .. import __version__
-import pretrain.base.dist as dist
-from .dist import Patience, SAY_S, by_main, rank, share, together, world
+from .dist import by_main, rank, share, together, world
 from .words import brief
 
 # %% ../../nbs/base/agree.ipynb #agr00009
@@ -132,16 +131,6 @@ def same_folders(
     one_folder(out/'checkpoints', 'checkpoints of out')
 
 # %% ../../nbs/base/agree.ipynb #agr00035
-def ours(
-    line:str, # What ends this process, or a warning
-)->bool:
-    "Is it this process that says so? The first that has a line says it"
-    try:
-        if world()==1 or not (dist._board or dist._agents()): return True
-        store = dist._board.store if dist._board else dist._store(Patience(SAY_S, None))
-        return store.compare_set(f'said {dist._round()} {line}', '', str(rank())).decode()==str(rank())
-    except (ValueError, OSError, RuntimeError): return True   # there is nobody to ask
-
 def leave_reason(
     line:str, # What ends this process
 ):

@@ -83,9 +83,10 @@ def tell(
 def warn(
     line:str, # What went wrong
 ):
-    "Offer it to standard error; of several processes that have the same to say [one does](agree.ipynb)"
+    "Offer it to standard error; of several processes that have the same to say [one does](dist.ipynb)"
     if 'WORLD_SIZE' in os.environ:   # else nobody waits for torch to hear of a misspelt word
-        from pretrain.base.agree import leave_reason, ours
+        from pretrain.base.agree import leave_reason
+        from pretrain.base.dist import ours
         leave_reason(line)
         if not ours(line): return
     offer(sys.stderr, f'pretrain: {line}\n')
