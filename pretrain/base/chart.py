@@ -10,7 +10,7 @@ __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'PO
            'bands', 'limits', 'chart', 'summed', 'image', 'png_of', 'on_paper', 'show_figure']
 
 # %% ../../nbs/base/chart.ipynb #ch-imp
-import math, re
+import math, re, warnings
 import numpy as np
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -402,7 +402,9 @@ def png_of(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image   # matplotlib brings it
     was,canvas = fig.canvas,FigureCanvasAgg(fig)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph')   # a run may have a name that the font cannot write
+        canvas.draw()
     fig.set_canvas(was)
     full = Image.frombuffer('RGBA', canvas.get_width_height(), canvas.buffer_rgba())
     few = full.convert('RGB').quantize(PALETTE, dither=Image.Dither.NONE)

@@ -110,7 +110,10 @@ def in_shards(
     wide:bool=False,         # Are gradients summed in float64?
 )->Entry:                    # Itself
     "Parameters, gradients and moments are parts"
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard   # slow to import, and few need it
+    from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard   # slow to import, and few need it
+    if getattr(FSDPModule, 'set_force_sum_reduction_for_comms', None) is None:
+        raise ValueError(f'train.parallel = fsdp: torch {torch.__version__} is too old to sum over ranks what is in '
+                         'parts; a newer one works, or train.parallel=ddp')
     from torch.distributed.device_mesh import init_device_mesh
     mesh,parts = init_device_mesh(device.type, (torch_dist.get_world_size(),)),units(entry.model)
     again = gathered_again([sum(p.nbytes for p in u.parameters()) for u in parts])
