@@ -23,7 +23,8 @@ def main():
     p.add_argument('keys', nargs='*', help='keys of the config, key=value')
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as d:
-        subprocess.run([sys.executable, '-m', 'pretrain', 'prepare', a.config, *a.keys], check=True,
+        longest = 'train.minutes='+a.minutes.split(',')[-1]   # a size that is chosen needs a time
+        subprocess.run([sys.executable, '-m', 'pretrain', 'prepare', a.config, *a.keys, longest], check=True,
                        stdout=subprocess.DEVNULL)
         print(f'{"asked":>7} {"real":>7} {"ratio":>6} {"steps":>7} {"decisions":>9} {"first":>7} {"bpb":>7}  load')
         for m in map(float, a.minutes.split(',')):

@@ -3,7 +3,7 @@ older version of this package, or anybody's step. A command rather than a test: 
 about another.
 
     python tests/bench/step.py --shapes d4 d6 v32k --against FOLDER --rounds 5 --out nbs/reports/step.json
-    python tests/bench/step.py --shapes d4 --peer NAME=FILE.py
+    NANOGPT=CLONE python tests/bench/step.py --shapes d4 d6 --peer nanoGPT=tests/bench/nanogpt_step.py
 
 FOLDER holds another version's `pretrain`. FILE.py has `build(shape, ids)`, which returns a function that takes one
 training step on `ids` `[B,T+1]`. Each contender is a process of its own, pinned to the same core; they take one step
@@ -177,7 +177,7 @@ def main():
     p.add_argument('--peer', action='append', default=[], metavar='NAME=FILE')
     p.add_argument('--rounds', type=int, default=5)
     p.add_argument('--matrix', default='adamw', choices=['adamw','muon'])
-    p.add_argument('--cores', type=int, nargs='+', default=[0])
+    p.add_argument('--cores', type=int, nargs='+', default=[0], help='that all are pinned to')
     p.add_argument('--out', type=Path)
     p.add_argument('--worker', help=argparse.SUPPRESS)
     args = p.parse_args()
