@@ -72,13 +72,20 @@ def test_variants_and_optimizers_train_and_are_measured(tmp_path):
     found = [optim.trial(SimpleNamespace(text=tmp_path), keys | optim.TRIALS[o], 1, 9) for o in ('plain', 'AdamW 4e-3')]
     assert all(0<o['bpb']<9 and o['s']>o['optim_s']>0 for o in found) and found[0]['bpb']!=found[1]['bpb']
 
-    (tmp_path/'variants').write_text('# none\nx0: model.x0_scalars=true\n')
+    (tmp_path/'variants').write_text('# none\nx0: model.x0_scalars=true\nramp: ramp=2\n')
     out = tmp_path/'arch.json'
     keys |= {'data.train': tmp_path/'train.jsonl', 'data.valid': tmp_path/'val.jsonl'}
     keys |= {'train.steps': 2, 'schedule.warmup': 1}
     arch.main([str(tmp_path/'variants'), *(f'{k}={v}' for k,v in keys.items()), '--out', str(out)])
-    runs = {r['name']: r['bpb'] for r in json.loads(out.read_text())['runs']}
-    assert runs.keys()=={'base', 'x0'} and all(0<b<9 for b in runs.values())
+    runs = {r['name']: (r['bpb'],r['bpb_mean']) for r in json.loads(out.read_text())['runs']}
+    assert runs.keys()=={'base', 'x0', 'ramp'} and all(0<b<9 for both in runs.values() for b in both)
+
+def test_the_mean_of_states_is_that_of_all_of_them():
+    model,mean = torch.nn.Linear(2, 2, bias=False),None
+    for n,v in enumerate((1., 4., 7.)):
+        torch.nn.init.constant_(model.weight, v)
+        mean = arch.averaged(mean, model, n)
+    assert mean['weight'].tolist()==[[4., 4.], [4., 4.]]
 
 def counted(n):
     "Is read while it runs"
