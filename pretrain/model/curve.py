@@ -29,7 +29,7 @@ class Curve:
 # %% ../../nbs/model/curve.ipynb #curv011
 FEWEST = 3   # sizes, and numbers of tokens, that tell a curve
 POWERS = torch.arange(.05, .505, .005, dtype=torch.float64)   # tried for both together
-SIZES = torch.arange(.4, 1.425, .05, dtype=torch.float64)     # tried for the parameters; Kaplan et al. have 0.8
+SIZES = torch.arange(.4, 2.525, .05, dtype=torch.float64)     # tried for the parameters; Kaplan et al. have 0.8
 FAR = .1     # of a value: points that lie so far off are not on a curve
 
 def fit_curve(
