@@ -174,7 +174,8 @@ def put_rates(
 # %% ../../nbs/model/dial.ipynb #dial042
 RECIPES = dict(   # name to dotted keys and values, for whatever nobody sets
     plain={},
-    best={'schedule.warmdown': .5, 'optim.decay_shape': 'linear', 'model.x0_scalars': True, 'model.init_pairs': True},
+    best={'schedule.warmdown': .5, 'optim.decay_shape': 'linear', 'model.init_pairs': True, 'model.x0_scalars': True,
+          'model.resid_scalars': True, 'model.value_embed': 'alternate', 'model.value_gate': 3.},
 )
 
 def recipe_keys(
