@@ -82,7 +82,7 @@ def remarks(
     return rules_of(values, vocab_of(values))
 
 # %% ../nbs/sizes.ipynb #size020
-MEASURED = Curve(size=4267580000000.0, a=1.9, text=80520300.0, b=0.11)  # of `nbs/reports/sizes.json`
+MEASURED = Curve(size=197902000000000.0, a=2.25, text=51628600.0, b=0.115)  # of `nbs/reports/sizes.json`
 DEEPEST = 32    # sizes that are considered
 SHARE = .9      # of the time that is left for steps, after the start and without validation
 
