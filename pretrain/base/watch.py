@@ -183,7 +183,8 @@ def blamed(
     if not b or b.failing or getattr(e, 'everywhere', False) or re.search(NAMED, str(e)): return e
     b.failing = True
     try:
-        if not by_others(e): return b.post(f'rank {b.rank} failed in {b.where() or "its work"}: {dist._said(e)}') and e
+        if not by_others(e):
+            return b.post(f'rank {b.rank} failed in {b.where() or "its work"}: {type(e).__name__}: {e}') and e
         why = b.end or b.missing()
     except RuntimeError: why = 'rank 0 is gone'
     why = why or f'another rank is gone ({str(e).splitlines()[0]})'
