@@ -292,7 +292,7 @@ MUTATIONS = [
     Mutation('removed before what replaces it is on the disk', 'store/checkpoint', 'sync_dir(root)  # its name', 'pass  # its name', 'tests/test_faults.py::test_fault[power_cuts]', full=True),
     Mutation('float64 where the device has none: drawing', 'model/generate', 'p.cpu().double().cumsum(-1)', "p.double().cumsum(-1).cpu()", 'tests/test_mac.py::test_a_run', 'TypeError', full=True),
     Mutation('float64 where the device has none: RoPE', 'model/blocks', "torch.arange(0, D, 2, device='cpu', dtype", "torch.arange(0, D, 2, device=device or 'cpu', dtype", 'tests/test_mac.py::test_a_run', 'TypeError', full=True),
-    Mutation('a very cold choice divides 0 by 0', 'model/generate', 'max(temperature, COLDEST)', 'temperature', 'nbs/model/generate.ipynb#Choosing a token', 'ValueError'),
+    Mutation('a very cold choice divides 0 by 0', 'model/generate', 'max(temperature, COLDEST)', 'temperature', 'nbs/model/generate.ipynb#Choosing a token'),
     Mutation('others wait for the first rank within the limit of a collective', 'base/dist', 'return json.loads(s if _alone() else _board.tell(s))', "box = [s]\n    if not _alone(): torch_dist.broadcast_object_list(box)\n    return json.loads(box[0])", 'tests/test_dist.py::test_work_of_one_rank_has_no_limit', full=True),
     Mutation('one of several trains alone', 'base/dist', 'if why := _apart(): raise', 'if False: raise', 'nbs/base/dist.ipynb#Who am I'),
     Mutation('a failed rank is not told of', 'base/dist', "if failed: self.store.set(f'failed {self.n}', failed)", 'pass', 'nbs/base/dist.ipynb#Word that may take its time', full=True),

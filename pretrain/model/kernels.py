@@ -53,7 +53,7 @@ def by_hand(
 def made_by_intel()->bool: # As Linux says, or Python
     "Is the processor one that MKL was written for?"
     try:
-        with open('/proc/cpuinfo') as f: return 'GenuineIntel' in f.read(200)
+        with open('/proc/cpuinfo') as f: return 'GenuineIntel' in f.readline()+f.readline()
     except OSError: return 'GenuineIntel' in platform.processor()
 
 BY_ONEDNN = X86 and not (torch.backends.mkl.is_available() and made_by_intel())
