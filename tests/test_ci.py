@@ -25,7 +25,8 @@ def ci(tmp, body, install='true', command=None):
     (f'import os; assert not {{*{LEFT}}}&{{*os.environ}}', 'true', 0, '1 passed'),
     ('assert 1==2', 'true', 1, '1 failed'), ('pass', 'false', 1, 'pytest did not finish'),
     ('import os; os._exit(0)', 'true', 1, 'pytest did not finish'),
-], ids=['passes', 'fails', 'install fails', 'dies'])
+    ('from pathlib import Path; p = Path("x"); seen = p.exists(); p.touch(); assert seen', 'true', 0, 'alone: '),
+], ids=['passes', 'fails', 'install fails', 'dies', 'fails beside others'])
 def test_run(body, install, code, says, tmp_path):
     got,last = ci(tmp_path, body, install)
     assert got==code and says in last, last
