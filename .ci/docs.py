@@ -57,6 +57,11 @@ def join_streams(c):
         else: outs.append(o)
     if outs: c['outputs'] = outs
 
+def of_the_page(c):
+    "What a cell shows, without the style of a figure's paper: a page has its own"
+    def style(o): return ''.join(o.get('data', {}).get('text/html', '')).startswith('<style class="paper">')
+    if 'outputs' in c: c['outputs'] = [o for o in c['outputs'] if not style(o)]
+
 def slug(heading): return re.sub(r'[^\w. -]', '', heading).strip().lower().replace(' ', '-')
 
 def stage(dest):
@@ -85,7 +90,9 @@ def stage(dest):
         p = NBProcessor(nb=nb, procs=procs)
         api_cells(nb, P._default_exp(read_nb(f)), depth, mk_cell)
         p.process()
-        for c in nb.cells: join_streams(c)
+        for c in nb.cells:
+            join_streams(c)
+            of_the_page(c)
         # the file has that name already
         for c in nb.cells[:1]: c.source = re.sub(r'^output-file:.*\n', '', c.source, flags=re.M)
         d = dest/rel

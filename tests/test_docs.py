@@ -11,7 +11,7 @@ from nbdev.process import NBProcessor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'.ci'))
 import apidoc, axe, docs, finish, seek
-from pretrain.base.chart import on_paper
+from pretrain.base.chart import PAPER, on_paper
 
 @pytest.fixture(scope='module')
 def built(tmp_path_factory):
@@ -260,6 +260,8 @@ def figure():
     png.save(out := io.BytesIO(), 'PNG')
     return out.getvalue()
 
+def plain(): return f'<img alt="x" src="data:image/png;base64,{base64.b64encode(figure()).decode()}">'
+
 def seen(b, folder, html):
     "Colours of a figure's paper and of its faintest letters, and of the page, as a browser shows them"
     page = folder/'figure.html'
@@ -269,15 +271,15 @@ def seen(b, folder, html):
 
 def on_dark(b, folder):
     "Where a dark page of the site shows it"
-    img = f'<img alt="x" src="data:image/png;base64,{base64.b64encode(figure()).decode()}">'
+    img = plain()
     css = (ROOT/'nbs/styles.css').read_text(encoding='utf-8')+'body,p{margin:0;background:#222}'
     inner = f'<main><div class="cell-output-display"><p>{img}</p></div></main>'
     return seen(b, folder, f'<html class="quarto-dark"><style>{css}</style>{inner}</html>')
 
-def in_lab(b, folder):
+def in_lab(b, folder, shown):
     "Where JupyterLab shows it in its dark theme"
-    style = '<body data-jp-theme-light="false" style="margin:0;background:#111">'
-    return seen(b, folder, style+on_paper(figure(), 'x'))
+    body = '<body data-jp-theme-light="false" style="margin:0;background:#111">'
+    return seen(b, folder, f'{body}<div class="jp-OutputArea">{shown}</div>')
 
 @needs
 def test_pages_in_a_browser(site, tmp_path):
@@ -289,8 +291,10 @@ def test_pages_in_a_browser(site, tmp_path):
         assert axe.faults(b, site/'tutorials/batch.html', (360,), ('light',))==[]
         paper,ink,page = on_dark(b, tmp_path)
         assert paper==page=='#222222' and contrast(ink, page)>=ENOUGH
-        paper,ink,page = in_lab(b, tmp_path)
-        assert paper==page=='#111111' and contrast(ink, page)>=ENOUGH
+        for shown in (on_paper(figure(), 'x'), PAPER+plain()):
+            paper,ink,page = in_lab(b, tmp_path, shown)
+            assert paper==page=='#111111' and contrast(ink, page)>=ENOUGH
+        assert in_lab(b, tmp_path, plain())[0]=='#ffffff'   # a picture of somebody else
         with axe.opened(b, site/'train/panel.html') as (tab,_):   # what Bootstrap would hide
             for part in ('.drawn svg', '.texts input', '.texts :checked+div'):
                 assert tab.locator(f'.pretrain-run {part}').first.is_visible(), part

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'POINTS', 'COLORS', 'SIZE', 'FONT', 'ROW', 'CHAR',
            'LEFT', 'RIGHT', 'BOTTOM', 'TICKS', 'SWATCH', 'GAP', 'DOTS', 'DASHED', 'BANDS', 'AIR', 'GREY', 'PALETTE',
-           'DARK', 'Scale', 'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes', 'at', 'way', 'Curve',
-           'Level', 'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'Area', 'filled', 'edges',
-           'bands', 'limits', 'chart', 'summed', 'image', 'png_of', 'on_paper', 'show_figure']
+           'INVERTED', 'DARK', 'PAPER', 'Scale', 'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes',
+           'at', 'way', 'Curve', 'Level', 'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'Area',
+           'filled', 'edges', 'bands', 'limits', 'chart', 'summed', 'image', 'png_of', 'on_paper', 'show_figure',
+           'styled', 'figures_on_paper']
 
 # %% ../../nbs/base/chart.ipynb #ch-imp
 import math, re, warnings
@@ -412,6 +413,7 @@ def png_of(
     return small.getvalue()
 
 # %% ../../nbs/base/chart.ipynb #chdark03
+INVERTED = 'filter:invert(1) hue-rotate(180deg);mix-blend-mode:screen'
 DARK = '[data-jp-theme-light=false]','.vscode-dark','html[theme=dark]'   # JupyterLab, VS Code, Colab in a dark theme
 
 def on_paper(
@@ -420,7 +422,7 @@ def on_paper(
 )->str:        # HTML
     "A picture whose paper is dark where the notebook is"
     dark = ','.join(f'{o} img.on-paper' for o in DARK)
-    style = f'<style>{dark}{{filter:invert(1) hue-rotate(180deg);mix-blend-mode:screen}}</style>'
+    style = f'<style>{dark}{{{INVERTED}}}</style>'
     data = b64encode(png).decode()
     return f'{style}<img class="on-paper" alt="{safe(alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
 
@@ -432,3 +434,20 @@ def show_figure(
     titles = fig.get_suptitle(),*(ax.get_title(loc) for ax in fig.axes for loc in ('left', 'center'))
     html = on_paper(png_of(fig), 'Curves: '+', '.join(filter(None, titles)))
     display({'text/html': html, 'text/plain': repr(fig)}, raw=True)
+
+# %% ../../nbs/base/chart.ipynb #eadfc436
+PAPER = ('<style class="paper">[data-jp-theme-light=false] .jp-OutputArea:has(style.paper) img[src^="data:image/png"]'
+         f'{{{INVERTED}}}</style>')
+
+def styled(
+    fig, # A figure of matplotlib, about to be shown
+):
+    "Show the style of its paper; the figure follows as it would have without"
+    from IPython.display import HTML, display
+    display(HTML(PAPER))
+    raise NotImplementedError   # to IPython: not drawn here
+
+def figures_on_paper():
+    "From here on all figures of `pyplot` have dark paper in JupyterLab's dark theme"
+    from matplotlib.figure import Figure
+    Figure._ipython_display_ = styled
