@@ -59,6 +59,11 @@ budget: minutes;
 '''
 ALSO = {k: new.split() for row in re.sub('#.*', '', ALSO).split(';') if row.strip() for old,new in [row.split(':')]
         for k in old.split()}
+# What words ask for together that say nothing of it alone
+PAIRS = (('much data', 'tokens curve big'), ('much text', 'tokens curve big'), ('part data', 'mixture weights'),
+         ('fraction dataset', 'mixture weights'),
+         ('subset data', 'mixture weights'), ('many tokens', 'curve big'),
+         ('much cost', 'plan hours money'), ('much time', 'minutes budget'))
 K,B = 2,.3                 # BM25: how soon repetition counts no more, how much length counts
 HEAD = 6                   # What a word of a heading counts, beside one of the text
 TITLE,LINE,LEAD = 12,6,2   # In the first section: a word of the page's title, of the line below it, of the text
@@ -124,8 +129,9 @@ def make(
             rare = math.log(1+(len(counts)-seen[w]+.5)/(seen[w]+.5))
             found[w] += [i, round(10*factor*rare*k*(K+1)/(k+K*long))]
     also = {stem(k): [stem(w) for w in v] for k,v in ALSO.items()}
+    pairs = [[pair.split(), [stem(w) for w in words(more)]] for pair,more in PAIRS]
     return dict(pages=[[h,t] for h,(_,t) in pages.items()], parts=parts, words=dict(sorted(found.items())), also=also,
-                stop=sorted(STOP))
+                pairs=pairs, stop=sorted(STOP))
 
 def ask(index, question, n=8):
     "The pages that answer best: (page, its best part), the best first"
@@ -133,6 +139,8 @@ def ask(index, question, n=8):
     for w in map(stem, words(question)):
         asked[w] = 1
         for o in index['also'].get(w, ()): asked.setdefault(o, OTHER)
+    said = {*re.findall('[a-z0-9]+', question.lower())}
+    for o in [o for pair,more in index['pairs'] if said>={*pair} for o in more]: asked.setdefault(o, OTHER)
     best,part = {},{}
     for w,share in asked.items():
         found = index['words'].get(w)

@@ -46,6 +46,9 @@
       asked.set(w, 1);
       if (has(index.also, w)) for (const o of index.also[w]) if (!asked.has(o)) asked.set(o, OTHER);
     }
+    const said = new Set(question.toLowerCase().match(/[a-z0-9]+/g));
+    for (const [pair, more] of index.pairs)
+      if (pair.every((w) => said.has(w))) for (const o of more) if (!asked.has(o)) asked.set(o, OTHER);
     for (const [w, share] of asked) {
       let found = has(index.words, w) ? index.words[w] : null;
       const begun = ([k]) => k.startsWith(w) || k.length > 3 && w.startsWith(k);

@@ -178,7 +178,9 @@ QUESTIONS = {   # A question: the pages of which one must be among the first thr
     'sample from model': 'model/generate eval/samples', 'kernel died': 'tutorials/stop_resume',
     'continue training on new data': 'tutorials/own_corpus export/bring', 'progress bar': 'train/progress',
     'load a trained model': 'build doors', 'run on macbook': 'train/machine', 'fine tune': 'export/bring',
-    'change number of layers': 'model/dial model/blocks', 'delete old checkpoints': 'store/checkpoint store/saver'}
+    'change number of layers': 'model/dial model/blocks', 'delete old checkpoints': 'store/checkpoint store/saver',
+    'how much data do I need': 'model/curve tutorials/how_big', 'use only part of my data': 'data/mixture',
+    'train on a subset of my data': 'data/mixture'}
 FRESH = {   # Written before an answer was seen; weights of the search were chosen with them in sight: not all are found
     'how do I stop training early': 'train/budget train/signals tutorials/stop_resume',
     'what is gradient accumulation': 'train/gradients', 'dataset from hugging face': 'data/tables data/given',
