@@ -7,8 +7,8 @@ __all__ = ['HUGE', 'FLAT', 'ROOM', 'NEAR', 'BIG', 'PLAIN', 'TINY', 'DIGITS', 'PO
            'LEFT', 'RIGHT', 'BOTTOM', 'TICKS', 'SWATCH', 'GAP', 'DOTS', 'DASHED', 'BANDS', 'AIR', 'GREY', 'PALETTE',
            'INVERTED', 'DARK', 'PAPER', 'Scale', 'usable', 'wide', 'ticks', 'log_ticks', 'short', 'labels', 'extremes',
            'at', 'way', 'Curve', 'Level', 'words', 'axes', 'legend', 'dot', 'drawn', 'told', 'level_lines', 'Area',
-           'filled', 'edges', 'bands', 'limits', 'chart', 'summed', 'image', 'png_of', 'on_paper', 'show_figure',
-           'styled', 'figures_on_paper']
+           'filled', 'bands', 'limits', 'chart', 'summed', 'image', 'png_of', 'on_paper', 'show_figure', 'styled',
+           'figures_on_paper']
 
 # %% ../../nbs/base/chart.ipynb #ch-imp
 import math, re, warnings
@@ -299,12 +299,6 @@ def filled(
         res += f'<path d="{way(p for p in ends if None not in p)}z" {paint}/>'
     return res
 
-def edges(
-    areas:Sequence, # `Area`s
-)->list:
-    "What a chart must hold of them"
-    return [Level('', v) for a in areas for v in (*a.low, *a.high)]
-
 # %% ../../nbs/base/chart.ipynb #ch-hover-def
 BANDS = 48  # Stretches that tell their values
 
@@ -363,7 +357,8 @@ def chart(
     high = ROW*rows+(FONT if levels else 4)   # names of levels stand above their lines
     across = wide([*span, *(o for c in curves for o in (*c.xs[:1], *c.xs[-1:]))])
     x = Scale(*across, LEFT, width-RIGHT)
-    y = Scale(*limits(curves, [*levels, *edges(areas)], log, settle), height-BOTTOM, high, log)
+    edges = [Level('', v) for a in areas for v in (*a.low, *a.high)]
+    y = Scale(*limits(curves, [*levels, *edges], log, settle), height-BOTTOM, high, log)
     lines = ''.join(drawn(c, x, y, first, points) for c in curves)
     body = axes(x, y, right)+filled(areas, x, y)+level_lines(levels, x, y)+bands(curves, x, y, columns)+lines+top
     about = 'role="img" xmlns="http://www.w3.org/2000/svg" font-family="system-ui,sans-serif" fill="currentColor"'
