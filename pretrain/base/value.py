@@ -33,7 +33,7 @@ PathStr,PathTuple = _kind(str, 'path'),_kind(tuple[str, ...], 'path')     # `~` 
 ProseStr,ProseTuple = _kind(str, 'prose'),_kind(tuple[str, ...], 'prose') # through a shell, `\n` is a line end
 
 # %% ../../nbs/base/value.ipynb #1c94ccd2
-VARIABLE = re.compile(r'\$(?:\{(\w+)\}|([A-Za-z_]\w*))')
+VARIABLE = re.compile(r'\$(?:\{([^{}]+)\}|([A-Za-z_]\w*))')
 def _variable(path):
     "What a shell would have replaced, unless there is a file of that name"
     m = None if is_url(path) or os.path.lexists(path) else VARIABLE.search(path)

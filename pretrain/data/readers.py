@@ -118,7 +118,7 @@ def at_hand(
     file:BinaryIO, # An open stream
 )->BinaryIO:
     "The same where one can go to any place in it, or a copy in a temporary file"
-    if file.seekable() and not isinstance(file, tarfile.ExFileObject): return file
+    if file.seekable(): return file
     copy = tempfile.TemporaryFile()
     try:
         shutil.copyfileobj(file, copy, BLOCK_BYTES)
@@ -165,6 +165,7 @@ def read_tar(
     "Documents of the files in an archive, in its order"
     try:
         with tarfile.open(fileobj=file, mode='r|', tarinfo=Header) as tar:
+            tar.fileobj.seekable = lambda: False   # it is read as it comes by, which not every Python says
             while m := tar.next():
                 tar.members = []   # which would grow with the archive
                 why = _passed_over(m, how)
