@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WATCHED', 'SHARE', 'LOOK_MS', 'SCRIPT', 'REPORT_ARGS', 'config_of', 'report_of', 'stamp', 'Fresh', 'live_page',
-           'doors_of', 'serve_report', 'report_']
+           'inner', 'doors_of', 'serve_report', 'report_']
 
 # %% ../nbs/showing.ipynb #sho00004
 import time
@@ -119,18 +119,28 @@ def live_page(
     status = '<p id="told" role="status" style="min-height:1.5em"></p>'
     return f'{head}{status}<div id="now"><div class="pretrain">{body}</div></main><script>{script}</script>{tail}'
 
+def inner(
+    page:str, # Of `live_page`
+)->str:       # HTML
+    "What changes in it"
+    return page.partition('<div id="now">')[2].rpartition('</div></main>')[0]
+
 # %% ../nbs/showing.ipynb #sho00020
 def doors_of(
     whats,  # As `report_of` takes it
 )->dict:    # As `Server` takes them
     "The page, and what it asks for"
-    fresh = Fresh(lambda: report_of(whats)._repr_html_(), lambda: stamp(whats))
+    fresh = Fresh(lambda: live_page(report_of(whats)), lambda: stamp(whats))
+    fresh.get()   # what cannot be shown is told before anybody asks
+    def page(handler):
+        try: found = fresh.get()
+        except (OSError, ValueError): found = fresh.found   # the last one that could be made; it tells why
+        handler.send(200, found)
     def now(handler):
         try: found = fresh.get()
         except OSError as e: raise ValueError(str(e)) from None   # of a run, not of the connection
-        handler.send(200, found)
-    page = live_page(report_of(whats))
-    return {'/': ('GET', lambda handler: handler.send(200, page)), '/now': ('GET', now)}
+        handler.send(200, inner(found))
+    return {'/': ('GET', page), '/now': ('GET', now)}
 
 def serve_report(
     whats,      # As `report_of` takes it

@@ -365,6 +365,12 @@ def test_page_in_a_browser(run, served, player):
         on.press('Enter')
         written()
         assert tokens.count()>=n and page.evaluate('document.documentElement.scrollWidth')==360
+        page.fill('#text', 'Nobody 日本 👋\nlikes to write it twice')
+        page.locator('#top_p').press('End')
+        page.reload()
+        expect(page.locator('#write')).to_be_enabled()
+        expect(page.locator('#top_p-said')).to_have_text('1.00')
+        assert page.input_value('#text')=='Nobody 日本 👋\nlikes to write it twice'
         with inside(player) as s, axe.opened(b, f'http://127.0.0.1:{s.port}/?token={s.token}') as (endless,more):
             endless.locator('#max_tokens').fill('4096')
             endless.locator('#write').click()
