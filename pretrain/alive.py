@@ -180,7 +180,7 @@ def sketch(
 def _repr_html_(self:Alive):
     n,total,best,saved = self.n_step,self.planned,self.best,self.saved
     rows = [('step', Markup(f'{n:,} of {total:,}{bar(n/total)}') if total else f'{n:,}, of how many is not known yet')]
-    rows += [('loss', f'{self.state.ema.value:.4f} nats per token, smoothed')] if self.state.ema.value else []
+    rows += [('loss', f'{self.state.ema.value:.4f} nats per token, smoothed')] if n else []
     rows += [('best', f'{best["val_bpb"]:.4f} bits per byte at step {best["step"]:,}')] if best else []
     rows += [('saved', f'step {saved[0]:,}' if saved else 'nothing yet'), ('next save', self.next_save)]
     where = pairs('where the run stands', rows)

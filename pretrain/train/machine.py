@@ -17,6 +17,7 @@ import numpy as np, torch
 from ..base.agree import agree, same_start
 from ..base.dist import local_rank, setup, world
 from ..base.watch import watch
+from ..base.words import n_of
 
 # %% ../../nbs/train/machine.ipynb #c30fbb40
 def usable(
@@ -78,7 +79,7 @@ class Machine:
     def lines(self)->list[str]:
         "What a reader should know"
         cuda = self.device.type=='cuda'
-        name = torch.cuda.get_device_name(self.device) if cuda else f'{torch.get_num_threads()} threads'
+        name = torch.cuda.get_device_name(self.device) if cuda else n_of(torch.get_num_threads(), 'thread')
         n = f'{world()} process{"es" if world()>1 else ""}'
         return [f'device: {self.device} ({self.why}; {name}), {n}',
                 f'precision: {str(self.dtype).removeprefix("torch.")} ({self.why_dtype})']

@@ -12,6 +12,7 @@ from collections import namedtuple
 from collections.abc import Callable
 import torch
 from fastcore.basics import patch
+from ..base.words import n_of
 from ..model.blocks import ModelConfig
 from ..model.cost import flops_per_token, param_counts
 from ..model.kernels import by_onednn, times
@@ -170,7 +171,7 @@ def measured_peak(
             seen += more
     s,what = min(seen)
     said = f'measured: best of {str(dtype).removeprefix("torch.")} products, {what}, on '
-    return Peak(1/s, said+(f'{threads} threads' if on_cpu else str(device))+BUSY*(not alone), not alone)
+    return Peak(1/s, said+(n_of(threads, 'thread') if on_cpu else str(device))+BUSY*(not alone), not alone)
 
 # %% ../../nbs/train/mfu.ipynb #cell55
 def peak_flops(
