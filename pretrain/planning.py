@@ -138,13 +138,13 @@ def shares(
     mine = rows//gpus
     return rows,mine,min(micro or mine, mine)
 
-def _ways(cfg, V, d, gpus, mfu, micro, micros):
+def _ways(cfg, V, parts, d, gpus, mfu, micro, micros):
     from pretrain.model.cost import flops_per_token
-    from pretrain.train.room import messages, moving, on_wire, parts_of, room_of, step_spans
+    from pretrain.train.room import messages, moving, on_wire, room_of, step_spans
     from pretrain.train.scale import step_time
-    m,exact,wide = cfg.model,cfg.train.precision=='float32',cfg.train.sums=='float64'
-    parts,flops,k = parts_of(m, V, cfg.optim),flops_per_token(m, V),1. if exact else .5
     import torch
+    m,exact,wide = cfg.model,cfg.train.precision=='float32',cfg.train.sums=='float64'
+    flops,k = flops_per_token(m, V),1. if exact else .5
     modes = ('one',) if gpus==1 else ('ddp', 'fsdp')
     moves = {mode: moving(m, V, cfg.optim, mode, gpus) for mode in modes}
     for again in (False, True):
@@ -154,11 +154,10 @@ def _ways(cfg, V, d, gpus, mfu, micro, micros):
             t = step_time(parts, flops, micro*m.seq_len, d, gpus, mode, mfu, micros, k, again, wide)
             yield Way(mode, again, room, on_wire(messages(parts, mode, gpus, k, micros, wide), gpus), t.total)
 
-def _least(cfg, V, d, most):
+def _least(cfg, V, parts, d, most):
     "Fewest devices, among those that divide the batch, on which some way fits, one row at a time"
-    from pretrain.train.room import parts_of, room_of, step_spans
+    from pretrain.train.room import room_of, step_spans
     import torch
-    parts = parts_of(cfg.model, V, cfg.optim)
     exact = cfg.train.precision=='float32'
     spans = step_spans(cfg.model, V, 1, None if exact else torch.bfloat16, True, away=True)
     for n in range(1, most+1):
@@ -180,6 +179,7 @@ def plan_gpus(
     from pretrain.model.dial import n_multiplying
     from pretrain.sizes import asked, vocab_of
     from pretrain.train.budget import steps_of
+    from pretrain.train.room import parts_of
     from pretrain.train.scale import device_of
     if not 0<mfu<=1: raise ValueError(f'--mfu {mfu:g}: a share from above 0 to 1 works, such as 0.4')
     d,cfg = device_of(gpu),load_config(cfg, [*overrides, {'out': os.devnull}], **keys)
@@ -187,18 +187,13 @@ def plan_gpus(
         raise ValueError("model.depth = 'auto': needs a size to plan for; model.depth=12 would work")
     rows,mine,micro = shares(cfg.loader.batch_rows, cfg.train.micro_rows, gpus)
     V,per_step = vocab_of(asked(cfg)),rows*cfg.model.seq_len
-    ways = tuple(_ways(cfg, V, d, gpus, mfu, micro, -(-mine//micro)))
+    parts = parts_of(cfg.model, V, cfg.optim)
+    ways = tuple(_ways(cfg, V, parts, d, gpus, mfu, micro, -(-mine//micro)))
     steps = steps_of(cfg.train, per_step, n_multiplying(cfg.model, V))
     if cfg.train.minutes: steps = int(60*cfg.train.minutes/min(w.step_s for w in ways))
-    n,size = param_counts(cfg.model, V)['total'],_whole(cfg, V)
-    disk = size*(cfg.checkpoint.most(steps)+1)
+    n,disk = param_counts(cfg.model, V)['total'],(parts.whole+parts.moments)*(cfg.checkpoint.most(steps)+1)
     return Foresight(gpus, d, mfu, (rows,mine,micro), cfg.model.seq_len, n, steps, steps*per_step,
-                     tokens_there(cfg), disk, ways, _least(cfg, V, d, rows))
-
-def _whole(cfg, V):
-    from pretrain.train.room import parts_of
-    p = parts_of(cfg.model, V, cfg.optim)
-    return p.whole+p.moments
+                     tokens_there(cfg), disk, ways, _least(cfg, V, parts, d, rows))
 
 # %% ../nbs/planning.ipynb #plgpu11
 MANY = 1e9   # bytes from which sizes are told in GB
