@@ -20,6 +20,7 @@ from .check_data import check_copied, check_disjoint, check_padding, check_round
 from .check_data import check_vocabulary
 from .check_model import check_causal, check_grads, check_loss, check_mask, check_overfit, undisturbed
 from .check_room import check_disk, check_memory, memory_need, param_bytes
+from .share import quickest
 from ..model.gpt import Model
 from ..model.optim import OptimConfig, moment_bytes
 
@@ -167,12 +168,7 @@ PROBE = 64  # Tokens of the pass that is timed [tokens]
 def _pass_s(loss, x, y):
     "Time of a forward pass for each token; the first one warms up [s]"
     x,y = x[:1, :PROBE],y[:1, :PROBE]
-    def once():
-        t0 = time.perf_counter()
-        with torch.no_grad(): loss(x, y, reduction='sum').item()
-        return time.perf_counter()-t0
-    once()
-    return min(once(), once())/x.shape[1]
+    with torch.no_grad(): return quickest(lambda: loss(x, y, reduction='sum').item())/x.shape[1]
 
 # %% ../../nbs/eval/preflight.ipynb #85174fc4
 def preflight(

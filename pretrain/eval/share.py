@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RUNGS', 'TEN', 'PASSES', 'LEAST', 'MOST', 'TRIES', 'FIRST_PART', 'LEAST_FIRST', 'MINUTE_S', 'rung', 'share_bytes',
-           'times_measured', 'forward_speed', 'first_bytes', 'chosen_bytes']
+           'times_measured', 'quickest', 'forward_speed', 'first_bytes', 'chosen_bytes']
 
 # %% ../../nbs/eval/share.ipynb #shr00004
 import time
@@ -46,7 +46,18 @@ def times_measured(
     return -(-steps//every) if every else 1
 
 # %% ../../nbs/eval/share.ipynb #shr00021
-TRIES = 2  # Passes that are timed, the quickest counts; one before them is not
+TRIES = 2  # Calls that are timed, the quickest counts; one before them is not
+
+def quickest(
+    fn:Callable, # Takes no arguments
+)->float:        # [s]
+    "How long a call takes"
+    def once():
+        t0 = time.perf_counter()
+        fn()
+        return time.perf_counter()-t0
+    once()
+    return min(once() for _ in range(TRIES))
 
 def forward_speed(
     loss_fn:Callable, # Ids and targets `[B,T]` to losses
@@ -57,12 +68,7 @@ def forward_speed(
     "How fast a model measures"
     ids = torch.arange(T+1, device=device)%V
     x,y = ids[None,:-1],ids[None,1:]
-    def once():
-        t0 = time.perf_counter()
-        with torch.no_grad(): loss_fn(x, y).sum().item()
-        return time.perf_counter()-t0
-    once()
-    return T/min(once() for _ in range(TRIES))
+    with torch.no_grad(): return T/quickest(lambda: loss_fn(x, y).sum().item())
 
 # %% ../../nbs/eval/share.ipynb #shr00031
 FIRST_PART,LEAST_FIRST = 4,2_000  # Of a step's tokens, one in so many; and at least so much text [1], [bytes]
