@@ -223,17 +223,16 @@ def check_disjoint(
     return not both.any(),f'{n:,} of {len(some):,} validation documents are training documents{twin}','0'
 
 # %% ../../nbs/eval/check_data.ipynb #0f9928ac
-COPIED_IDS = 2**5  # Of a stretch that must agree: long enough to be no turn of phrase [tokens]
+COPIED_IDS = 2**5  # Of a stretch that must agree, a power of two: long enough to be no turn of phrase [tokens]
 MIX_BITS,HASH_BITS = 16,64   # By how many high bits fall on low ones, and of how many
 
 def stretch_hashes(
     ids:np.ndarray,   # Token ids `[n]`
-    n:int=COPIED_IDS, # Length of a stretch, a power of two [tokens]
-)->np.ndarray:        # uint64 `[len(ids)-n+1]`, one for each stretch; empty if there is none
+)->np.ndarray:        # uint64 `[n-COPIED_IDS+1]`, one for each stretch; empty if there is none
     "Hashes of all stretches of a text"
     h,k,m = (ids.astype(np.uint64)+np.uint64(1))*np.uint64(GOLDEN),1,GOLDEN
     h ^= h>>np.uint64(MIX_BITS)
-    while k<n:
+    while k<COPIED_IDS:
         if len(h)<=k: return h[:0]
         h = h[:-k]+h[k:]*np.uint64(m)
         k,m = 2*k,m*m%2**HASH_BITS

@@ -33,10 +33,6 @@ def _validation(log):
     large = sorted(log.sources, key=lambda k: -log.sources[k]['share'])[:MOST_SOURCES]
     return res+[c for i,k in enumerate(large, 1+len(res)) for c in log_curve(log, f'val_bpb/{k}', k, color=i)]
 
-def _clip(log):
-    clip = log.config.get('optim', {}).get('clip', 0)
-    return [Level(f'clip {clip:g}', clip)] if clip else []
-
 SETTLE = .1  # Share of the steps that need not fit: a loss begins far above where it will be
 
 def run_panels(
@@ -45,11 +41,12 @@ def run_panels(
     "What is drawn of a run"
     marks = [Level(k, v) for k,v in log.yardsticks.items()]
     loss = log_curve(log, 'loss', look='faint')+log_curve(log, 'loss_ema', 'smoothed')
-    norm = log_curve(log, 'grad_norm', 'norm', color=2)
+    norm,clip = log_curve(log, 'grad_norm', 'norm', color=2),log.config.get('optim', {}).get('clip', 0)
+    line = [Level(f'clip {clip:g}', clip)]*bool(clip)
     panels = {'training loss [nats per token]': (loss, dict(settle=SETTLE)),
               'validation [bits per byte]': (_validation(log), dict(levels=marks)),
               'learning rate': (log_curve(log, 'lr', 'rate', color=2), {}),
-              'gradient norm before clipping': (norm, dict(levels=_clip(log), log=True)),
+              'gradient norm before clipping': (norm, dict(levels=line, log=True)),
               'speed [tokens per second]': (log_curve(log, 'tok_per_s', 'speed', color=2), {})}
     return {k: o for k,o in panels.items() if o[0]}
 

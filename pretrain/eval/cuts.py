@@ -55,8 +55,6 @@ def open_tokenizer(
 SHOWN_DOCS,SHOWN_TOKENS = 3,60   # Documents shown as tokens, and of each the first
 NOTHING = dict(vocab_size=0, learned=True, bytes_per_token=0., bytes=0, tokens=0, scripts={}, shown=[])
 
-def _whole_characters(text): return text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')
-
 def learn(
     texts:dict,          # Number of a document to it
     cfg:TokenizerConfig, # Settings
@@ -76,7 +74,7 @@ def cut_figures(
     cfg:TokenizerConfig|None=None, # How it learns
 )->dict:                           # `shown` holds `(number, ids, names)` of a few documents
     "Bytes per token, in all and by the main script of a document"
-    texts = {k: _whole_characters(t) for k,t in texts.items() if t.strip()}
+    texts = {k: t.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') for k,t in texts.items() if t.strip()}
     if not texts: return dict(NOTHING, learned=tok is None)
     tok,rest,learned = (tok,texts,False) if tok else (*learn(texts, cfg or TokenizerConfig()),True)
     ids = {k: tok.encode_array(t) for k,t in rest.items()}

@@ -144,8 +144,7 @@ def _jaccard(a, b):
 
 def _near(r, t, pair):
     a,b = (t.shelf[k] for k in pair)
-    one,two = differences(a, b)
-    return dict(places=places(r, t, pair), likeness=_jaccard(a, b), texts=[one, two])
+    return dict(places=places(r, t, pair), likeness=_jaccard(a, b), texts=[*differences(a, b)])
 
 def _same(r, t, pair): return dict(places=places(r, t, pair), text=one_line(t.shelf[pair[0]].strip()[:HEAD]))
 

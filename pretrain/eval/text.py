@@ -316,13 +316,12 @@ def run_tokens(
     prep:PrepareConfig,  # The same
     tok,                 # Its tokenizer
     key:str,             # Fingerprint of the validation tokens, as its checkpoints have it
-    say=print,           # Takes one line of news at a time
-)->Tokens|dict:      # Of a mixture: name to tokens
+)->Tokens|dict:          # Of a mixture: name to tokens
     "The validation tokens of a run, and no others"
     folder = cache_dir(prep)/'tokens'/f'valid-{key[:KEY_CHARS]}'
     if (folder/INDEX).exists():
         with suppress(ValueError): return open_as(folder, key, tok, prep)
-    toks = valid_tokens(data, tok, prep, say)
+    toks = valid_tokens(data, tok, prep)
     if (joined(toks) if isinstance(toks, dict) else toks).fingerprint==key: return toks
     where = one_line(brief(data.valid or data.train))
     raise ValueError(f'{where}: not the text that the run was validated on; put it back as it was, '

@@ -33,12 +33,10 @@ def add_event(
     return ''
 
 # %% ../../nbs/store/events.ipynb #evt00010
-def _is_event(r): return isinstance(r.get('what'), str) and type(r.get('at')) is int
-
 def read_events(
     run_dir, # The directory of a run
 )->list:     # A dict for each, in the order in which they happened; none where an earlier version kept none
     "What happened to a run"
     try: lines = (Path(run_dir)/EVENTS).read_bytes().splitlines()
     except (FileNotFoundError, NotADirectoryError): return []
-    return [r for r in map(parse_record, lines) if r and _is_event(r)]
+    return [r for r in map(parse_record, lines) if r and isinstance(r.get('what'), str) and type(r.get('at')) is int]

@@ -187,7 +187,9 @@ def set_rng_state(
     r:Mapping[str,Tensor], # From `rng_state`
 ):
     "Put the global generators back to where they were; CUDA's is that of the current device"
-    if 'cuda' in r and not torch.cuda.is_available(): raise CheckpointError(_no_cuda())
+    if 'cuda' in r and not torch.cuda.is_available():
+        raise CheckpointError('the checkpoint holds the state of a CUDA generator, but there is no CUDA device here; '
+                              'go on where it was made, or with a new `out`')
     torch.set_rng_state(r['torch'])
     if 'cuda' in r: torch.cuda.set_rng_state(r['cuda'])
     pos,has_gauss = r['numpy.pos'].tolist()
@@ -196,7 +198,3 @@ def set_rng_state(
     np.random.set_state(dict(bit_generator='MT19937', state=state, has_gauss=has_gauss, gauss=gauss))
     version,*keys = r['python.key'].tolist()
     random.setstate((version, tuple(keys), next(iter(r['python.gauss'].tolist()), None)))
-
-def _no_cuda():
-    what_to_do = 'go on where it was made, or with a new `out`'
-    return f'the checkpoint holds the state of a CUDA generator, but there is no CUDA device here; {what_to_do}'

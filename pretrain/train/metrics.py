@@ -147,10 +147,9 @@ RECENT = 50 # steps that an estimate looks back on
 def eta(
     dts_s:Iterable[float], # Times of the steps so far [s]
     n_left:int,            # Steps still to go
-    recent:int=RECENT,     # How many of the last ones count
 )->float:                  # Seconds to go, from training alone; nan before the first step
     "Estimate how long the rest takes"
-    last = list(dts_s)[-recent:]
+    last = list(dts_s)[-RECENT:]
     return median(last)*n_left if last else math.nan
 
 # %% ../../nbs/train/metrics.ipynb #e4c67718
