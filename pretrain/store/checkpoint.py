@@ -6,7 +6,7 @@
 __all__ = ['CHECKPOINT_FORMAT', 'MANIFEST', 'STATE', 'FILE_NAME', 'MANIFEST_MAX', 'HASH_DIGITS', 'STEP_NAME', 'NOT_SAVED',
            'NEWEST', 'BEST', 'check_state', 'to_json', 'manifest_text', 'open_regular', 'read_manifest', 'check_entry',
            'verify_checkpoint', 'is_intact', 'step_name', 'list_checkpoints', 'clean_up', 'prune', 'check_room',
-           'write_parts', 'save_checkpoint', 'read_checked', 'load_checkpoint', 'newest_checkpoint', 'split_run',
+           'finish', 'save_checkpoint', 'read_checked', 'load_checkpoint', 'newest_checkpoint', 'split_run',
            'pick_checkpoint']
 
 # %% ../../nbs/store/checkpoint.ipynb #cell3
@@ -196,17 +196,21 @@ def check_room(
     free = shutil.disk_usage(root).free
     if need>free: raise OSError(errno.ENOSPC, f'it needs {need:,} bytes, the disk has {free:,} left')
 
-def write_parts(
-    folder:Path,                              # Empty
-    step:int,                                 # Optimizer steps taken
-    tensors:Mapping[str,Mapping[str,Tensor]], # Part to its tensors; each part is a file
-    state:dict,                               # Everything else, in terms of JSON
+def finish(
+    temp:Path,       # Where it grows, the files of its tensors in it
+    final:Path,      # The name that it gets
+    step:int,        # Optimizer steps taken
+    files:dict,      # Name to `size` and `sha256` of what is there
+    state:dict,      # Everything else, in terms of JSON
+    before:Callable, # Called before it gets its name: what must be on the disk by then
 ):
-    "The files of a checkpoint and its manifest, all of it on the disk"
-    parts = {f'{k}.safetensors': tensor_chunks(part) for k,part in tensors.items()} | {STATE: [to_json(state)]}
-    files = {name: write_file(folder/name, chunks, forget=True) for name,chunks in parts.items()}
-    write_file(folder/MANIFEST, [manifest_text(step, files)], forget=True)
-    sync_dir(folder)
+    "State and manifest, then the name; once this returns it is durable, and verified"
+    files = files | {STATE: write_file(temp/STATE, [to_json(state)], forget=True)}
+    write_file(temp/MANIFEST, [manifest_text(step, files)], forget=True)
+    sync_dir(temp)
+    before()
+    into_place(temp, final)
+    verify_checkpoint(final)
 
 # %% ../../nbs/store/checkpoint.ipynb #58250ed2
 def save_checkpoint(
@@ -229,10 +233,9 @@ def save_checkpoint(
         clean_up(root)
         check_room(root, tensors)
         temp.mkdir()
-        write_parts(temp, step, tensors, state)
-        before()
-        into_place(temp, final)
-        verify_checkpoint(final)
+        parts = {f'{k}.safetensors': tensor_chunks(part) for k,part in tensors.items()}
+        files = {name: write_file(temp/name, chunks, forget=True) for name,chunks in parts.items()}
+        finish(temp, final, step, files, state, before)
         prune(root, step, keep, stays)
     except OSError as e:
         shutil.rmtree(temp, ignore_errors=True)

@@ -10,9 +10,8 @@ import itertools, json, shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from torch import Tensor
-from .checkpoint import MANIFEST, STATE, check_room, check_state, clean_up, manifest_text, prune
-from .checkpoint import step_name, to_json, verify_checkpoint
-from .files import UNFINISHED, into_place, make_dir, sync_dir, write_file
+from .checkpoint import check_room, check_state, clean_up, finish, prune, step_name
+from .files import UNFINISHED, make_dir, sync_dir, write_file
 from .tensors import TENSORS, CheckpointError, check_finite, tensor_chunks
 
 # %% ../../nbs/store/sharded.ipynb #shd00011
@@ -83,12 +82,7 @@ def lead(
         error = CheckpointError(f'rank {bad[0]}: {bad[1]["error"]}')
         raise OSError(0, str(error)) if bad[1].get('passing') else error
     files = {k: v for o in said for k,v in o['got'].items()}
-    files[STATE] = write_file(temp/STATE, [to_json(state)], forget=True)
-    write_file(temp/MANIFEST, [manifest_text(step, files)], forget=True)
-    sync_dir(temp)
-    before()
-    into_place(temp, final)
-    verify_checkpoint(final)
+    finish(temp, final, step, files, state, before)
 
 def begin(
     root:Path,  # The directory `checkpoints` of a run
