@@ -12,7 +12,7 @@ from pretrain.base.toml import MAX_INT, toml_value
 from pretrain.build import Config
 
 LIMIT = 2.     # seconds for one config, in process
-LEAVES = dict(leaves(Config))
+LEAVES = leaves(Config)
 DEFAULT = to_dict(Config())
 SECTIONS = [k for k,t in tree(Config).items() if is_dataclass(t)]
 

@@ -15,7 +15,7 @@ from pretrain.model.blocks import Block
 from pretrain.store.checkpoint import newest_checkpoint
 from pretrain.train.identity import flat
 
-KEYS = ['.'.join(path) for path,_ in leaves(Config)]
+KEYS = ['.'.join(path) for path in leaves(Config)]
 BASE = {'tokenizer.vocab_size':300, 'prepare.workers':1, 'prepare.cache':'cache', 'data.train':['train.jsonl'],
         'data.valid':['valid.txt'], 'data.separator':'\n--\n',
         'model.seq_len':16, 'model.n_layer':2, 'model.n_head':2, 'model.width':16, 'model.init_out':.5,

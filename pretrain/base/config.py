@@ -47,14 +47,13 @@ def tree(
     hints = get_type_hints(cls, include_extras=True)
     return {f.name: hints[f.name] if is_dataclass(hints[f.name]) else Leaf(hints[f.name]) for f in fields(cls)}
 
+@cache
 def leaves(
     cls,      # A dataclass
-    at=(),    # Path of its table
-):            # Pairs of path and `Leaf`
+)->dict:      # Path to `Leaf`
     "Every key, sections in field order"
-    for k,t in tree(cls).items():
-        if is_dataclass(t): yield from leaves(t, at+(k,))
-        else: yield at+(k,),t
+    return {(k,*path): leaf for k,t in tree(cls).items()
+            for path,leaf in (leaves(t) if is_dataclass(t) else {(): t}).items()}
 
 # %% ../../nbs/base/config.ipynb #cell88
 def unknown(
@@ -62,7 +61,7 @@ def unknown(
     path,      # A key that it doesn't have, in a table that it has
 )->str:
     "Answer to an unknown key: the nearest valid one"
-    cls,name,every = root,path[-1].lower(),[p for p,_ in leaves(root)]
+    cls,name,every = root,path[-1].lower(),leaves(root)
     for k in path[:-1]: cls = tree(cls)[k]
     near = [path[:-1]+(k,) for k in like(name, tree(cls))] or [p for p in every if name in (p[-1], '_'.join(p))]
     if not near:
@@ -90,7 +89,7 @@ def at_place(
     def joined(v):
         if is_dataclass(v): return type(v)(**(to_dict(v) | dict(at_place(v, folder, words))))
         return v if not v or v in words or os.path.isabs(v) or is_url(v) else os.path.join(folder, v)
-    for path,leaf in leaves(type(cfg)):
+    for path,leaf in leaves(type(cfg)).items():
         if leaf.kind!='path': continue
         v = attrgetter('.'.join(path))(cfg)
         res = joined(v) if isinstance(v, str) else tuple(map(joined, v))
@@ -169,10 +168,10 @@ def override(
     key,eq,raw = arg.partition('=')
     src,path = Source(SHELL),key_of(key)
     if not eq or not path:
-        say(src, 0, f'{brief(arg)}: needs key=value, for example {dotted(next(leaves(root))[0])}=...')
+        say(src, 0, f'{brief(arg)}: needs key=value, for example {dotted(next(iter(leaves(root))))}=...')
         return src
     if key.endswith(' '): raw = raw.removeprefix(' ')
-    leaf = dict(leaves(root)).get(old_places(root).get(path, path))
+    leaf = leaves(root).get(old_places(root).get(path, path))
     try: src.data = nested(path, from_shell(leaf, raw))
     except ValueError as e: say(src, 0, f'{dotted(path)} = {brief(raw)}: {e}')
     return src
@@ -187,7 +186,7 @@ def override_value(
     "One item of a dict of settings"
     src,path = Source('overrides'),key_of(key)
     if path: src.data = nested(path, v)
-    else: say(src, 0, f'{brief(key)}: needs a dotted key, for example {dotted(next(leaves(root))[0])}')
+    else: say(src, 0, f'{brief(key)}: needs a dotted key, for example {dotted(next(iter(leaves(root))))}')
     return src
 
 # %% ../../nbs/base/config.ipynb #cell104
@@ -344,7 +343,7 @@ def said_keys(
     overrule(cls, srcs)
     outrank(cls, srcs)
     for s in srcs: d = merge(d, check_table(cls, s.data, say))
-    found = {'.'.join(p): Source('', d).get(p) for p,_ in leaves(cls)}
+    found = {'.'.join(p): Source('', d).get(p) for p in leaves(cls)}
     return {k: v for k,v in found.items() if v is not MISSING}
 
 # %% ../../nbs/base/config.ipynb #cell121
@@ -381,7 +380,7 @@ def diff(
     a, b,    # Two configs of one class
 )->list:     # `(key, value in a, value in b)` where they differ
     "Where two configs differ"
-    keys = ['.'.join(p) for p,_ in leaves(type(a))]
+    keys = ['.'.join(p) for p in leaves(type(a))]
     rows = [(k, attrgetter(k)(a), attrgetter(k)(b)) for k in keys]
     return [r for r in rows if r[1]!=r[2]]
 

@@ -222,7 +222,7 @@ def own_keys(
     "What the config of a run says itself"
     try: cfg = read_config(cls, Path(out)/'config.toml')
     except (OSError, ValueError): return {}
-    return {(k := '.'.join(path)): attrgetter(k)(cfg) for path,_ in leaves(cls)}
+    return {(k := '.'.join(path)): attrgetter(k)(cfg) for path in leaves(cls)}
 
 def with_origin(
     cfg,            # With `train.init`, and else as it is without it
