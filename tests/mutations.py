@@ -339,7 +339,7 @@ MUTATIONS = [
     Mutation('a window saves no work', 'model/cost', 'w = min(cfg.window or T, T)', 'w = T', 'nbs/model/cost.ipynb#Parameters and FLOPs', full=True),
     Mutation('mean of the means of micro-batches', 'train/gradients', 'loss = loss_fn(xm, ym)/n_valid', 'loss = loss_fn(xm, ym)/max((ym>=0).sum(), 1)*len(xm)/len(x)', 'nbs/train/gradients.ipynb#Micro-batches, weighed by their tokens'),
     Mutation('bad steps in a row are those of the whole run', 'train/guard', '        self.in_a_row = 0\n        if self.cfg.spike', '        if self.cfg.spike', 'nbs/train/guard.ipynb#A step that must not happen', 'FloatingPointError'),
-    Mutation('time left by all steps', 'train/metrics', 'last = list(dts_s)[-recent:]', 'last = list(dts_s)', 'nbs/train/metrics.ipynb#When is it done', full=True),
+    Mutation('time left by all steps', 'train/metrics', 'last = list(dts_s)[-RECENT:]', 'last = list(dts_s)', 'nbs/train/metrics.ipynb#When is it done', full=True),
     Mutation('NaN stays in the smoothed loss', 'train/metrics', 'if math.isfinite(x):', 'if True:', 'nbs/train/metrics.ipynb#A loss you can read', full=True),
     Mutation('another optimizer goes on', 'train/identity', "SAME = ('seed', 'loader.', 'optim.', 'guard.spike')", "SAME = ('seed', 'loader.', 'guard.spike')", 'nbs/train/identity.ipynb#What may change'),
     Mutation('a step may come twice in a log', 'store/log', "elif r['step']<=last: raise", "elif r['step']<last: raise", 'nbs/store/log.ipynb#What it refuses', full=True),
@@ -487,7 +487,9 @@ def run_notebook(nb, root):
     sys.path.insert(0, str(root))
     os.environ['IN_TEST'] = '1'
     from execnb.shell import CaptureShell
+    from IPython.core import pylabtools
     from nbdev.config import get_config
+    pylabtools.retina_figure = lambda fig, **_: None   # nobody looks at figures here
     skip = re.compile(rf"^\s*#\|\s*(?:(?:{'|'.join(get_config().tst_flags.split())})\b|eval:\s*false)", re.M)
     k,head = CaptureShell(str(nb.parent)),''
     for c in json.loads(nb.read_text(encoding='utf-8'))['cells']:
