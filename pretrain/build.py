@@ -196,6 +196,7 @@ def todays(
 # %% ../nbs/build.ipynb #8dcc348c
 class Run(Alive, Loop, Microscope):
     "A training run that lives in its directory: build or resume it, step it, look into it"
+    @torch.inference_mode(False)   # whatever is around
     def __init__(self,
         cfg,        # A `Config`, a file, or the name of a shipped config
         say=print,  # Takes one line of news at a time; None keeps quiet and shows no progress

@@ -69,6 +69,8 @@ def fingerprint(
 # %% ../../nbs/data/tokenizer.ipynb #e4e28fed
 def _why_none(ranks, pattern, specials):
     "What is wrong with the ingredients of a tokenizer, or ''"
+    if not isinstance(ranks, dict):
+        return f'ranks: {type(ranks).__name__}; Tokenizer.load(folder) or train_tokenizer(texts) makes a tokenizer'
     if sorted(ranks.values())!=list(range(len(ranks))): return f'ranks: expected 0 to {len(ranks)-1}, each once'
     missing = [i for i in range(N_BYTE) if bytes([i]) not in ranks]
     if missing: return f'ranks: byte {missing[0]} has none; all {N_BYTE} are needed to write any text'

@@ -8,6 +8,7 @@ __all__ = ['UNIFORM', 'Model', 'GPT', 'in_precision', 'check_ids']
 # %% ../../nbs/model/gpt.ipynb #b5dd40c6
 import functools, math
 from collections.abc import Callable
+from numbers import Integral
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -36,6 +37,14 @@ class Model(Protocol):
 # %% ../../nbs/model/gpt.ipynb #edad2c00
 UNIFORM = math.sqrt(3)  # A uniform distribution over ±sqrt(3) has standard deviation 1
 
+def _why_no_shape(cfg, V):
+    "What is wrong with the two that a model is made from, or ''"
+    if not isinstance(cfg, ModelConfig):
+        works = 'its section `model`' if isinstance(getattr(cfg, 'model', None), ModelConfig) else 'a ModelConfig'
+        return f'cfg: {type(cfg).__name__}; {works} would work'
+    if not isinstance(V, Integral) or V<1: return f'V: {V!r}; a number of tokens, such as tok.vocab_size, would work'
+    return ''
+
 class GPT(nn.Module):
     "A decoder-only transformer, in plain form where no switch is on"
     picks = True   # `hidden` can be asked for some positions only
@@ -46,6 +55,7 @@ class GPT(nn.Module):
         precision:torch.dtype=None,  # Of the matrix products, whoever asks; None = as things stand
     ):
         super().__init__()
+        if why := _why_no_shape(cfg, V): raise ValueError(why)
         self.cfg,self.V,self.precision = cfg,V,precision
         self.embed = nn.Embedding(V, cfg.width)
         self.blocks = nn.ModuleList(block_of(cfg, i, V) for i in range(cfg.n_layer))

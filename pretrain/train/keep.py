@@ -53,7 +53,7 @@ class Kept:
         self.identity = identity or dict(config={}, identity={}, place={})
         self.console = console or Console()
         self.saver,self.saved = Saver(self.out/'checkpoints', checkpoint),None
-        self.safe,self.midway = None,False  # the last true moment; are we past it?
+        self.safe,self.midway,self.stepping = None,False,False  # the last true moment; are we past it? in a step?
         self.hold,self.begun = HoldSignals(),False
 
     def __reduce__(self):
@@ -222,11 +222,15 @@ def whole(self:Kept):
     whereabouts(self.place_now)
     with self.hold, self.place.busy, torch.inference_mode(False), torch.enable_grad():   # whatever is around
         if is_main(): self.place.check()
+        if self.stepping: raise ValueError('a step from within a step of the same run; it works between steps')
         if not self.safe: raise ValueError(self.torn())
-        with self.rescued():
-            self.midway = True
-            yield
-            self.midway = False
+        self.stepping = True
+        try:
+            with self.rescued():
+                self.midway = True
+                yield
+                self.midway = False
+        finally: self.stepping = False
         self.console.empty(self.saver.news)
 
 @patch
