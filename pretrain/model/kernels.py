@@ -63,8 +63,8 @@ def by_onednn(
     W:Tensor,  # [N,K]
 )->bool:
     "Is a product of these best done by oneDNN?"
-    there = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
-    return BY_ONEDNN and there and by_hand(x, W)
+    if not (BY_ONEDNN and by_hand(x, W)): return False   # first, since what compiles cannot ask the next
+    return torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
 
 # %% ../../nbs/model/kernels.ipynb #kr-prod
 def times(

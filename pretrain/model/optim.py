@@ -133,6 +133,9 @@ class Optim:
         return [g for o in self.opts for g in o.param_groups]
 
     @property
+    def param_groups(self)->list[dict]: return self.groups   # as torch says
+
+    @property
     def params(self)->list[nn.Parameter]:
         "All parameters, group by group"
         return [p for g in self.groups for p in g['params']]
@@ -248,7 +251,9 @@ def schedule(self:Optim,
             if isinstance(o, Muon): g['momentum'] = momentum
 
 @patch
-def zero_grad(self:Optim):
+def zero_grad(self:Optim,
+    set_to_none:bool=True, # As torch takes it; they are dropped in any case
+):
     "Drop all gradients"
     for p in self.params: p.grad = None
 
@@ -256,6 +261,19 @@ def zero_grad(self:Optim):
 def step(self:Optim):
     "One update of every parameter that has a gradient"
     for o in self.opts: o.step()
+
+# %% ../../nbs/model/optim.ipynb #35d7f260
+@patch
+def check(self:Optim,
+    model:nn.Module, # Whose gradients are about to be made
+):
+    "Fail where a step would not move what shall learn, or nothing shall"
+    learns = {n: p for n,p in model.named_parameters() if p.requires_grad}
+    if not learns: raise ValueError('no parameter requires grad, so nothing would learn; requires_grad_(True) works')
+    own = set(self.params)
+    if new := [n for n,p in learns.items() if p not in own]:
+        fix = '`copy_` into the old one, or an optimizer made after the change by build_optim(model, cfg), works'
+        raise ValueError(f'{new[0]}: the optimizer was made without this parameter, which would not learn; {fix}')
 
 # %% ../../nbs/model/optim.ipynb #9934fba4
 @patch
@@ -269,6 +287,8 @@ def load_state_tensors(self:Optim,
 ):
     "Restore moments exactly, or change nothing and say why"
     load_moments(self.opts, self.names, tensors)
+
+Optim.state_dict,Optim.load_state_dict = Optim.state_tensors,Optim.load_state_tensors   # as torch says
 
 # %% ../../nbs/model/optim.ipynb #b92fcda8
 MOMENTS = dict(adamw=2, muon=1) # How many numbers each keeps for a number of a parameter

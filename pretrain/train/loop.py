@@ -94,7 +94,7 @@ class Loop(Kept):
     in_parts = property(lambda self: self.parallel.in_parts)
     total = property(lambda self: horizon_at(self.n_step, self.budget.plan))
     @property
-    def planned(self): return self.total%UNKNOWN   # 0 = nobody knows yet
+    def planned(self): return self.total*(self.total!=UNKNOWN)   # 0 = nobody knows yet
     done = property(lambda self: self.n_step>=self.total)
     over = property(lambda self: self.done and not self.half)
     def tensors(self): return self.parallel.at_hand(self.opt)
@@ -317,6 +317,7 @@ def update(self:Loop)->dict: # The step's record
     with self.clock('data'): (x,y),n_tok = self.loader.batch(row=s.row),self.loader.n_valid(row=s.row)
     at,N = placed(s.step, self.budget.plan, self.schedule)
     self.opt.schedule(at, N, self.schedule, lr_at(s.step, self.budget.plan, self.schedule))
+    self.opt.check(self.model)
     self.opt.zero_grad()
     loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device,
                       self.parallel.micro)

@@ -262,19 +262,20 @@ def hollow(
 @patch
 @contextmanager
 def looking(self:Parallel):
-    "Inside, `model` is whole, and a rank may do with it what it likes"
-    if self.plain is None or self.model is self.plain: yield
-    else:
-        try:
-            for p,part in zip(self.plain.parameters(), self.trained.parameters()):
-                p.untyped_storage().resize_(p.numel()*p.element_size())
-                p.data.copy_(part.detach().full_tensor())
-            self.plain.train(self.trained.training)
-            self.model = self.plain
-            yield
-        finally:
-            self.model = self.trained
-            for p in self.plain.parameters(): p.untyped_storage().resize_(0)
+    "Inside, `model` is whole, and a rank may do with it what it likes; gradients are on afterwards if they were"
+    with torch.set_grad_enabled(torch.is_grad_enabled()):
+        if self.plain is None or self.model is self.plain: yield
+        else:
+            try:
+                for p,part in zip(self.plain.parameters(), self.trained.parameters()):
+                    p.untyped_storage().resize_(p.numel()*p.element_size())
+                    p.data.copy_(part.detach().full_tensor())
+                self.plain.train(self.trained.training)
+                self.model = self.plain
+                yield
+            finally:
+                self.model = self.trained
+                for p in self.plain.parameters(): p.untyped_storage().resize_(0)
 
 # %% ../../nbs/train/parallel.ipynb #prl00086
 WHOLE_MAX,SAVED = 2**33,3  # Size up to which the first rank gathers a checkpoint [bytes]: weights, two moments of each

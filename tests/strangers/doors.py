@@ -200,14 +200,14 @@ def check_finds_nothing(lab):
     lab.texts()
     return lab.main('check', 'tiny.toml').answer()
 
-@case('`torch.set_grad_enabled(False)` in an earlier cell, to look into a model: check, a step by hand, `fit`',
-      (True, 4))
+@case('`torch.set_grad_enabled(False)` in an earlier cell or an evaluation, `inference_mode` around the making: '
+      'check, a step by hand, `fit`', (True, 4))
 def gradients_switched_off(lab):
     import torch
     lab.texts()
     torch.set_grad_enabled(False)
     try:
-        run = lab.run()
+        with torch.inference_mode(): run = lab.run(evals=dict(mine=lambda run: torch.set_grad_enabled(False) and None))
         ok = run.check().ok
         run.step()
         with torch.inference_mode(): run.fit()
