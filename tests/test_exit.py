@@ -31,8 +31,8 @@ def toy(out='run', steps=3, **kw):
     return Loop(model, build_optim(model, OptimConfig()), loader, out, TrainConfig(steps=steps), console=Console(None),
                 **kw).resume()
 
-def steps():
-    run = toy()
+def steps(**kw):
+    run = toy(**kw)
     while not run.done: run.step()
     return run
 '''
@@ -101,5 +101,6 @@ def test_a_kernel_that_is_shut_down(tmp_path):
 def test_a_save_that_fails_at_the_end_is_told(tmp_path):
     "Nobody asks the run any more, so the process says it"
     full = 'def full(*a, **kw): raise OSError(28, "No space left on device")\n'
-    p = process(tmp_path, full+'run = steps()\nimport pretrain.store.checkpoint as c\nc.make_dir = full')
+    soon = 'run = steps(checkpoint=saver.CheckpointConfig(retry_s=.1))\n'
+    p = process(tmp_path, full+soon+'import pretrain.store.checkpoint as c\nc.make_dir = full')
     assert p.returncode==0 and 'step_00000003: not saved (No space left on device)' in p.stderr, p.stderr
