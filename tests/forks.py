@@ -19,16 +19,15 @@ OWN = own(AT_START)
 # ------------------------------------------------------------ the Python that is forked: `python tests/forks.py`
 
 def no_margins(patch=setattr):
-    "A picture, with which every run ends, is drawn without looking for its best margins: half of the time it takes"
+    "A picture is drawn without looking for its best margins: half of the time it takes"
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     patch(ConstrainedLayoutEngine, 'execute', lambda self, fig: None)
 
 def ready():
-    "Other people's modules, and their fonts"
+    "Other people's modules; a picture, with which every run ends, stays white: those of a fresh Python are painted"
     for m in PRELOAD: __import__(m)
-    no_margins()
     from matplotlib.figure import Figure
-    Figure().subplots().figure.savefig(io.BytesIO(), format='png')
+    Figure.draw = lambda self, renderer: None
     gc.freeze()   # a fork has no use for it: it would copy what it walks over
 
 def direct(f):
