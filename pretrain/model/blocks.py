@@ -159,6 +159,7 @@ class Attention(nn.Module):
         self.o = Linear(C, C)
 
     def heads(self, x): return x.view(*x.shape[:-1], -1, self.cfg.head_dim).transpose(1,2)   # [B,T,H*D] to [B,H,T,D]
+    def values(self, x): return self.heads(self.v(x))   # [B,H_kv,T,D]
 
     def turned(self, x, rope):
         h,eps = self.heads(x),self.cfg.norm_eps
@@ -188,9 +189,10 @@ def keys_values(self:Attention,
     x:torch.Tensor,  # Normed residual stream [B,T,C]
     rope:tuple,      # Cosines and sines of the positions
     cache=None,      # Remembers them and adds those of earlier tokens
+    *side,           # What values need beside `x`: nothing here, a `Side` in the chapter on extras
 )->tuple:            # Keys and values [B,H_kv,S,D] each
     "What there is to be found, and what is handed over"
-    v = self.heads(self.v(x))
+    v = self.values(x, *side)
     k = self.turned(self.k(x), rope)
     return (k,v) if cache is None else cache.put(self.i, k, v)
 

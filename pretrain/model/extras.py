@@ -133,18 +133,6 @@ def values(self:RichAttention,
     return v if self.share is None else v + self.share.type_as(v)*(side.v-v)
 
 @patch
-def keys_values(self:RichAttention,
-    x:torch.Tensor,  # Normed residual stream [B,T,C]
-    rope:tuple,      # Cosines and sines of the positions
-    cache,           # Remembers them and adds those of earlier tokens, or None
-    side:Side,       # As `values` takes it
-)->tuple:            # Keys and values [B,H_kv,S,D] each
-    "What there is to be found, and what is handed over"
-    v = self.values(x, side)
-    k = self.turned(self.k(x), rope)
-    return (k,v) if cache is None else cache.put(self.i, k, v)
-
-@patch
 def mix(self:RichAttention,
     q:torch.Tensor,  # Queries [B,H,T,D]
     k:torch.Tensor,  # Keys [B,H_kv,S,D]
