@@ -328,14 +328,14 @@ def test_mistakes_in_python():
 
 @contextmanager
 def alarm():
-    "Stop what takes too long instead of waiting for it"
+    "Stop what computes too long instead of waiting for it; others use this machine, too"
     def late(*_): raise TimeoutError
-    old = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT)
+    old = signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT)
     try: yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, old)
 
 def test_extreme_values_are_answered_in_time():
     "A check between settings mustn't search through 2**63 candidates, nor overflow"

@@ -64,7 +64,7 @@ def test_served_refuses_and_ends_in_one_line(tmp_path):
         assert [refused(raw(port, a.encode())) for a,_ in asks]==[status for _,status in asks]
         assert 'text of step 60 &lt;script&gt;' in raw(port, f'GET /now HTTP/1.1\r\n{host}{key}\r\n'.encode())
         p.send_signal(signal.SIGINT)
-        assert p.wait(20)==128+signal.SIGINT and p.stdout.read()=='stopped\n'
+        assert p.wait(120)==128+signal.SIGINT and p.stdout.read()=='stopped\n'
 
 NOW = "() => document.querySelector('.pairs td').textContent"
 
@@ -88,7 +88,7 @@ def test_a_reader_keeps_the_place_while_the_run_goes_on(tmp_path):
             assert tab.evaluate("() => [scrollY, document.querySelector('details').open]")==[500, True]
             assert told==[]
             p.send_signal(signal.SIGINT)
-            p.wait(20)
+            p.wait(120)
             tab.wait_for_function("() => document.getElementById('told').textContent.includes('has ended')")
 
 def page(run):

@@ -43,8 +43,8 @@ def other_run_in_texts(lab):
 # What is no file
 
 def waits(lab, *args):
-    "Does a command end by itself, within seconds"
-    d = lab.command('prepare', 'tiny.toml', *args, timeout=30)
+    "Does a command end by itself, instead of waiting for somebody"
+    d = lab.command('prepare', 'tiny.toml', *args, timeout=120)
     if d.code: return 'hangs' if d.code==124 else d.answer()
     return f'exit 0, fifo {"said" if d.says("fifo") or d.says("pipe") else "not said"}'
 
