@@ -75,6 +75,7 @@ def pattern_problem(
     if kept==PROBE_TEXT.encode(): return ''
     lost = next((f', such as {c!r}' for c in PROBE_TEXT if c.encode() not in kept), '')
     near = f'; did you mean {like(pattern, SPLITS)[0]!r}?' if like(pattern, SPLITS) else ''
+    if pattern.replace('-', '_').isidentifier(): return f'no pattern has that name; there are {", ".join(SPLITS)}{near}'
     return f'loses text{lost}: {EVERYTHING}{near}'
 
 def _reason(e): return ' '.join(str(e).split()).removeprefix('Invalid regex pattern: ')

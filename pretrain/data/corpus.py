@@ -19,14 +19,14 @@ from typing import Literal
 from fastcore.basics import patch
 from ..base.config import Frac, NatInt, PathTuple, PosFloat, PosInt, ProseStr, ProseTuple, paths_or, section
 from ..base.url import is_url
-from ..base.words import brief, like, n_of, one_line
+from ..base.words import brief, like, n_of, one_line, unlike
 from .policy import CorpusError, Left, Skipped, stop
 from .remote import RemoteFile, find_remote
 from .readers import EMBEDDED, READERS, WHOLE, content_hash, embedded_documents
 from .readers import read_file, reads, unreadable
 from .records import MAX_DOC
 from .streams import BLOCK, FORMATS, MAX_EXPAND, kinds, open_stream
-from .tables import INFO, SPLITS, beside, check_one_split
+from .tables import INFO, SPLITS, beside, by_chance, check_one_split
 from ..store.files import MARK, TAG_FILE, is_cache, is_run
 
 # %% ../../nbs/data/corpus.ipynb #source-def
@@ -218,7 +218,7 @@ def nearest(
     while not (os.path.isdir(p.parent) or p==p.parent): p = p.parent
     try: close = difflib.get_close_matches(p.name, os.listdir(p.parent), n=1)
     except OSError: close = []
-    if close: return f'did you mean {str(p.parent/close[0])!r}?'
+    if close: return f'did you mean {unlike(str(p.parent/close[0]), str(p))}?'
     hub = f'; on Hugging Face it would be hf://datasets/{spec}' if HUB.fullmatch(spec) else ''
     return f'the nearest folder that exists is {str(p.parent.absolute())!r}{hub}'
 
@@ -247,7 +247,7 @@ def _readable(hits, spec, key, left, here, formats):
         if hits[p]=='special': here.add(f'{_special(p)}, which is no file', p)
         else: here.add(ending(p) or 'without extension')
     what = f'{spec!r} has nothing to read ({str(here) or "no files"})'
-    if not good: raise CorpusError(key, f'{what}; {readable(formats)} would work{_or(here)}')
+    if not good: raise CorpusError(key, f'{what}; {readable(formats)} would work{"" if formats else _or(here)}')
     left.update(here)
     left.first = here.first | left.first
     return good
@@ -377,7 +377,7 @@ class Marks:
         what = n_of(len(sources), 'source')
         if not self.n_doc: raise CorpusError(key, f'{what} without a single document ({count})')
         count.left,inside = sources.left,[f'left out inside archives: {self.inside}']*bool(self.inside)
-        count.remarks += [*self.remarks(key), *inside]
+        count.remarks += [*self.remarks(key), *by_chance(sources, key, self.kinds, self.cfg.formats), *inside]
 
 def _other_ends(sep): return sep.replace('\r\n', '\n') if '\r\n' in sep else sep.replace('\n', '\r\n')
 def _ends_with(source, end):

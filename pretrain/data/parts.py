@@ -28,7 +28,7 @@ from .prepare import HASHES_MAX, KEY_CHARS, Hashes, PrepareConfig, cache_dir, ca
 from .prepare import get_tokenizer, hashes_of, kept, prepare, tag_cache, tokens_key
 from .readers import CorpusError, Skipped
 from .shards import Tokens
-from .split import cutter, describe_split, normal, split_documents, split_rule, text_id
+from .split import check_apart, cutter, describe_split, normal, split_documents, split_rule, text_id
 from .tokenizer import Tokenizer
 from ..store.files import read_as, write_whole
 
@@ -209,6 +209,8 @@ def tokenizer_of(
 )->Tokenizer:
     "The tokenizer of a run: loaded if it exists, learned if it doesn't"
     some,hashes = parts(cfg, 'train'),hashes or hashes_of(prep)
+    for o in parts(cfg, 'valid') if cfg.valid else ():
+        with of_source(o): check_apart(o.data)
     if not some or tok_cfg.path:
         return get_tokenizer(cfg, tok_cfg, prep, say, hashes, None, read and (lambda skipped: read('')))
     held,weights = texts_in_common(cfg, prep, say, hashes),[o.weight for o in some if o.weight]

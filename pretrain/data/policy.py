@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LISTED', 'LISTED_MAX', 'NOTES', 'FILES_KEPT', 'CONTROLS', 'CONTROLS_PART', 'NUL_RUN', 'PIECE', 'LOOK_BYTES',
-           'UTF32_BYTES', 'MOST', 'BOM', 'UTF16', 'CONVERT', 'MEND', 'HALF', 'HALF_BYTES', 'SHOWN', 'SUMS',
+           'UTF32_BYTES', 'MOST', 'BOM', 'UTF16', 'CONVERT', 'MEND', 'HALF', 'HALF_BYTES', 'SHOWN', 'SUMS', 'spelled',
            'CorpusError', 'stop', 'Listing', 'Skipped', 'list_places', 'not_text', 'decode_utf8', 'Left', 'one_account']
 
 # %% ../../nbs/data/policy.ipynb #b04731ad
@@ -15,6 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..base.words import brief, n_of, one_line
+
+# %% ../../nbs/data/policy.ipynb #6cf3d9dc
+def spelled(
+    where, # File or key
+)->str:    # With escapes for what is no UTF-8
+    "The name of a place as it can be kept"
+    return str(where).encode(errors='backslashreplace').decode()
 
 # %% ../../nbs/data/policy.ipynb #cell15
 class CorpusError(ValueError):
@@ -29,7 +36,7 @@ class CorpusError(ValueError):
         kind:str='cannot be read', # What sort of mistake it is, in a few words
     ):
         super().__init__(one_line(f'{where}:{line}: {msg}' if line else f'{where}: {msg}'))
-        self.where,self.line,self.msg,self.kind = str(where),line,one_line(msg),kind
+        self.where,self.line,self.msg,self.kind = spelled(where),line,one_line(msg),kind
         self.size,self.mended,self.wrong = size,mended,wrong
 
 # %% ../../nbs/data/policy.ipynb #cell18

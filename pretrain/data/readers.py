@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from .policy import BOM, CorpusError, Skipped, decode_utf8, stop
+from .policy import BOM, CorpusError, Skipped, decode_utf8, spelled, stop
 from .records import MAX_DOC, REST, read_csv, read_json, read_jsonl, too_large
 from .remote import RemoteError
 from .streams import MAX_EXPAND, as_stream, kinds, open_raw
@@ -142,7 +142,7 @@ def read_stream(
     try: yield from READERS[kind](as_stream(file, name, where, how.max_expand), where, how, bad)
     except RemoteError: raise
     except CorpusError as e:
-        if e.where!=str(where): raise   # not of this file, but of the archive around it
+        if e.where!=spelled(where): raise   # not of this file, but of the archive around it
         bad(e)
 
 # %% ../../nbs/data/readers.ipynb #tar-def

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['NAMES_SHOWN', 'REPLACE', 'SAID', 'SLICE_ROWS', 'MAGIC', 'HIDDEN', 'READ_BYTES', 'BATCH_BYTES', 'ARROW', 'FEATHER1',
-           'STREAM_END', 'STATE', 'INFO', 'SPLITS', 'STATE_MAX', 'DESCRIBES', 'STEP', 'SPLIT', 'find_field', 'is_text',
-           'text_columns', 'check_column', 'raw_values', 'decode_value', 'told', 'texts_of', 'open_parquet',
-           'batch_rows', 'read_parquet', 'open_arrow', 'no_end', 'read_arrow', 'beside', 'check_one_split']
+           'STREAM_END', 'STATE', 'INFO', 'SPLITS', 'STATE_MAX', 'DESCRIBES', 'STEP', 'SPLIT', 'SPLIT_WORDS',
+           'find_field', 'is_text', 'text_columns', 'check_column', 'raw_values', 'decode_value', 'told', 'texts_of',
+           'open_parquet', 'batch_rows', 'read_parquet', 'open_arrow', 'no_end', 'read_arrow', 'beside',
+           'check_one_split', 'texts_beside', 'several_splits', 'by_chance']
 
 # %% ../../nbs/data/tables.ipynb #tb-imports
 import json, re
@@ -352,3 +353,40 @@ def check_one_split(
     if len(found)<2: return
     n = n_of(len(found), 'split')
     raise CorpusError(folder, f'a dataset of {n}; name the one that is meant, such as {brief(found[-1])}')
+
+# %% ../../nbs/data/tables.ipynb #355c0cd9
+def texts_beside(
+    kinds:dict,  # Kind of file to how many were read
+    formats=(),  # Those that were asked for
+)->list[str]:
+    "A line where texts lie beside rows, as a README does"
+    n,rows = kinds.get('.md', 0),[k for k,n in kinds.items() if n and k not in ('.md','.txt') and k[:1]=='.']
+    if not n or not rows or formats: return []
+    wanted = ', '.join(f'"{k}"' for k in sorted(rows))
+    said = f'{n_of(n, ".md file")} beside {rows[0]}: read as text, as a README would be'
+    return [f'{said}; data.formats = [{wanted}] leaves it out']
+
+# %% ../../nbs/data/tables.ipynb #bcf515b2
+SPLIT_WORDS = {'train','test','val','valid','validation','dev','eval'} # https://huggingface.co/docs/hub/datasets-file-names-and-splits
+def several_splits(
+    sources, # What is read
+    key:str, # Where they are named
+)->list[str]:
+    "A line where files of other splits are read with those of `train`, by their names or that of their folder"
+    found = {}
+    for o in map(str, sources):
+        *_,folder,name = ['', *re.split(r'[/\\]', o.lower())]
+        for w in SPLIT_WORDS & {folder, *re.split('[^a-z]+', name)}: found.setdefault(w, o)
+    if 'train' not in found or len(found)<2: return []
+    other = found[min(found.keys()-{'train'})]
+    return [f'{key}: {brief(other)} is by its name no part of the training split, and is read as such; '
+            f'a pattern such as {brief("*train*")} leaves it out']
+
+def by_chance(
+    sources,     # What is read
+    key:str,     # Where they are named
+    kinds:dict,  # Kind of file to how many were read
+    formats=(),  # Those that were asked for
+)->list[str]:
+    "Lines about files that may lie together by chance"
+    return texts_beside(kinds, formats)+several_splits(sources, key)

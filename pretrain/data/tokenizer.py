@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STRETCH_CHARS', 'TOKENIZER_FORMAT', 'LENGTHS', 'LONGEST', 'JOINED_CHARS', 'RANKS_FILE', 'JSON_FILE', 'OTHERS_MAX',
-           'OTHERS', 'NEW_ONE', 'LINE_SHOWN', 'META', 'FILE_MAX', 'sure_cut', 'cut_stretches', 'rank_lines',
+           'OTHERS', 'NEW_ONE', 'LINE_SHOWN', 'META', 'FILE_MAX', 'BY_SAVE', 'sure_cut', 'cut_stretches', 'rank_lines',
            'fingerprint', 'Tokenizer', 'train_tokenizer', 'one_by_one']
 
 # %% ../../nbs/data/tokenizer.ipynb #cell3
@@ -297,14 +297,17 @@ def _check_file(path, name, most):
     file = path/name
     if not file.is_file():
         found = OTHERS if _of_others(path/JSON_FILE) or _of_others(path) else f'no tokenizer here ({name} is missing)'
-        raise ValueError(one_line(f'{path}: {found}; {_near(path)} has one'))
+        raise ValueError(one_line(f'{path}: {found}; {_near(path)}'))
     size = file.stat().st_size
     if size>most: raise ValueError(f'{file}: {size:,} bytes, more than the {most:,} that it may have')
 
 def _near(path):
     "Where a tokenizer is, for whoever named a run or a file instead of its folder"
     near = [o for o in (path/'tokenizer', path.parent, path.parent/'tokenizer') if (o/RANKS_FILE).is_file()]
-    return str(near[0]) if near else 'a directory written by Tokenizer.save'
+    return f'{near[0]} has one' if near else BY_SAVE
+
+BY_SAVE = ('a directory written by Tokenizer.save has one; Tokenizer(ranks, pattern).save(DIR) makes one of ranks that '
+           'another library has, such as those of tiktoken')
 
 def _edited(path, got, want):
     why = f'damaged or edited: fingerprint {got[:8]} instead of {want[:8]}; copy or train it again'

@@ -98,7 +98,8 @@ class Work:
         self.files = [self.hashes.files(o.names, o.key, o.data.formats) for o in self.jobs]
         self.known,self.folder = {},None
         for o in self.jobs:
-            if o.data.valid and o.side=='train': check_apart(o.data)
+            if o.data.valid and o.use=='valid':
+                with under(o): check_apart(o.data)
 
     def settings(self):
         "What acts on tokens, by its key in the config"
