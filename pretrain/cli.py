@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import __version__
 from .base.args import arg, command_line, parse, path_or_key, path_word, prose_word, sets_key
-from .base.screen import flush_out, in_words, open_streams, reader_left, tell, warn
+from .base.screen import flush_out, in_words, open_streams, plain_warnings, reader_left, tell, warn
 from .looking import ARGS, idle_keys, look_
 from .planning import PLAN_ARGS, plan_
 from .showing import REPORT_ARGS, report_
@@ -63,6 +63,7 @@ def main(
     except ValueError as e: return warn(str(e)) or 2
     if a is None: return parser().print_help(sys.stderr) or 2
     a.typed = argv is None   # or called from Python, in a process that has done other things
+    if a.typed: plain_warnings()
     code = _outcome(a)
     if a.typed: gc.freeze()   # the process ends: what torch has made need not be searched for circles
     return code

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['NAMES', 'printable', 'in_notebook', 'cell_number', 'fmt_time', 'put', 'let_go', 'offer', 'in_words', 'tell', 'warn',
-           'reader_left', 'flush_out', 'open_streams']
+           'plain_warnings', 'reader_left', 'flush_out', 'open_streams']
 
 # %% ../../nbs/base/screen.ipynb #bc45d652
-import io, os, select, sys
+import io, os, select, sys, warnings
 
 # %% ../../nbs/base/screen.ipynb #cell54
 def printable(
@@ -71,8 +71,8 @@ def in_words(
     e:Exception, # Of a mistake, or of the system
 )->str:          # The system's number is left out: a path, then why
     "An error in a line"
-    of_path = isinstance(e, OSError) and e.filename and e.strerror
-    return f'{os.fsdecode(e.filename)}: {e.strerror}' if of_path else str(e)
+    if not isinstance(e, OSError) or not e.strerror: return str(e)
+    return f'{os.fsdecode(e.filename)}: {e.strerror}' if e.filename else e.strerror
 
 def tell(
     line:str, # News
@@ -90,6 +90,11 @@ def warn(
         leave_reason(line)
         if not ours(line): return
     offer(sys.stderr, f'pretrain: {line}\n')
+
+# %% ../../nbs/base/screen.ipynb #cd6b2352
+def plain_warnings():
+    "From now on a warning of this process is what it says, alone"
+    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
 
 # %% ../../nbs/base/screen.ipynb #eea40437
 def reader_left()->bool:

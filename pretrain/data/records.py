@@ -75,7 +75,8 @@ def _half(c, key):
     return f'{key!r} holds half a character ({c!r}), which UTF-8 cannot write; data.on_error = "replace" puts U+FFFD'
 def _no_key(o, key):
     keys = brief(sorted(o)[:KEYS_SHOWN])
-    near = like(key, o) or [f'{k}.{key}' for k in o if isinstance(o[k], dict) and key in o[k]]
+    inner = [f'{k}.{key}' for k in o if isinstance(o[k], dict) and key in o[k]]
+    near = like(key, o) or inner*(len(inner)==1)   # of several, one would lose the others
     near = f'did you mean {brief(near[0])}? ' if near else ''
     return f'no key {brief(key)} among {keys}; {near}set data.text_key to the one that holds the text'
 
