@@ -44,8 +44,6 @@ def dialled(
     said = said | over
     found = recipe_keys(said)
     if said['model.depth']!='auto': found |= turn(said['model.depth'], said, vocab_of(said))
-    elif not said.get('train.minutes'):
-        raise ConfigError(["model.depth = 'auto': needs a time to choose a size for; train.minutes=10 would work"])
     return {k: was.get(k, v.value) if same else v.value for k,v in found.items()}, over
 
 # %% ../nbs/sizes.ipynb #size014
@@ -66,9 +64,11 @@ def kept_keys(
 
 def check_depth(
     cfg,     # A config that was read
-):           # The same; ConfigError where depth and layers contradict each other
-    "Is the depth that of the model?"
+):           # The same; ConfigError where the depth contradicts the layers, or lacks a time
+    "Is the depth that of the model, or can one be chosen?"
     m = cfg.model
+    if m.depth=='auto' and not cfg.train.minutes:
+        raise ConfigError(["model.depth = 'auto': needs a time to choose a size for; train.minutes=10 would work"])
     if m.depth in (0, 'auto', m.n_layer): return cfg
     raise ConfigError([f'model.n_layer = {m.n_layer}: model.depth = {m.depth} means {m.depth} layers; '
                        f'model.n_layer={m.depth} would work, or leaving one of them out'])

@@ -46,7 +46,7 @@ def toml_value(
 ANSWERS = dict(true=True, yes=True, on=True, false=False, no=False, off=False)
 UNITS = {'k': 1e3, 'm': 1e6, '%': .01}
 LONGEST = 40  # Characters of a number that somebody may have meant
-THOUSANDS = re.compile(r'[+-]?\d{1,3}(?:,\d{3})+')
+THOUSANDS = re.compile(r'[+-]?[1-9]\d{0,2}(?:,\d{3})+')
 
 def meant(
     s:str,     # Text that isn't TOML

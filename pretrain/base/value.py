@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PosInt', 'NatInt', 'PosFloat', 'NatFloat', 'Frac', 'PathStr', 'PathTuple', 'ProseStr', 'ProseTuple', 'VARIABLE',
-           'CONTROL', 'STRICT', 'TYPE_WORDS', 'NOTHING', 'ESCAPE', 'ESCAPES', 'HALF', 'HALF_TOML', 'at_home', 'here',
-           'Leaf', 'paths_or', 'wanted', 'parse_value', 'readings', 'hint', 'refusal', 'unescape', 'from_shell']
+           'CONTROL', 'STRICT', 'TYPE_WORDS', 'NOTHING', 'ESCAPE', 'ESCAPES', 'HALF', 'HALF_TOML', 'POINT', 'at_home',
+           'here', 'Leaf', 'paths_or', 'wanted', 'parse_value', 'readings', 'hint', 'refusal', 'unescape', 'from_shell']
 
 # %% ../../nbs/base/value.ipynb #ccf713c6
 import os, re
@@ -225,6 +225,7 @@ def unescape(
 
 # %% ../../nbs/base/value.ipynb #d3f293dd
 HALF_TOML = '''not a TOML value; write a list as '["a", "b"]', with the outer quotes'''
+POINT = re.compile(r'[+-]?(?:\d+\.|\.\d+)(?:[eE][+-]?\d+)?')  # a number of which TOML wants a digit more: .5, 5.
 
 def from_shell(
     leaf,     # The key; None where there is none
@@ -235,7 +236,7 @@ def from_shell(
     try: v = parse_value(s)
     except ValueError:
         if len(s)>1 and s[0]+s[-1] in ('[]', '{}', '""', "''"): raise ValueError(_half(s) or HALF_TOML) from None
-        return _as_typed(leaf, raw) if free else s
+        return _as_typed(leaf, raw) if free else float(s) if POINT.fullmatch(s) else s
     tables = leaf and leaf.table and isinstance(v, (list, dict)) and any(isinstance(o, dict) for o in [v, *v])
     return _as_typed(leaf, raw) if free and not tables and not leaf.ok(v) else v
 

@@ -1,7 +1,11 @@
-"""Does a run of so many minutes take so many? `python tests/bench/budget.py [--minutes 1,2,…] [key=value…]` starts a
-command for each, with prepared data, and prints what was asked, what passed until the process had ended, and the
-decisions. A command rather than a test: ten runs of one to ten minutes take an hour."""
-import argparse, json, os, subprocess, sys, tempfile, time
+"""Does a run of so many minutes take so many?
+
+    python tests/bench/budget.py [--minutes 1,2,…] [--out nbs/reports/budget.json] [key=value…]
+
+starts a command for each, with prepared data, and prints what was asked, what passed until the process had ended, and
+the decisions. A command rather than a test: ten runs of one to ten minutes take an hour."""
+import argparse, json, os, platform, subprocess, sys, tempfile, time
+from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,11 +21,14 @@ def timed(config, minutes, out, keys):
     return took_s,[json.loads(line) for line in (out/'metrics.jsonl').read_text().splitlines()]
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.partition('`')[0])
+    p = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     p.add_argument('--minutes', default=MINUTES, help='of the runs, with commas between')
     p.add_argument('--config', default='quickstart', help='a shipped config or a file')
+    p.add_argument('--out', type=Path, help='keeps what was found, as JSON')
     p.add_argument('keys', nargs='*', help='keys of the config, key=value')
     a = p.parse_args()
+    found = dict(date=str(date.today()), machine=f'{platform.machine()}, {os.cpu_count()} cores', config=a.config,
+                 keys=a.keys, threads=os.environ.get('OMP_NUM_THREADS', 'unset'), rows=[])
     with tempfile.TemporaryDirectory() as d:
         longest = 'train.minutes='+a.minutes.split(',')[-1]   # a size that is chosen needs a time
         subprocess.run([sys.executable, '-m', 'pretrain', 'prepare', a.config, *a.keys, longest], check=True,
@@ -30,7 +37,11 @@ def main():
         for m in map(float, a.minutes.split(',')):
             took_s,log = timed(a.config, m, Path(d)/f'{m:g}', a.keys)
             plan,bpb = [r['horizon'] for r in log if 'horizon' in r],[r['val_bpb'] for r in log if 'val_bpb' in r]
-            print(f'{60*m:6.0f}s {took_s:6.1f}s {took_s/60/m:6.3f} {log[-1]["step"]:7,} {len(plan):9} {plan[0]:7,} '
-                  f'{bpb[-1]:7.4f}  {os.getloadavg()[0]:.1f}', flush=True)
+            r = dict(minutes=m, s=took_s, steps=log[-1]['step'], decisions=len(plan), first=plan[0], bpb=bpb[-1],
+                     load=os.getloadavg()[0])
+            found['rows'].append(r)
+            print(f'{60*m:6.0f}s {took_s:6.1f}s {took_s/60/m:6.3f} {r["steps"]:7,} {len(plan):9} {plan[0]:7,} '
+                  f'{bpb[-1]:7.4f}  {r["load"]:.1f}', flush=True)
+            if a.out: a.out.write_text(json.dumps(found, indent=1)+'\n')
 
 if __name__=='__main__': main()
