@@ -137,6 +137,7 @@ def test_formulas_and_search_need_no_network(site):
     for f in site.rglob('*.html'):
         s = f.read_text(encoding='utf-8')
         assert 'class="math' not in s or '<math' in s, f
+        assert '<style class="paper">' not in s, f'{f.name}: the style is JupyterLab\'s; the page has its own'
         odd = [m for m in re.findall(r'<math[^>]*display="inline".*?</math>', s, flags=re.S)
                if 'linebreak="newline"' in m]
         assert not odd, f'{f.name}: a doubled backslash breaks the line inside a formula: {odd}'
