@@ -374,11 +374,12 @@ def check(self:Run,
     say=None,           # Takes the line of each check as soon as it is there
 )->Report:              # What was measured and what was expected
     "Look for silent bugs in the run as it stands; nothing in it changes"
-    c = self.cfg
+    c,rows = self.cfg,self.loader.batch_rows//world()
+    micros = -(-rows//(c.train.micro_rows or rows))
     with self.clock('eval'), self.parallel.looking():
         return preflight(self.model, self.loader, self.data.train, self.data.valid, self.tok, out=self.out,
                          keep=c.checkpoint.most(self.planned), cfg=c.preflight, optim=c.optim,
-                         dtype=self.machine.dtype, micro_rows=c.train.micro_rows,
+                         dtype=self.machine.dtype, micro_rows=c.train.micro_rows, held=self.parallel.held(micros),
                          step=self.n_step, at=-(-self.state.row//self.loader.batch_rows), window=c.model.window,
                          trained=bool(c.train.init), knows=c.model.init_pairs, short=short, overfit=overfit, say=say)
 

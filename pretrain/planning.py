@@ -158,11 +158,13 @@ def _least(cfg, V, parts, d, most):
     "Fewest devices, among those that divide the batch, on which some way fits, one row at a time"
     from pretrain.train.room import room_of, step_spans
     import torch
-    exact = cfg.train.precision=='float32'
+    exact,wide = cfg.train.precision=='float32',cfg.train.sums=='float64'
+    k = 1. if exact else .5
     spans = step_spans(cfg.model, V, 1, None if exact else torch.bfloat16, True, away=True)
     for n in range(1, most+1):
         if most%n: continue
-        if room_of(parts, spans, 'fsdp' if n>1 else 'one', n, k=.5).peak<=USABLE*1e9*d.memory_gb: return n
+        room = room_of(parts, spans, 'fsdp' if n>1 else 'one', n, k=k, micros=most//n, wide=wide)
+        if room.peak<=USABLE*1e9*d.memory_gb: return n
 
 # %% ../nbs/planning.ipynb #plgpu09
 def plan_gpus(

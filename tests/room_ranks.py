@@ -65,7 +65,7 @@ def measured(mode, shape, V, rows, matrix, checkpoint, wide=False, micros=1):
             par.reduce()
             par.clip(opt.params, 1.)
             opt.step()
-    return dict(peak=meter.most, sent=meter.sent)
+    return dict(peak=meter.most, sent=meter.sent, held=par.held(micros))
 
 def rank(r, N, port, which):
     torch_dist.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=r, world_size=N)   # environment: nothing

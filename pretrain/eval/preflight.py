@@ -191,6 +191,7 @@ def preflight(
     knows:bool=False,        # Do the first weights know pairs of tokens? It is lower then
     at:int|None=None,        # Batch of the loader to look at, None = that of `step` [steps]
     window:int=0,            # Tokens that each token of the model may see, 0 = all before it [tokens]
+    held:tuple=(1.,1.),      # What this process has of gradients and moments, as `memory_need` takes it
     say=None,                # Takes the line of each check as soon as it is there
 )->Report:
     "All that must be true before the first step, or before going on"
@@ -215,7 +216,8 @@ def preflight(
         x,y = x[:rows, :n],y[:rows, :n]
         if (rows,n)!=(full,T): tried = f'; the model on {rows*n:,} tokens of a row of {T:,}'
     checks = _model_checks(model, loss, x, y, cfg, step or trained, knows, probe_at(x.shape[1], window, short), dtype)
-    checks['memory'] = lambda: check_memory(memory_need(model, loss, x, y, micro, step, optim, T), size, device)
+    def need(): return memory_need(model, loss, x, y, micro, step, optim, T, held)
+    checks['memory'] = lambda: check_memory(need(), size, device)
     most,steps = cfg.overfit_loss,cfg.overfit_steps
     if overfit: checks['overfit'] = lambda: check_overfit(model, x, y, most, steps, optim, context)
     for name,fn in checks.items():

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 from ..base.dist import rank, world
-from ..model.muon import Alone, Muon
+from ..model.muon import Alone, Muon, local
 from .gradients import Sums, clip_grads, reduce_grads
 from .machine import by_block
 
@@ -325,6 +325,18 @@ def join(self:Parallel,
     if self.mode=='one': return
     for o in opt.opts:
         if isinstance(o, Muon): o.ranks = dict(ddp=Copies, fsdp=Shards)[self.mode](rank(), world())
+
+# %% ../../nbs/train/parallel.ipynb #held0012
+@patch
+def held(self:Parallel,
+    micros:int, # Forwards and backwards of a step
+)->tuple:       # Gradients with their sums, and moments, each of all
+    "What this rank keeps in a step"
+    if self.mode!='fsdp': return 1+2*self.wide,1
+    ps = [*self.trained.parameters()]
+    share = sum(local(p).nbytes for p in ps)/sum(p.nbytes for p in ps)
+    return (2 if self.wide and micros>1 else share),share
+
 
 # %% ../../nbs/train/parallel.ipynb #prl00089
 @patch

@@ -97,16 +97,17 @@ def _ddp(parts, c, d, N, wide):
     whole,last = seconds('all_reduce', parts.whole, d, N),seconds('all_reduce', min(BUCKET, parts.whole), d, N)
     return max(whole-BACK*c, last)+seconds('all_gather', parts.matrix, d, N)
 
-def _fsdp(parts, c, d, N, k):
-    "Units one after the other, each message beside the work of its neighbour"
+def _fsdp(parts, c, d, N, k, micros, wide):
+    "Units one after the other, each message beside the work of its neighbour; sums in float64 leave in the last pass"
     us,inside = [u for b in parts.blocks for u in b],parts.whole-parts.root
     g = [seconds('all_gather', k*n, d, N) for n,_ in us]
-    r = [seconds('reduce_scatter', n, d, N) for n,_ in us]
+    r = [seconds('reduce_scatter', (1+wide)*n, d, N) for n in (*(n for n,_ in us), parts.root)]
     work = [c*n/inside for n,_ in us]
     first = seconds('all_gather', parts.root, d, N)+g[0]
     forward = sum(max(0, x-(1-BACK)*w) for x,w in zip(g[1:], work))
-    back = sum(max(0, x*a+y-BACK*w) for x,y,w,(_,a) in zip(g, r, work, us))
-    return first+forward+back+seconds('reduce_scatter', parts.root, d, N)
+    def back(sent): return sum(max(0, x*a+y*sent-BACK*w) for x,y,w,(_,a) in zip(g, r, work, us))+r[-1]*sent
+    keeps = wide*(micros-1)   # passes that leave their sums where they are
+    return micros*(first+forward)+keeps*back(0)+(micros-keeps)*back(1)
 
 def step_time(
     parts:Parts,   # Of the model
@@ -123,7 +124,7 @@ def step_time(
 )->Timed:
     "How long a step takes, and what for"
     c = flops*tokens/(d.peak*mfu)*(1+again*(1-BACK))
-    out = 0 if N==1 else _ddp(parts, c, d, N, wide) if mode=='ddp' else micros*_fsdp(parts, c, d, N, k)
+    out = 0 if N==1 else _ddp(parts, c, d, N, wide) if mode=='ddp' else _fsdp(parts, c, d, N, k, micros, wide)
     if mode=='fsdp': out += seconds('all_to_all', 2*parts.matrix/N, d, N)
     wait = WAIT*math.log2(-(-N//d.box))*(micros*c+out)
     return Timed(micros*c, out, wait)
