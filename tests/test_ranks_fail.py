@@ -1,6 +1,6 @@
 """Ranks that disagree, die, hang or are told to stop: what the others do about it. In tests/, since each rank is a
 process that torchrun starts. `python tests/test_ranks_fail.py` does it many times and at random moments, and prints a
-table; with `parts`, it kills a rank in the middle of a save in parts, and fills its disk."""
+table; with `disks`, it fills the disk of one rank, or kills it in the middle of a save in parts."""
 import json, os, re, shutil, subprocess, sys, time
 from pathlib import Path
 import pytest
@@ -105,7 +105,8 @@ from pretrain.build import Run
 from pretrain.cli import main
 from pretrain.data.loader import Loader
 from pretrain.model.optim import Optim
-from pretrain.store import sharded
+from pretrain.store import checkpoint, sharded
+from pretrain.store.log import MetricsLog
 from pretrain.train import guard, loop
 from pretrain.train.loop import Loop
 from pretrain.train.parallel import Parallel
@@ -119,7 +120,7 @@ SIGNALS = dict(kill=signal.SIGKILL, stop=signal.SIGSTOP, term=signal.SIGTERM)
 SITES = dict(data=(Loader, 'batch'), loss=(Loop, 'loss'), backward=(torch.Tensor, 'backward'),
              reduce=(Parallel, 'reduce'), clip=(Parallel, 'clip'), optim=(Optim, 'step'), record=(Loop, 'record'),
              validate=(Run, 'validate'), save=(Loop, 'save_due'), stop=(Loop, 'stopping'),
-             piece=(sharded, 'write_file'))
+             piece=(sharded, 'write_file'), file=(checkpoint, 'write_file'), log=(MetricsLog, 'append'))
 how,site,at = os.environ.get('FAULT', '0 0 0').split()
 def faulty(real, n):
     def call(*args, **kw):
@@ -251,23 +252,25 @@ def main(*words):
         found = [outcome(here, fault, *undisturbed) for fault in battery(*map(int, words))]
     if not words: REPORT.write_text(json.dumps(found, indent=1)+'\n')
 
-IN_PARTS = 'train.parallel=fsdp', 'checkpoint.sharded=sharded', 'checkpoint.retries=1', 'checkpoint.retry_s=0.1'
+AGAIN = 'checkpoint.retries=1', 'checkpoint.retry_s=0.1'
+IN_PARTS = 'train.parallel=fsdp', 'checkpoint.sharded=sharded', *AGAIN
+DISKS = [('kill piece 4', 1, IN_PARTS), ('full piece 3', 1, IN_PARTS), ('full file 6', 0, AGAIN), ('full log 7', 0, AGAIN)]
 
-def in_parts():
-    "A rank killed between the files of a save in parts, and a disk that is full for one rank: nothing is lost"
+def disks():
+    "A disk that is full for one rank, or a rank killed between the files of a save in parts: nothing is lost"
     import tempfile, torch
     with tempfile.TemporaryDirectory() as folder:
-        here = Path(folder)
+        here,straight = Path(folder),{}
         texts(here)
-        tensors,losses = learnt(here, start(here, keys=IN_PARTS))
-        for fault in ('kill piece 4', 'full piece 3'):
-            code,err,took_s = start(here, fault, keys=IN_PARTS)
+        for fault,r,keys in DISKS:
+            if keys not in straight: straight[keys] = learnt(here, start(here, keys=keys))
+            tensors,losses = straight[keys]
+            code,err,took_s = start(here, fault, keys=keys, FAULT_RANK=str(r))
             said = [line for line in err.splitlines() if line.startswith('pretrain: ')]
-            kept = [p.name for p in (here/'run/checkpoints').glob('step_*')]
-            assert code!=0 and said and kept==['step_00000004'], err[-3000:]
-            again,same = learnt(here, start(here, keys=IN_PARTS))
+            assert code!=0 and said and took_s<OUT_S, err[-3000:]
+            again,same = learnt(here, start(here, keys=keys))
             equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
-            print(f'{fault}: exit {code}, kept {kept[0]}, {"same bits" if equal else "OTHER BITS"}: {said}', flush=True)
+            print(f'{fault}, rank {r}: exit {code}, {took_s:.1f} s, {"same" if equal else "OTHER"} bits: {said}', flush=True)
             assert equal
 
-if __name__=='__main__': in_parts() if sys.argv[1:]==['parts'] else main(*sys.argv[1:])
+if __name__=='__main__': disks() if sys.argv[1:]==['disks'] else main(*sys.argv[1:])

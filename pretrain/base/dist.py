@@ -11,6 +11,7 @@ __all__ = ['LAUNCHERS', 'TOGETHER', 'LEFT_OVER', 'SAY_S', 'LOOK_S', 'PORTS', 'BE
 import json, os, socket, sys, threading, time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from multiprocessing.util import Finalize
 import torch
 import torch.distributed as torch_dist
 from fastcore.basics import patch
@@ -21,11 +22,8 @@ LAUNCHERS = dict(SLURM_STEP_NUM_TASKS='srun', OMPI_COMM_WORLD_SIZE='mpirun', PMI
 TOGETHER = 'torchrun joins several processes; WORLD_SIZE=1 says that one is meant'
 LEFT_OVER = 'torchrun sets them for several processes; unset RANK, WORLD_SIZE and LOCAL_RANK to run one'
 
-def _env(
-    name:str,    # Environment variable that torchrun sets
-    default:int, # Its value in a single process
-)->int:
-    "An integer from the environment"
+def _env(name, default):
+    "An integer from the environment; the default is that of a single process"
     s = os.environ.get(name, '').strip() or str(default)
     if s.isdecimal(): return int(s)
     would = 'expected a whole number, as torchrun sets it; unset it to run one process'
@@ -39,14 +37,11 @@ def _apart()->str:
     return next((f'{k}={n}: {by} started {n} processes' for k,by,n in many if n>1), '')
 
 # %% ../../nbs/base/dist.ipynb #d1stenv2
-def _contradiction(
-    r:int,  # RANK
-    w:int,  # WORLD_SIZE
-    l:int,  # LOCAL_RANK
-)->str:
-    "What cannot be, or ''"
+def _contradiction(r, w, l):
+    "What cannot be of RANK, WORLD_SIZE and LOCAL_RANK, or ''"
     if w<1: return 'WORLD_SIZE=0 in the environment: there is at least one process'
     if w>1 and not os.environ.get('RANK','').strip(): return f'WORLD_SIZE={w} in the environment, but no RANK'
+    if r and not os.environ.get('WORLD_SIZE','').strip(): return f'RANK={r} in the environment, but no WORLD_SIZE'
     if r>=w: return f'RANK={r} in the environment, but WORLD_SIZE={w}: ranks go from 0 to {w-1}'
     if l>r: return f'LOCAL_RANK={l} in the environment, but RANK={r}: no rank has more copies before it than there are'
     return ''
@@ -132,10 +127,7 @@ def _address()->tuple[str,int]:
     found = f'WORLD_SIZE={world()} in the environment, MASTER_ADDR={host!r}, MASTER_PORT={port or ""}'
     raise ValueError(f'{found}: it is not said where the processes meet; {LEFT_OVER}')
 
-def _answers(
-    host:str, # A machine
-    port:int, # A port of it
-)->bool:
+def _answers(host, port):
     "Does anybody listen there?"
     try: socket.create_connection((host, port), timeout=1).close()
     except OSError: return False
@@ -150,23 +142,25 @@ def _round():
     "Which start it is, where a store outlives it; agents count each for itself, so elsewhere nobody asks them"
     return os.environ.get('TORCHELASTIC_RESTART_COUNT', '0') if _agents() else '0'
 
-def _store(
-    patience:Patience, # Of the whole meeting
-):                     # A store of torch
-    "The store that all ranks share"
-    host,port = _address()
-    server = is_main() and not _agents()
-    while not server and not _answers(host, port): patience.turn(lambda: f'rank 0 of {world()} at {host}:{port}')
-    try: return torch_dist.TCPStore('localhost' if server else host, port, world(), server, wait_for_workers=False,
-                                    timeout=timedelta(seconds=patience.limit_s), multi_tenant=True)
-    except torch_dist.DistError as e:
-        why = str(e).splitlines()[0]
-        raise OSError(f'MASTER_PORT={port}: rank {rank()} cannot use it ({why}); another port would work') from None
+def _store(patience):
+    "The store that all ranks share; in a thread, since where another program answers torch waits for ever"
+    (host,port),server,got = _address(),is_main() and not _agents(),[]
+    def who(): return f'rank 0 of {world()} at {host}:{port}'
+    def connect():
+        try: got.append(torch_dist.TCPStore('localhost' if server else host, port, world(), server, multi_tenant=True,
+                                            wait_for_workers=False, timeout=timedelta(seconds=patience.limit_s)))
+        except torch_dist.DistError as e: got.append(e)
+    while not server and not _answers(host, port): patience.turn(who)
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(SAY_S)
+    while thread.is_alive(): patience.turn(who)
+    if not isinstance(got[0], torch_dist.DistError): return got[0]
+    why = str(got[0]).splitlines()[0]
+    raise OSError(f'MASTER_PORT={port}: rank {rank()} cannot use it ({why}); another port would work')
 
-def _meet(
-    patience:Patience, # Of the whole meeting
-):                     # A store of torch, once everybody is there
-    "Find the other ranks"
+def _meet(patience):
+    "Find the other ranks: the store, once everybody is there"
     store,at,W = _store(patience),'{}:{}'.format(*_address()),world()
     store = torch_dist.PrefixStore(f'pretrain {_round()} {_met}', store)
     here = [f'here {r} of {W}' for r in range(W)]
@@ -302,12 +296,18 @@ def on_stderr(
     "Say something beside the output, from the first copy on each machine"
     if not local_rank(): print(f'pretrain: {line}', file=sys.stderr, flush=True)
 
+def _interface():
+    "ValueError where gloo is told of a network interface that this machine does not have"
+    there = [name for _,name in socket.if_nameindex()]
+    bad = [o for o in os.environ.get('GLOO_SOCKET_IFNAME', '').split(',') if o and o not in there]
+    what = f'no such network interface; rank {rank()} on {socket.gethostname()} has {", ".join(there)}'
+    if bad: raise ValueError(f'GLOO_SOCKET_IFNAME={bad[0]}: {what}')
+
 def _join(device, store, timeout_s):
     "Become a group"
-    backend = 'gloo'
-    if device.type=='cuda':
-        torch.cuda.set_device(device)
-        backend = 'cpu:gloo,cuda:nccl'
+    together(_interface)
+    if device.type=='cuda': torch.cuda.set_device(device)
+    backend = 'cpu:gloo,cuda:nccl' if device.type=='cuda' else 'gloo'
     torch_dist.init_process_group(backend, store=torch_dist.PrefixStore('group', store), rank=rank(),
                                   world_size=world(), timeout=timedelta(seconds=timeout_s+MORE_S))
 
@@ -327,6 +327,7 @@ def setup(
     store = torch_dist.distributed_c10d._get_default_store() if theirs else _meet(Patience(meet_s, say))
     _met += 1
     _board = Board(torch_dist.PrefixStore('board', store), rank(), world(), timeout_s)
+    Finalize(None, _board.leave, exitpriority=1)   # of a script that ends without `cleanup`, or of its processes
     if met: met()
     if not theirs: _join(device, store, timeout_s)
     return device
@@ -342,9 +343,8 @@ def cleanup():
 # %% ../../nbs/base/dist.ipynb #cell22
 def _alone()->bool:
     "True for a single process; otherwise the ranks must have met"
-    if world()==1: return True
-    if not _board: raise RuntimeError(f'WORLD_SIZE={world()} but the ranks have not met: call setup(device) first')
-    return False
+    if world()==1 or _board: return world()==1
+    raise RuntimeError(f'WORLD_SIZE={world()} but the ranks have not met: call setup(device) first')
 
 def board()->Board|None:
     "Where the ranks leave words for each other; None in a single process"
