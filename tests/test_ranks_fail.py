@@ -254,7 +254,8 @@ def main(*words):
 
 AGAIN = 'checkpoint.retries=1', 'checkpoint.retry_s=0.1'
 IN_PARTS = 'train.parallel=fsdp', 'checkpoint.sharded=sharded', *AGAIN
-DISKS = [('kill piece 4', 1, IN_PARTS), ('full piece 3', 1, IN_PARTS), ('full file 6', 0, AGAIN), ('full log 7', 0, AGAIN)]
+DISKS = [('kill piece 4', 1, IN_PARTS), ('full piece 3', 1, IN_PARTS),   # what happens, to which rank of which run
+         ('full file 6', 0, AGAIN), ('full log 7', 0, AGAIN)]
 
 def disks():
     "A disk that is full for one rank, or a rank killed between the files of a save in parts: nothing is lost"
@@ -270,7 +271,8 @@ def disks():
             assert code!=0 and said and took_s<OUT_S, err[-3000:]
             again,same = learnt(here, start(here, keys=keys))
             equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
-            print(f'{fault}, rank {r}: exit {code}, {took_s:.1f} s, {"same" if equal else "OTHER"} bits: {said}', flush=True)
+            bits = 'same' if equal else 'OTHER'
+            print(f'{fault}, rank {r}: exit {code}, {took_s:.1f} s, {bits} bits: {said}', flush=True)
             assert equal
 
 if __name__=='__main__': disks() if sys.argv[1:]==['disks'] else main(*sys.argv[1:])

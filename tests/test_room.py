@@ -16,7 +16,7 @@ from room_ranks import CASES
 
 LIMIT_S,LONG_S = 120,900  # hung: some cases, and all of them
 WITHIN = .05  # of what torch reports
-BELOW = .6    # The estimate before the first step is at least so much of it, since it leaves out what lives for a moment
+BELOW = .6    # So much of it is in the estimate before the first step, at least: what lives for a moment is left out
 
 def foretold(N, mode, shape, V, rows, matrix, checkpoint, wide=False, micros=1):
     cfg,optim = ModelConfig(**shape),OptimConfig(matrix=matrix)
