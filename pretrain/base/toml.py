@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAX_INT', 'ANSWERS', 'UNITS', 'LONGEST', 'THOUSANDS', 'QUOTED', 'MAX_PARTS', 'LONG_KEY', 'BRACKETS', 'JSON_TOKEN',
-           'MAX_TRIES', 'JSON_WORD', 'MAX_BYTES', 'BOMS', 'NEWS', 'TOLD', 'toml_text', 'toml_value', 'meant', 'merge',
-           'nested', 'without', 'mask', 'parse_toml', 'key_path', 'statement_spans', 'Statement', 'statements',
-           'json_keys', 'Source', 'blame', 'toml_mistake', 'toml_source', 'json_source', 'no_file', 'read_bytes',
-           'read_text', 'read_chain', 'in_todays_unit', 'unit_news']
+           'BACKSLASH', 'MAX_TRIES', 'JSON_WORD', 'MAX_BYTES', 'BOMS', 'NEWS', 'TOLD', 'toml_text', 'toml_value',
+           'meant', 'merge', 'nested', 'without', 'mask', 'parse_toml', 'key_path', 'statement_spans', 'Statement',
+           'statements', 'json_keys', 'Source', 'blame', 'toml_mistake', 'toml_source', 'json_source', 'no_file',
+           'read_bytes', 'read_text', 'read_chain', 'in_todays_unit', 'unit_news']
 
 # %% ../../nbs/base/toml.ipynb #6e6fa879
 import difflib, json, math, os, re, stat, tomllib
@@ -231,6 +231,7 @@ def blame(
     return stmts[i] if i < len(stmts) else None
 
 # %% ../../nbs/base/toml.ipynb #cell64
+BACKSLASH = 'a backslash is doubled, or stands in single quotes'
 def toml_mistake(
     s:Statement, # At fault
     row:str,     # Its first line
@@ -241,7 +242,7 @@ def toml_mistake(
     why = msg.partition(' (at ')[0]
     if why.startswith('Cannot') and first < s.line:
         return f'{dotted(s.path)}: given twice, first in line {first}; keep one'
-    would = 'write key = value, text in quotes'
+    would = BACKSLASH if '\\' in row else 'write key = value, text in quotes'
     v = row.partition('=')[2].partition('#')[0]
     with suppress(ValueError): would = f'perhaps {toml_value(meant(v))}'
     return f'{brief(row.strip())}: not TOML ({why}); {would}'

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'SHORT', 'WITH_HEADER', 'IN_LIBRARY', 'UNPACK', 'BEGINS', 'OTHERS', 'TO_GET', 'BZ2_NEXT', 'LOOK', 'BLOCK',
-           'MAX_EXPAND', 'FREE', 'AGAIN', 'OWN', 'kinds', 'Gunzip', 'unzstd', 'looks_like', 'Expanded', 'open_raw',
-           'begins', 'as_stream', 'open_stream']
+           'MAX_EXPAND', 'FREE', 'AGAIN', 'OWN', 'PAGE', 'FILE_OF', 'kinds', 'Gunzip', 'unzstd', 'looks_like',
+           'Expanded', 'open_raw', 'begins', 'as_stream', 'open_stream']
 
 # %% ../../nbs/data/streams.ipynb #a7189553
-import bz2, io, lzma, os, stat, sys, zlib
+import bz2, io, lzma, os, re, stat, sys, zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -185,6 +185,7 @@ def begins(
     file.seek(0)
     return head
 
+PAGE = re.compile(rb'\s*<(!doctype html|html)', re.I) # How a page of the web begins
 def as_stream(
     file:BinaryIO, # Just opened
     name:str,      # Whose endings tell what it is
@@ -193,12 +194,15 @@ def as_stream(
 )->BinaryIO:
     "What is inside a file"
     inner,end = kinds(name)
+    if isinstance(where, RemoteFile) and where.url.startswith('http') and PAGE.match(begins(file)):
+        raise CorpusError(where, f'is a page of the web, whatever its name; {FILE_OF}', kind='wrong name')
     if end: file = io.BufferedReader(Expanded(file, FORMATS[end], where, most), BLOCK)
     what = looks_like(begins(file))
     if not what or inner in OWN.get(what, ()): return file
     said = f'is {what}{" inside" if end else ""}, though its name ends in {inner or "nothing known"}'
     raise CorpusError(where, f'{said}; {_rename(what)}', kind='wrong name')
 
+FILE_OF = 'the address of the file itself would work, as with /raw/ or /resolve/ in the place of /blob/'
 def _rename(what):
     ends = [*OWN.get(what, ()), *(end for end,o in FORMATS.items() if o==what)]
     return f'a name that ends in {ends[0]} would work' if ends else TO_GET.get(what, 'unpack it')
