@@ -21,10 +21,11 @@ NB,KEPT = ROOT/'nbs/tutorials/first_run.ipynb',ROOT/'nbs/reports/lab.json'
 PARTS = 3   # Of a panel
 DARK = "() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
 # What each look sees: of each cell its height, parts of a panel in it, and the line of its bar; and each layout shift
-# of the notebook, not of the line of state below it
+# of the notebook, not of the line of state below it. What was not in sight before has not moved: a scroll brought it
 WATCH = """() => { window.seen = [];
     const inside = n => (n?.nodeType === 1 ? n : n?.parentElement)?.closest('.jp-Notebook');
-    new PerformanceObserver(l => l.getEntries().filter(e => e.sources.some(s => inside(s.node))).forEach(e =>
+    new PerformanceObserver(l => l.getEntries().filter(e => e.sources.some(s =>
+        inside(s.node) && s.previousRect.width)).forEach(e =>
         window.seen.push({t: e.startTime, shift: e.value, asked: e.hadRecentInput}))).observe({type: 'layout-shift'});
     window.looking = setInterval(() => window.seen.push({t: performance.now(),
         cells: [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].map(c => ({at: +c.dataset.windowedListIndex,
