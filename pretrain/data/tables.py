@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['NAMES_SHOWN', 'FROM_PYTHON', 'REPLACE', 'SAID', 'SLICE_ROWS', 'MAGIC', 'HIDDEN', 'READ_BYTES', 'BATCH_BYTES', 'ARROW',
-           'FEATHER1', 'STREAM_END', 'STATE', 'INFO', 'SPLITS', 'STATE_MAX', 'DESCRIBES', 'STEP', 'SPLIT',
-           'SPLIT_WORDS', 'find_field', 'is_text', 'text_columns', 'check_column', 'raw_values', 'decode_value', 'told',
-           'texts_of', 'open_parquet', 'batch_rows', 'read_parquet', 'open_arrow', 'no_end', 'read_arrow', 'beside',
-           'check_one_split', 'texts_beside', 'several_splits', 'by_chance']
+           'FEATHER1', 'STREAM_END', 'STATE', 'INFO', 'SPLITS', 'STATE_MAX', 'VOCABULARY', 'RANKS', 'DESCRIBES', 'STEP',
+           'SPLIT', 'SPLIT_WORDS', 'find_field', 'is_text', 'text_columns', 'check_column', 'raw_values',
+           'decode_value', 'told', 'texts_of', 'open_parquet', 'batch_rows', 'read_parquet', 'open_arrow', 'no_end',
+           'read_arrow', 'beside', 'check_one_split', 'texts_beside', 'several_splits', 'by_chance']
 
 # %% ../../nbs/data/tables.ipynb #tb-imports
 import json, re
@@ -311,12 +311,13 @@ def read_arrow(
 # %% ../../nbs/data/tables.ipynb #tb-beside
 STATE,INFO,SPLITS = 'state.json','dataset_info.json','dataset_dict.json' # What datasets writes beside the rows
 STATE_MAX = 2**24 # Size of such a file [bytes]
+VOCABULARY,RANKS = 'tokenizer.json','tokenizer.tiktoken' # Of `Tokenizer.save`, perhaps in the folder of its text
 def beside(
     folder,         # Any folder
     names:set[str], # Of what lies in it
 )->dict[str,str]:   # Name to what it is, in words
-    "Files of a saved dataset that are no documents; empty for any other folder"
-    if INFO not in names and SPLITS not in names: return {}
+    "Files of a saved dataset, or of a tokenizer of ours, that are no documents; empty for any other folder"
+    if INFO not in names and SPLITS not in names: return {VOCABULARY: 'tokenizer'} if {VOCABULARY,RANKS}<=names else {}
     res = {o: DESCRIBES for o in (STATE, INFO, SPLITS) if o in names}
     if STATE not in names: return res | {o: 'step of a dataset' for o in names if STEP.match(o)}
     said = _read_state(Path(folder, STATE))
