@@ -53,7 +53,7 @@ from .store.shipped import find_config
 from .train.budget import LENGTHS, Budget, TrainConfig, steps_of
 from .train.console import Console
 from .train.guard import Guard, GuardConfig, HINT
-from .train.identity import CONTENT, as_begun, can_allow, flat, says
+from .train.identity import CONTENT, as_begun, can_allow, flat, other_model, says
 from .train.gradients import divisor_below
 from .train.loop import Loop
 from .train.keep import take_dir
@@ -443,6 +443,8 @@ def load_model(
     if path is None:
         raise FileNotFoundError(f'{out}: no checkpoint yet; train.save_every, Ctrl-C or the end of the run writes one')
     tensors,state = load_checkpoint(path, ['model'])
+    was = state | dict(config=todays(path, state['config']))
+    if why := other_model(was, to_dict(cfg), tok.fingerprint): raise ValueError(f'{shown(path)}: {why}')
     with torch.random.fork_rng(devices=[]): model = GPT(cfg.model, tok.vocab_size, trained_in(state))
     model.load_state_dict(tensors['model'])   # in place of what it drew
     return model.to(pick_device(device)[0]).eval(), tok, cfg, state['step']

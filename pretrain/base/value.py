@@ -176,6 +176,7 @@ def hint(
 )->str:         # Empty if there is no saying
     "What was probably meant"
     if v is None or isinstance(v, str) and v.strip().lower() in NOTHING: return '; left out, it has its default'
+    if isinstance(v, int) and v>MAX_INT==leaf.schema.get('maximum'): return f', at most {MAX_INT}'
     bad = next(filter(None, map(half, _texts(v))), '')
     if bad: return f' in UTF-8, which has no {bad}'
     near = like(v.strip().lower(), leaf.schema['enum'])[:1] if isinstance(v, str) and 'enum' in leaf.schema else []

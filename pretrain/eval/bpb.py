@@ -62,6 +62,7 @@ def loss_sums(
 )->Tensor:            # `[3]` float64: loss [nats], counted targets [tokens], their bytes
     "This rank's share of the sums behind bits per byte"
     n = min(n_tok or tokens.n_tok, tokens.n_tok-1)
+    T = min(T, n)   # a row that is longer than the text would be padding
     n_rows = -(-n//T)
     calls,B = even_calls(n_rows, rows, world)
     size_of,sums = torch.from_numpy(np.array(n_bytes)),torch.zeros(1, dtype=torch.float64)
@@ -207,12 +208,12 @@ def encode_texts(
 def bits_per_text(
     model,      # Any of the model protocol
     tok,        # Has `encode`, `decode` and `bos`, of any kind
-    texts,      # Documents, each a string
+    texts,      # Documents, each a string; or one
     T:int=0,    # Targets in a row; 0: as many as the model reads [tokens]
     rows:int=0, # Most rows in one forward pass; 0: as many as make a pass of ordinary size
 )->Bpb:         # `n_bytes` are those of the texts
     "Bits per byte of some text, whatever the tokenizer"
-    texts = list(texts)
+    texts = [texts] if isinstance(texts, str) else list(texts)
     tokens,size = encode_texts(tok, texts),sum(len(t.encode()) for t in texts)
     if not size: raise ValueError('eval: there is no text to measure')
     counts = np.arange(max(tokens.ids.max(), tok.bos)+1)!=tok.bos   # all ids but the token between documents

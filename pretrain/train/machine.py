@@ -26,7 +26,7 @@ def usable(
     "A device by its name, tried out"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()   # which `meta` has not
     except (RuntimeError, AssertionError) as e:
         why = str(e).splitlines()[0]
         raise ValueError(f"train.device: {name!r} is not usable here ({why}); 'cpu' and 'auto' always work") from None
