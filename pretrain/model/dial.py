@@ -169,7 +169,8 @@ def put_rates(
     lr = o.put('optim.muon_lr', short(REF_LR*mult), f'{REF_LR} x {by}')
     for k,base in RATES.items(): o.put(k, short(base*mult*wide), f'{base} x √({REF_C} / width) x {by}')
     o.put('optim.weight_decay', short(decay_of(B, D, lr, N)), 'forgets as tokens for each parameter ask')
-    o.put('schedule.warmup', min(WARMUP, int(RISE*D/B)), f'{WARMUP} steps, or {RISE:.0%} of a short run')
+    steps = o.said.get('train.steps') or D/B
+    o.put('schedule.warmup', min(WARMUP, int(RISE*steps)), f'{WARMUP} steps, or {RISE:.0%} of a short run')
 
 # %% ../../nbs/model/dial.ipynb #dial042
 RECIPES = dict(   # name to dotted keys and values, for whatever nobody sets
