@@ -241,7 +241,7 @@ def lost(self:Board,
     for r in ranks:
         if (sign := self.look(f'beat {r}'))!=seen.get(r, (None,))[0]: seen[r] = sign,now
         if sign=='left':
-            if leaving: return f'rank {r} has left'
+            if leaving: return self.look('end') or f'rank {r} has left'
         elif now-seen[r][1]>self.silent_s:
             return f'rank {r} has given no sign of life for {self.silent_s:g} s{self.last_seen(r)}'
     return ''
