@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MEMORIES', 'PAIRS', 'GROUPS', 'HEADS', 'GROUP_HEADS', 'NAMED', 'MOVE', 'DTYPES', 'MOMENTS', 'OptimConfig',
            'split_params', 'n_multiplied', 'check_groups', 'Optim', 'AdamW', 'adamw', 'muon', 'group_settings',
-           'build_optim', 'moment_bytes']
+           'build_optim', 'check_moved', 'moment_bytes']
 
 # %% ../../nbs/model/optim.ipynb #d31da2fb
 import inspect
@@ -263,14 +263,14 @@ def step(self:Optim):
     for o in self.opts: o.step()
 
 # %% ../../nbs/model/optim.ipynb #35d7f260
-@patch
-def check(self:Optim,
+def check_moved(
+    opt,             # With `param_groups`, as torch's
     model:nn.Module, # Whose gradients are about to be made
 ):
     "Fail where a step would not move what shall learn, or nothing shall"
     learns = {n: p for n,p in model.named_parameters() if p.requires_grad}
     if not learns: raise ValueError('no parameter requires grad, so nothing would learn; requires_grad_(True) works')
-    own = set(self.params)
+    own = {p for g in opt.param_groups for p in g['params']}
     if new := [n for n,p in learns.items() if p not in own]:
         fix = '`copy_` into the old one, or an optimizer made after the change by build_optim(model, cfg), works'
         raise ValueError(f'{new[0]}: the optimizer was made without this parameter, which would not learn; {fix}')

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from ..base.dist import all_sum, by_main, first, is_main, share, together, world
-from ..model.optim import n_multiplied
+from ..model.optim import check_moved, n_multiplied
 from ..model.schedule import UNKNOWN, ScheduleConfig, horizon_at, lr_at, placed, rate_jump
 from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import shown
@@ -317,7 +317,7 @@ def update(self:Loop)->dict: # The step's record
     with self.clock('data'): (x,y),n_tok = self.loader.batch(row=s.row),self.loader.n_valid(row=s.row)
     at,N = placed(s.step, self.budget.plan, self.schedule)
     self.opt.schedule(at, N, self.schedule, lr_at(s.step, self.budget.plan, self.schedule))
-    self.opt.check(self.model)
+    check_moved(self.opt, self.model)
     self.opt.zero_grad()
     loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device,
                       self.parallel.micro)
