@@ -1,8 +1,9 @@
 """Tokens per second of this library on two ranks beside torch's bare DistributedDataParallel loop on the same model, in
 turns; and how much of the communication goes on during the backward pass, as a profile of torch shows.
 
-    python tests/bench/ddp.py [--rounds 5] [--steps 12] [--width 256] [--layers 6] [--sums float64]"""
-import argparse, json, os, statistics, subprocess, sys, tempfile, time
+    python tests/bench/ddp.py [--rounds 5] [--steps 12] [--width 256] [--layers 6] [--sums float64] [--keep FILE]"""
+import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
+from datetime import date
 from pathlib import Path
 import torch
 
@@ -104,7 +105,8 @@ def main():
     for k,v in sizes.items(): p.add_argument(f'--{k}', type=int, default=v)
     p.add_argument('--mode', default='ddp', choices=('ddp', 'fsdp'))
     p.add_argument('--sums', default='float32', choices=('float32', 'float64'))
-    p.add_argument('--out', default='')
+    p.add_argument('--out', default='', help=argparse.SUPPRESS)
+    p.add_argument('--keep', type=Path, help='gets what was found beside what is in it')
     args = p.parse_args()
     if args.out: return work(args)
     with tempfile.TemporaryDirectory() as folder:
@@ -120,5 +122,10 @@ def main():
     o = seen['overlap']
     print(f'{o["reduces"]} all-reduces in a step, {o["begun_within"]} begun within the backward pass, '
           f'{o["within"]:.0%} of their time within it')
+    if args.keep:
+        how = {k: getattr(args, k) for k in (*sizes, 'mode', 'sums')}
+        where = dict(date=str(date.today()), machine=f'{platform.machine()}, {os.cpu_count()} cores')
+        rows = json.loads(args.keep.read_text()) if args.keep.exists() else []
+        args.keep.write_text(json.dumps([*rows, where | how | seen], indent=1)+'\n')
 
 if __name__=='__main__': main()
