@@ -116,7 +116,7 @@ def test_ruff_notices(tmp_path):
 def joined(*parts): return ''.join(parts)   # the words below must not match themselves
 WORDS = re.compile('|'.join([joined(r'\bTO','DO\\b'), joined(r'\bFIX','ME\\b'), joined(r'\bX','XX\\b'),
                              joined(r'(?<!:)\b(?i:place','holder)'),
-                             joined(r'\b(?i:for',r'\s+now)\b'), joined('NotImpl','ementedError(?! +# to IPython)')]))
+                             joined(r'\b(?i:for',r'\s+now)\b'), joined('NotImpl','ementedError')]))
 PATHS = re.compile('|'.join(joined(r'(?<![\w.~-])/', d, '/') for d in ('work', 'root', 'home', 'tmp', 'opt')))
 
 def written(f):

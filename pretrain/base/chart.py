@@ -435,12 +435,14 @@ PAPER = ('<style class="paper">[data-jp-theme-light=false] .jp-OutputArea:has(st
          f'{{{INVERTED}}}</style>')
 
 def styled(
-    fig, # A figure of matplotlib, about to be shown
+    fig, # A figure of matplotlib
 ):
-    "Show the style of its paper; the figure follows as it would have without"
+    "Show the style of its paper, then it, as IPython would have"
+    from IPython import get_ipython
     from IPython.display import HTML, display
     display(HTML(PAPER))
-    raise NotImplementedError   # to IPython: not drawn here
+    found = {k: v for k,f in get_ipython().display_formatter.formatters.items() if (v := f(fig))}
+    display({k: v[0] if isinstance(v, tuple) else v for k,v in found.items()}, raw=True)   # some tell a size, too
 
 def figures_on_paper():
     "From here on all figures of `pyplot` have dark paper in JupyterLab's dark theme"
