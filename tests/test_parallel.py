@@ -86,7 +86,7 @@ def main():
     "The long tier: every case on one, two and four ranks; the greatest difference of each"
     os.environ['FRESH'] = '1'   # see forks.py
     with tempfile.TemporaryDirectory() as folder:
-        tol = dict.fromkeys(MUON, max(TOL, TIMES*max(itself(Path(folder)).values())))   # of one kind there are few
+        tol = {kind: max(TOL, TIMES*v) for kind,v in itself(Path(folder)).items()}
         one,bad = alone(folder, LONG, as_one.CASES),[]
         for n in (2, 4):
             many = torchrun(n, folder, LONG, as_one.CASES, LONG_S)
