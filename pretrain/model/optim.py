@@ -252,10 +252,10 @@ def schedule(self:Optim,
 
 @patch
 def zero_grad(self:Optim,
-    set_to_none:bool=True, # As torch takes it; they are dropped in any case
+    set_to_none:bool=True, # Or keep their memory, with zeros in it?
 ):
     "Drop all gradients"
-    for p in self.params: p.grad = None
+    for p in self.params: p.grad = None if set_to_none or p.grad is None else p.grad.zero_()
 
 @patch
 def step(self:Optim):
