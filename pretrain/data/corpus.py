@@ -26,7 +26,7 @@ from .readers import EMBEDDED, READERS, WHOLE, content_hash, embedded_documents
 from .readers import read_file, reads, unreadable
 from .records import MAX_DOC
 from .streams import BLOCK, FORMATS, MAX_EXPAND, kinds, open_stream
-from .tables import INFO, SPLITS, beside, by_chance, check_one_split
+from .tables import INFO, SPLITS, beside, check_one_split, several_splits, texts_beside
 from ..store.files import MARK, TAG_FILE, is_cache, is_run
 
 # %% ../../nbs/data/corpus.ipynb #source-def
@@ -377,7 +377,8 @@ class Marks:
         what = n_of(len(sources), 'source')
         if not self.n_doc: raise CorpusError(key, f'{what} without a single document ({count})')
         count.left,inside = sources.left,[f'left out inside archives: {self.inside}']*bool(self.inside)
-        count.remarks += [*self.remarks(key), *by_chance(sources, key, self.kinds, self.cfg.formats), *inside]
+        count.remarks += [*self.remarks(key), *texts_beside(self.kinds, self.cfg.formats),
+                          *several_splits(sources, key), *inside]
 
 def _other_ends(sep): return sep.replace('\r\n', '\n') if '\r\n' in sep else sep.replace('\n', '\r\n')
 def _ends_with(source, end):

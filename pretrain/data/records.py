@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['KEYS_SHOWN', 'NAMES', 'ITEMS', 'MAX_DOC', 'PASS_BYTES', 'ESCAPED', 'WINDOW', 'AT_END', 'WHITE', 'REST', 'WIDE',
-           'QUARTER', 'holder', 'NoText', 'text_in', 'whole', 'parsed', 'check_once', 'json_text', 'too_large',
-           'lines_of', 'plain_text', 'read_jsonl', 'Window', 'json_items', 'as_text', 'from_text', 'read_json',
-           'field_limit', 'TextLines', 'csv_rows', 'read_csv']
+           'QUARTER', 'holder', 'NoText', 'text_in', 'whole', 'check_once', 'json_text', 'too_large', 'lines_of',
+           'plain_text', 'read_jsonl', 'Window', 'json_items', 'as_text', 'from_text', 'read_json', 'TextLines',
+           'csv_rows', 'read_csv']
 
 # %% ../../nbs/data/records.ipynb #c8ba47eb
 import csv, io, json, re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import BinaryIO
 
 from ..base.words import brief, like
@@ -81,22 +80,6 @@ def _no_key(o, key):
     return f'no key {brief(key)} among {keys}; {near}set data.text_key to the one that holds the text'
 
 # %% ../../nbs/data/records.ipynb #5680cb0c
-def parsed(
-    src:str, # JSON
-    key:str, # Key of the text
-):
-    "What a JSON text holds, or `NoText`"
-    try:
-        o = json.loads(src)
-        if src.count(json.dumps(key))>1 and isinstance(o, dict): check_once(src, key)
-        return o
-    except json.JSONDecodeError as e:
-        other = 'a list' if src[:1]=='[' else 'objects of several lines' if src.strip()=='{' else ''
-        would = 'one object a line would work'+(f', and {other} in a file that ends in .json' if other else '')
-        raise NoText(f'not JSON (column {e.colno}: {e.msg}); {would}', 'not JSON') from None
-    except RecursionError as e:
-        raise NoText(f'not readable JSON ({e}); one flat object a line would work', 'not JSON') from None
-
 def check_once(
     src:str, # JSON of an object
     key:str, # Key of the text
@@ -111,7 +94,16 @@ def json_text(
     key:str,  # Key of the text
 )->str:
     "The text in a line of JSON, or `NoText` saying what was there instead"
-    return text_in(parsed(line, key), key)
+    try:
+        o = json.loads(line)
+        if line.count(json.dumps(key))>1 and isinstance(o, dict): check_once(line, key)
+    except json.JSONDecodeError as e:
+        other = 'a list' if line[:1]=='[' else 'objects of several lines' if line.strip()=='{' else ''
+        would = 'one object a line would work'+(f', and {other} in a file that ends in .json' if other else '')
+        raise NoText(f'not JSON (column {e.colno}: {e.msg}); {would}', 'not JSON') from None
+    except RecursionError as e:
+        raise NoText(f'not readable JSON ({e}); one flat object a line would work', 'not JSON') from None
+    return text_in(o, key)
 
 # %% ../../nbs/data/records.ipynb #74f82760
 MAX_DOC = 100_000_000 # Default of `data.max_doc`: no text is as long [bytes]
@@ -317,15 +309,6 @@ def _item_text(o, src, where, w, key, bad):
 # %% ../../nbs/data/records.ipynb #4df8bb57
 WIDE = 4 # Python's parser holds a field with so many bytes a character
 QUARTER = 'a line or field, which may be a quarter of data.max_doc,'
-@contextmanager
-def field_limit(
-    most:int, # Characters that a field may have
-):
-    "While a row is parsed, its fields may be long"
-    was = csv.field_size_limit(most)
-    try: yield
-    finally: csv.field_size_limit(was)
-
 class TextLines:
     "Lines of a text with their number"
     def __init__(self,
@@ -348,11 +331,11 @@ def csv_rows(
     "Rows of a table; the first mistake of the format ends it"
     reader = csv.reader(lines, delimiter=sep, strict=True)
     while True:
-        n,chars = lines.n+1,lines.chars
-        try:
-            with field_limit(lines.most): row = next(reader)
+        n,chars,was = lines.n+1,lines.chars,csv.field_size_limit(lines.most)   # a setting of the whole process
+        try: row = next(reader)
         except StopIteration: return
         except (csv.Error,OverflowError) as e: row = e
+        finally: csv.field_size_limit(was)
         yield n,row,lines.chars-chars
         if isinstance(row, OverflowError) or 'limit' in str(row) and isinstance(row, csv.Error): return
 

@@ -179,12 +179,13 @@ DOC_CHARS = 64 # What a document weighs beside its characters: the size of an em
 def deal(
     docs:Iterable[str], # Documents
     n_chars:int,        # A hand ends when it holds this much [characters]
+    more:int=DOC_CHARS, # What each weighs beside its own [characters]
 )->Iterator[list[str]]: # Consecutive documents, at least one
     "Deal documents out, in order"
     hand,n = [],0
     for text in docs:
         hand.append(text)
-        n += len(text)+DOC_CHARS
+        n += len(text)+more
         if n>=n_chars:
             yield hand
             hand,n = [],0

@@ -141,16 +141,10 @@ def stage_of_sample(self:Work)->str:
     for group in ([[j] for j in train] if weighted else [train]):
         for j in group: self.plan(j)
         n = sum(len(p) for j in group for p in self.pieces('sample', j))
-        if self.line(group[0])<1 and n<=self.cap(group[0]): return self.all_pieces(train)
+        if self.line(group[0])<1 and n<=self.cap(group[0]):   # the room did not do
+            for j in train: self.each('all', j)
+            return 'all'
     return 'sample'
-
-@patch
-def all_pieces(self:Work,
-    train:list, # Jobs
-)->str:
-    "The room did not do"
-    for j in train: self.each('all', j)
-    return 'all'
 
 @patch
 def tokenizer(self:Work):

@@ -7,7 +7,7 @@ __all__ = ['NAMES_SHOWN', 'FROM_PYTHON', 'REPLACE', 'SAID', 'SLICE_ROWS', 'MAGIC
            'FEATHER1', 'STREAM_END', 'STATE', 'INFO', 'SPLITS', 'STATE_MAX', 'VOCABULARY', 'RANKS', 'DESCRIBES', 'STEP',
            'SPLIT', 'SPLIT_WORDS', 'find_field', 'is_text', 'text_columns', 'check_column', 'raw_values',
            'decode_value', 'told', 'texts_of', 'open_parquet', 'batch_rows', 'read_parquet', 'open_arrow', 'no_end',
-           'read_arrow', 'beside', 'check_one_split', 'texts_beside', 'several_splits', 'by_chance']
+           'read_arrow', 'beside', 'check_one_split', 'texts_beside', 'several_splits']
 
 # %% ../../nbs/data/tables.ipynb #tb-imports
 import json, re
@@ -384,12 +384,3 @@ def several_splits(
     other = found[min(found.keys()-{'train'})]
     return [f'{key}: {brief(other)} is by its name no part of the training split, and is read as such; '
             f'a pattern such as {brief("*train*")} leaves it out']
-
-def by_chance(
-    sources,     # What is read
-    key:str,     # Where they are named
-    kinds:dict,  # Kind of file to how many were read
-    formats=(),  # Those that were asked for
-)->list[str]:
-    "Lines about files that may lie together by chance"
-    return texts_beside(kinds, formats)+several_splits(sources, key)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNITS_FORMAT', 'OLD_RULE', 'STAGES', 'Job', 'jobs', 'words', 'spoken', 'write_unit', 'read_unit', 'Work', 'under',
-           'names_key', 'one_aside']
+           'one_aside']
 
 # %% ../../nbs/data/units.ipynb #un-imports
 import io, json, zipfile
@@ -165,12 +165,6 @@ def once(self:Work,
     return self.known[name]
 
 # %% ../../nbs/data/units.ipynb #un-hash
-def names_key(
-    files:list, # Sources of each job
-)->str:         # 64 hex digits
-    "Of all files by name"
-    return cache_key(UNITS_FORMAT, [[str(f.absolute() if isinstance(f, Path) else f) for f in o] for o in files])
-
 @patch
 def hash_file(self:Work,
     j:int, # Job
@@ -188,7 +182,8 @@ def settle(self:Work):
     "Find out what the files hold: then the folder has its name"
     with cache_errors(self.root):
         tag_cache(self.root)
-        self.names = make_dir(self.root/'tokens'/f'files-{names_key(self.files)[:KEY_CHARS]}')
+        named = [[str(f.absolute() if isinstance(f, Path) else f) for f in o] for o in self.files]
+        self.names = make_dir(self.root/'tokens'/f'files-{cache_key(UNITS_FORMAT, named)[:KEY_CHARS]}')
         self.run([('hash', j, i) for j,o in enumerate(self.files) for i in range(len(o))])
         for o in self.names.glob('*.json'):
             own = Hashes(o).known
