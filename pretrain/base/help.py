@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIELD', 'RETURNS', 'WIDTH', 'field_comments', 'comments', 'plain_type', 'spelled', 'plain_signature',
-           'parameter_list', 'explain', 'methods_of']
+           'parameter_list', 'explain']
 
 # %% ../../nbs/base/help.ipynb #1a43cea0
 import inspect, io, re, reprlib, tokenize
@@ -107,7 +107,9 @@ def explain(
     obj,   # A function, method or class; anything else is left as it is
 ):         # The same object
     "Let `help` and `?` show the comments of parameters"
-    for o in (obj, *methods_of(obj)):
+    public = [o for k,o in vars(obj).items() if k[0]!='_'] if inspect.isclass(obj) else []
+    methods = [o for o in public if inspect.isroutine(o) or isinstance(o, (classmethod, staticmethod))]
+    for o in (obj, *methods):
         o = getattr(o, '__func__', o)
         if not (inspect.isclass(o) or inspect.isfunction(inspect.unwrap(o))) or o in _explained: continue
         _explained.add(o)
@@ -115,10 +117,3 @@ def explain(
             o.__doc__ = f'{inspect.cleandoc(o.__doc__ or "")}\n\n{text}'.lstrip()
     return obj
 
-def methods_of(
-    obj,     # Perhaps a class
-)->list:     # Functions, class methods and static methods that it defines itself
-    "Public methods of a class"
-    if not inspect.isclass(obj): return []
-    public = [o for k,o in vars(obj).items() if not k.startswith('_')]
-    return [o for o in public if inspect.isroutine(o) or isinstance(o, (classmethod, staticmethod))]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WAITS', 'ASKS', 'BORN_AT', 'LOOK_S', 'GRACE_S', 'AWAY_S', 'FAILED', 'UNREACHED', 'THEIRS', 'NAMED', 'stack_of',
-           'waiting', 'born', 'home', 'end_frozen', 'Watch', 'by_others', 'blamed', 'watch', 'whereabouts']
+           'waiting', 'born', 'home', 'end_frozen', 'Watch', 'blamed', 'watch', 'whereabouts']
 
 # %% ../../nbs/base/watch.ipynb #wtch0005
 import faulthandler, os, re, signal, sys, threading, time, traceback
@@ -160,12 +160,6 @@ def wait_for_main(self:Watch,
 THEIRS = r'gloo|nccl|connection|peer|socket|timed out|broken pipe'  # in messages of operations that others let fail
 NAMED = r', so rank \d+ stops'
 
-def by_others(
-    e:BaseException, # What was raised
-)->bool:
-    "Did another rank let it fail?"
-    return isinstance(e, (RuntimeError, OSError)) and bool(re.search(THEIRS, str(e), re.IGNORECASE))
-
 @patch
 def missing(self:Board)->str:
     "Which rank has gone, or why it ends; '' where nobody knows"
@@ -183,7 +177,7 @@ def blamed(
     if not b or b.failing or getattr(e, 'everywhere', False) or re.search(NAMED, str(e)): return e
     b.failing = True
     try:
-        if not by_others(e):
+        if not (isinstance(e, (RuntimeError, OSError)) and re.search(THEIRS, str(e), re.IGNORECASE)):
             return b.post(f'rank {b.rank} failed in {b.where() or "its work"}: {type(e).__name__}: {e}') and e
         why = b.end or b.missing()
     except RuntimeError: why = 'rank 0 is gone'

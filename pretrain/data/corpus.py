@@ -111,8 +111,7 @@ def problems(self:CorpusConfig)->list[tuple[str,str]]:
     train,valid = paths_of(self.train),paths_of(self.valid)
     res = [(k, f'an empty name; {WOULD_WORK}') for k,v in dict(train=train, valid=valid).items() if '' in v]
     if not train: res.append(('train', f'names nothing; {WOULD_WORK}'))
-    both = sorted(set(train) & set(valid))
-    if both: res.append(('valid', f'{both[0]!r} {OF_ITS_OWN}'))
+    if both := sorted(set(train) & set(valid)): res.append(('valid', f'{both[0]!r} {OF_ITS_OWN}'))
     if not self.valid and self.valid_frac in (0,1): res.append(('valid_frac', _one_side(self.valid_frac)))
     for o in self.formats:
         if o not in READERS: res.append(('formats', f'{brief(o)} is none; {readable()} are{_meant(o)}'))

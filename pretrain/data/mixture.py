@@ -154,27 +154,22 @@ class MixedLoader(Loader):
         self.parts = {k: Loader(t, T, 1, source_seed(seed, k), window) for k,t in sources.items()}
         self.each = [*self.parts.values()]
         self.turns = Turns(weights or [o.n_text for o in self.each])
-        self.sources = {k: self.said_of(k, t, n) for (k,t),n in zip(sources.items(), self.turns.shares.tolist())}
+        shares = dict(zip(sources, self.turns.shares.tolist()))
+        self.sources = {k: dict(documents=t.n_doc, tokens=self.parts[k].n_text, bytes=t.n_bytes,
+                                share=shares[k]/self.turns.round) for k,t in sources.items()}
         self.identity = dict(shares={k: o['share'] for k,o in self.sources.items()}) if weights else {}
         ends = np.cumsum([len(o.lens) for o in self.each])
         self.offsets = [0,*ends[:-1].tolist()]
         self.plan = lru_cache(max(2*len(self.each), self.plan.cache_parameters()['maxsize']))(self._plan)
-
-    def said_of(self, name, tokens, rows):
-        "Counts of a source, and its share of the rows"
-        counts = dict(documents=tokens.n_doc, tokens=self.parts[name].n_text, bytes=tokens.n_bytes)
-        return counts | dict(share=rows/self.turns.round)
 
     def _plan(self, key):
         i,epoch = key
         p = self.each[i].plan(epoch)
         return replace(p, doc=p.doc+self.offsets[i])
 
-    def __repr__(self): return f'Mixed{super().__repr__()}; {self.said_shares()}'
-
-    def said_shares(self)->str:
-        "The shares of the rows, in words"
-        return ', '.join(f'{k} {o["share"]:.2%}' for k,o in self.sources.items())
+    def __repr__(self):
+        shares = ', '.join(f'{k} {o["share"]:.2%}' for k,o in self.sources.items())
+        return f'Mixed{super().__repr__()}; {shares}'
 
 # %% ../../nbs/data/mixture.ipynb #ml-stretch
 @patch

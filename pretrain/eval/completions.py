@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['LEAST', 'CHUNK', 'TOKENS', 'ROWS', 'TOP', 'STOPS', 'STOP_CHARS', 'HOT', 'FLAG', 'RULES', 'NEUTRAL', 'FIELDS',
-           'ID_BYTES', 'odds', 'pieces', 'Token', 'written', 'prompt_tokens', 'first_stop', 'may_begin', 'until',
-           'checked', 'ids_of', 'prompts_of', 'Ask', 'Player', 'spell', 'choice', 'parts', 'Answer', 'whole']
+           'ID_BYTES', 'odds', 'Token', 'written', 'prompt_tokens', 'first_stop', 'may_begin', 'until', 'checked',
+           'ids_of', 'prompts_of', 'Ask', 'Player', 'spell', 'choice', 'parts', 'Answer', 'whole']
 
 # %% ../../nbs/eval/completions.ipynb #cmpl003
-import codecs, json, secrets, time
+import json, secrets, time
 from dataclasses import dataclass, field, replace
 
 import torch
 from ..base.serve import MISSING, Refused
 from ..base.words import brief, like
-from .samples import SampleConfig
+from .samples import SampleConfig, pieces
 from ..model.generate import SEEDS, stream
 
 # %% ../../nbs/eval/completions.ipynb #cmpl009
@@ -30,18 +30,6 @@ def odds(
     own = logp.gather(1, torch.tensor(ids, device=logp.device)[:,None])[:,0].tolist()
     best = logp.topk(min(top, logp.shape[1]))
     return [(p, tuple(zip(i, q))) for p,i,q in zip(own, best.indices.tolist(), best.values.tolist())]
-
-# %% ../../nbs/eval/completions.ipynb #cmpl012
-def pieces(
-    ids,          # Token ids, one after another
-    decode_bytes, # From a list of ids to bytes
-    before=(),    # Ids that stand before them
-):
-    "Yield each id with what it adds to the text; last of all `None` with the rest"
-    d = codecs.getincrementaldecoder('utf-8')('replace')
-    d.decode(decode_bytes(list(before)))
-    for i in ids: yield i,d.decode(decode_bytes([i]))
-    yield None,d.decode(b'', final=True)
 
 # %% ../../nbs/eval/completions.ipynb #cmpl015
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCK_IDS', 'GOLDEN', 'PARTS', 'LEAST', 'NAME_BYTES', 'LITTLE', 'UNITS', 'YARD_BYTES', 'YARDSTICKS', 'doc_bytes',
            'spread_order', 'pick_pieces', 'text_at', 'piece_ids', 'sample_texts', 'name_text', 'ValidText',
-           'valid_text', 'fair_shares', 'mixed_text', 'part_of', 'whole_of', 'text_bpb', 'text_yardsticks', 'kept_text',
+           'valid_text', 'fair_shares', 'mixed_text', 'part_of', 'text_bpb', 'text_yardsticks', 'kept_text',
            'keep_yardsticks', 'other_text', 'valid_tokens', 'run_tokens']
 
 # %% ../../nbs/eval/text.ipynb #2bf417bd
@@ -222,15 +222,6 @@ def part_of(
     if text.n_bytes<=most: return text
     return valid_text({k: o.tokens for k,o in text.parts.items()} or text.tokens, tok, most)
 
-def whole_of(
-    v:Bpb,          # Of a part
-    text:ValidText, # The whole
-    n_bytes,        # Bytes of text that each id stands for, 0 for special tokens `[V]`
-)->Bpb:
-    "Bits per byte of a text whose loss per token is that of a part"
-    n = len(counted(text.tokens, n_bytes))
-    return amount_to(v.loss*n, n, text.n_bytes)
-
 def text_bpb(
     loss_fn:Callable, # As `bpb_of` takes it
     text:ValidText,   # What is measured
@@ -243,7 +234,9 @@ def text_bpb(
     "Bits per byte of a text and of its sources"
     def of(o, some):
         v = bpb_of(loss_fn, some.tokens, n_bytes, T, rows, **how)
-        return v if some is o else whole_of(v, o, n_bytes)
+        if some is o: return v
+        n = len(counted(o.tokens, n_bytes))   # the loss per token of a part is taken for that of the whole
+        return amount_to(v.loss*n, n, o.n_bytes)
     part = part or text
     if not text.parts: return of(text, part),{}
     each = {k: of(o, part.parts[k]) for k,o in text.parts.items()}

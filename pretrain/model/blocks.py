@@ -171,9 +171,10 @@ class Attention(nn.Module):
         rope:tuple,      # Cosines and sines of the positions
         see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
         cache=None,      # Keys and values of earlier tokens, a `Cache`
+        *side,           # As `keys_values` takes it
     )->torch.Tensor:     # [B,T,C]
-        k,v = self.keys_values(x, rope, cache)
-        return self.mix(self.queries(x, rope), k, v, see)
+        k,v = self.keys_values(x, rope, cache, *side)
+        return self.mix(self.queries(x, rope), k, v, see, x)
 
 # %% ../../nbs/model/blocks.ipynb #c2e13d87
 @patch
@@ -213,6 +214,7 @@ def mix(self:Attention,
     k:torch.Tensor,  # Keys [B,H_kv,S,D]
     v:torch.Tensor,  # Values [B,H_kv,S,D]
     see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
+    x:torch.Tensor,  # Those that look [B,T,C]; a gate in the chapter on extras reads them
 )->torch.Tensor:     # [B,T,C]
     "Look, and bring home what was found"
     return self.o(self.look(q, k, v, see).transpose(1,2).flatten(2))
@@ -265,6 +267,21 @@ def at_places(
     return x.gather(1, at[...,None].expand(-1, -1, x.shape[-1]))
 
 @patch
+def only(self:Attention,
+    x:torch.Tensor,   # Normed residual stream [B,T,C], of rows that begin at position 0
+    rope:tuple,       # Cosines and sines of all positions [T,D]
+    at:torch.Tensor,  # Positions wanted in each row [B,Q]
+    cache=None,       # Gets the keys and values of all tokens
+    *side,            # As `keys_values` takes it
+)->torch.Tensor:      # [B,Q,C]
+    "What is found from some positions"
+    k,v = self.keys_values(x, rope, cache, *side)
+    x = at_places(x, at)
+    q = self.queries(x, tuple(r[at][:,None] for r in rope))
+    see = may_see(at, torch.arange(k.shape[2], device=x.device), self.cfg.window)[:,None]
+    return self.mix(q, k, v, dict(attn_mask=see), x)
+
+@patch
 def only(self:Block,
     x:torch.Tensor,   # Residual stream [B,T,C], of rows that begin at position 0
     rope:tuple,       # Cosines and sines of all positions [T,D]
@@ -272,12 +289,7 @@ def only(self:Block,
     cache=None,       # Gets the keys and values of all tokens
 )->torch.Tensor:      # [B,Q,C]
     "The block's output at some positions"
-    h = rms_norm(x, self.eps)
-    k,v = self.attn.keys_values(h, rope, cache)
-    x,h = (at_places(t, at) for t in (x,h))
-    q = self.attn.queries(h, tuple(r[at][:,None] for r in rope))
-    see = may_see(at, torch.arange(k.shape[2], device=x.device), self.attn.cfg.window)[:,None]
-    x = x + self.attn.mix(q, k, v, dict(attn_mask=see))
+    x = at_places(x, at) + self.attn.only(rms_norm(x, self.eps), rope, at, cache)
     return x + self.mlp(rms_norm(x, self.eps))
 
 # %% ../../nbs/model/blocks.ipynb #b35ca788

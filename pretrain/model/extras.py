@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
 
-from .blocks import Attention, Block, MLP, ModelConfig, at_places, may_see, rms_norm
+from .blocks import Attention, Block, MLP, ModelConfig, at_places, rms_norm
 from .cache import id_before
 
 # %% ../../nbs/model/extras.ipynb #ex-sw-def
@@ -107,15 +107,6 @@ class RichAttention(Attention, Extra):
         t = super().turned(x, rope)
         return t if self.cfg.qk_scale==1 else t*self.cfg.qk_scale
 
-    def forward(self,
-        x:torch.Tensor,  # Normed residual stream [B,T,C]
-        rope:tuple,      # Cosines and sines of the positions
-        see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
-        cache=None,      # Keys and values of earlier tokens, a `Cache`
-        side:Side=None,  # What blocks share
-    )->torch.Tensor:     # [B,T,C]
-        k,v = self.keys_values(x, rope, cache, side)
-        return self.mix(self.queries(x, rope), k, v, see, x)
 
 # %% ../../nbs/model/extras.ipynb #ex-vals-def
 @patch
@@ -191,12 +182,8 @@ def only(self:RichBlock,
 )->torch.Tensor:      # [B,Q,C]
     "The block's output at some positions"
     x = self.enter(x, side)
-    h = rms_norm(x, self.eps)
-    k,v = self.attn.keys_values(h, rope, cache, side)
-    x,h = (at_places(t, at) for t in (x,h))
-    q = self.attn.queries(h, tuple(r[at][:,None] for r in rope))
-    see = may_see(at, torch.arange(k.shape[2], device=x.device), self.cfg.window)[:,None]
-    x = x + self.out(self.attn.mix(q, k, v, dict(attn_mask=see), h))
+    found = self.attn.only(rms_norm(x, self.eps), rope, at, cache, side)
+    x = at_places(x, at) + self.out(found)
     return x + self.out(self.mlp(rms_norm(x, self.eps)))
 
 # %% ../../nbs/model/extras.ipynb #ex-hash-def

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FEWEST', 'X86', 'AWAY', 'BY_ONEDNN', 'ROWS', 'far_away', 'looked_through', 'eager', 'by_hand', 'made_by_intel',
-           'by_onednn', 'times', 'by_weights', 'Product', 'linear', 'Linear', 'product_flops', 'SquaredReLU', 'relu2',
-           'over_rms', 'back_through_norm', 'Norm', 'norm', 'turned_by', 'Turned']
+           'by_onednn', 'times', 'Product', 'linear', 'Linear', 'product_flops', 'SquaredReLU', 'relu2', 'over_rms',
+           'back_through_norm', 'Norm', 'norm', 'turned_by', 'Turned']
 
 # %% ../../nbs/model/kernels.ipynb #kr-imports
 import math, platform
@@ -80,13 +80,6 @@ def times(
     z = torch.matmul(x, W.T, out=out)
     return z if act=='none' else getattr(z, act+'_')()
 
-def by_weights(
-    g:Tensor,  # Gradient by the outputs [...,N]
-    x:Tensor,  # Inputs [...,K]
-)->Tensor:     # [N,K]
-    "Gradient of a product by its weights"
-    return g.flatten(0, -2).T @ x.flatten(0, -2)
-
 class Product(torch.autograd.Function):
     "`x @ W.T` and its gradients"
     @staticmethod
@@ -99,7 +92,7 @@ class Product(torch.autograd.Function):
     def backward(ctx, g):
         x,W = ctx.saved_tensors
         g = g.contiguous()
-        return times(g, W.T),by_weights(g, x)
+        return times(g, W.T),g.flatten(0, -2).T @ x.flatten(0, -2)
 
 def linear(
     x:Tensor,  # [...,K]

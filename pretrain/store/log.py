@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'LARGEST', 'LINE', 'to_plain', 'record_line', 'parse_record', 'each_record', 'read_metrics', 'is_number',
-           'read_columns', 'glimpse', 'split_at', 'lines_from', 'set_aside', 'MetricsLog']
+           'read_columns', 'glimpse', 'split_at', 'set_aside', 'MetricsLog']
 
 # %% ../../nbs/store/log.ipynb #6e09a36b
 import errno, json, math, os, time
@@ -149,15 +149,6 @@ def split_at(
         f.seek(max(at-1, 0))
         return last,at,f.read(min(at, 1)) in (b'', b'\n')
 
-def lines_from(
-    path,      # A log
-    at:int,    # Offset where a line begins [bytes]
-)->Iterator[bytes]: # Without their ends
-    "Lines that don't stand"
-    with open(path, 'rb') as f:
-        f.seek(at)
-        for line in f: yield from line.splitlines()
-
 # %% ../../nbs/store/log.ipynb #5c83c5a5
 def set_aside(
     path:Path,             # The side file; made if it isn't there
@@ -210,7 +201,9 @@ def truncate(self:MetricsLog,
     self.step,at,whole = split_at(self.path, step)
     n = 0
     if self.path.stat().st_size>at:
-        n = set_aside(self.side, lines_from(self.path, at))
+        with open(self.path, 'rb') as f:
+            f.seek(at)
+            n = set_aside(self.side, (o for line in f for o in line.splitlines()))
         self.f.truncate(at)
     if not whole: self.f.write(b'\n')
     if n: self.sync()
