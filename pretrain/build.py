@@ -48,7 +48,7 @@ from .reading import Data, read_data, refuse_early, with_text
 from .sizes import check_depth, dialled, kept_keys, remarks, settle, waits
 from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
 from .store.saver import CheckpointConfig
-from .store.files import begun_in, foreign, is_run, shown, write_whole
+from .store.files import begun_in, is_run, shown, write_whole
 from .store.shipped import find_config
 from .train.budget import LENGTHS, Budget, TrainConfig, steps_of
 from .train.console import Console
@@ -195,7 +195,6 @@ class Run(Alive, Loop, Microscope):
     ):
         budget = Budget(spent_s=age_s).__enter__()
         cfg = load_config(cfg, **keys)
-        if why := foreign(cfg.out): raise ValueError(why)
         asked,own = dict(flat(to_dict(cfg))),as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
         self.cfg = cfg = load_config(cfg, own) if own else cfg
         console,self.only_look,self.evals = Console(say, is_main()),look,check_names(evals or {})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers import SMALL, on_ranks as torchrun, quiet, write_texts
 from pretrain.store.checkpoint import load_checkpoint, newest_checkpoint
-from pretrain.store.files import mark_run
+from pretrain.store.files import GO_ON, mark_run
 from pretrain.store.log import each_record
 
 LIMIT_S = 100  # a test that takes longer has hung
@@ -15,7 +15,7 @@ CONFIG = [*SMALL, 'data.train=texts', 'preflight.at_start=false', 'sample.prompt
 # ------------------------------------------------------------ before the first step
 
 DISAGREE = '''
-import contextlib, importlib.metadata, io, json, os, sys
+import contextlib, errno, importlib.metadata, io, json, os, sys
 from pathlib import Path
 from unittest.mock import patch
 import pretrain.build, pretrain.base.agree as agree, pretrain.train.keep as keep, pretrain.train.machine as machine
@@ -24,6 +24,8 @@ here,config = sys.argv[1],sys.argv[2:]
 second,version,program = os.environ['RANK']=='1',importlib.metadata.version,agree.program
 same = machine.same_start
 shared,linked = f'out={here}/a/run',f'out={here}/a/linked'
+in_parts = 'train.parallel=fsdp','checkpoint.sharded=sharded',f'out={here}/a/parts'
+def refused(*args, **kw): raise OSError(errno.EROFS, 'Read-only file system')
 cases = dict(       # on both ranks, on the second, its folder, what it takes for what
     same=([], [], 'a', ()),
     config=([], ['optim.lr=0.07'], 'a', ()),
@@ -37,6 +39,8 @@ cases = dict(       # on both ranks, on the second, its folder, what it takes fo
     no_data=([shared], [], 'none', ()),
     data=([shared], [], 'other', ()),
     out=([], [], 'copy', ()),
+    filed=(['out=filed'], [], 'copy', ()),
+    unwritten=(in_parts, [], 'a', (Path, 'touch', refused)),
     checkpoints=([linked], [], 'copy', ()),
     checkpoint=([], [], 'a', (keep, 'newest_checkpoint', lambda path: (None, []))))
 said,reason = {},Path(os.environ['TORCHELASTIC_ERROR_FILE'])
@@ -59,6 +63,8 @@ SAYS = dict(config='optim.lr: rank 1 on HOST has 0.07, rank 0 has 0.00',
             torch='version of torch: rank 1 on HOST has 1.0', code='code of train/loop.py: rank 1 on HOST has other',
             device='device: rank 1 on HOST has cuda, rank 0 has cpu',
             no_data='rank 1 on HOST: data.train', data='data.train, texts/assert.txt: rank 1 on HOST has',
+            filed='rank 1 on HOST: filed: not a folder',
+            unwritten='rank 1 on HOST cannot write there (Read-only file system); a disk that all machines may write',
             out='run; start all in the same folder, or give the whole path',
             checkpoints='a disk that all machines share',
             checkpoint='newest intact checkpoint: rank 1 on HOST has none, rank 0 has step_00000008')
@@ -74,6 +80,7 @@ def disagreed(tmp_path_factory):
     (here/'none').mkdir()
     (here/'other/texts/assert.txt').write_text('another text on this machine')
     for folder in ('a', 'copy'): (here/folder/'own').mkdir()
+    (here/'copy/filed').touch()
     (here/'a/linked').mkdir()
     mark_run(here/'a/linked', {})
     (here/'a/linked/checkpoints').symlink_to('/proc/self/cwd/own')   # another folder for each process
@@ -120,7 +127,7 @@ SIGNALS = dict(kill=signal.SIGKILL, stop=signal.SIGSTOP, term=signal.SIGTERM)
 SITES = dict(data=(Loader, 'batch'), loss=(Loop, 'loss'), backward=(torch.Tensor, 'backward'),
              reduce=(Parallel, 'reduce'), clip=(Parallel, 'clip'), optim=(Optim, 'step'), record=(Loop, 'record'),
              validate=(Run, 'validate'), save=(Loop, 'save_due'), stop=(Loop, 'stopping'),
-             piece=(sharded, 'write_file'), file=(checkpoint, 'write_file'), log=(MetricsLog, 'append'))
+             piece=(sharded, 'write_file'), file=(checkpoint, 'write_file'), log=(MetricsLog, '_write'))
 how,site,at = os.environ.get('FAULT', '0 0 0').split()
 def faulty(real, n):
     def call(*args, **kw):
@@ -269,6 +276,8 @@ def disks():
             code,err,took_s = start(here, fault, keys=keys, FAULT_RANK=str(r))
             said = [line for line in err.splitlines() if line.startswith('pretrain: ')]
             assert code!=0 and said and took_s<OUT_S, err[-3000:]
+            if fault.startswith('full'):
+                assert any(f'rank {r}' in line for line in said) and any(GO_ON in line for line in said), said
             again,same = learnt(here, start(here, keys=keys))
             equal = same==losses and all(torch.equal(t, tensors[k]) for k,t in again.items())
             bits = 'same' if equal else 'OTHER'

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['CHECKPOINT_FORMAT', 'MANIFEST', 'STATE', 'FILE_NAME', 'MANIFEST_MAX', 'HASH_DIGITS', 'STEP_NAME', 'NOT_SAVED',
            'NEWEST', 'BEST', 'check_state', 'to_json', 'manifest_text', 'open_regular', 'read_manifest', 'check_entry',
-           'verify_checkpoint', 'is_intact', 'step_name', 'list_checkpoints', 'clean_up', 'prune', 'check_room',
-           'finish', 'save_checkpoint', 'read_checked', 'load_checkpoint', 'newest_checkpoint', 'split_run',
-           'pick_checkpoint']
+           'verify_checkpoint', 'is_intact', 'step_name', 'list_checkpoints', 'clean_up', 'prune', 'not_saved',
+           'check_room', 'finish', 'save_checkpoint', 'read_checked', 'load_checkpoint', 'newest_checkpoint',
+           'split_run', 'pick_checkpoint']
 
 # %% ../../nbs/store/checkpoint.ipynb #cell3
 import errno, hashlib, json, math, os, re, shutil, stat
@@ -17,6 +17,7 @@ from pathlib import Path
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
+from ..base.dist import rank, world
 from ..base.value import at_home
 from .files import OLD, UNFINISHED, into_place, make_dir, remove, sync_dir, write_file
 from .tensors import CheckpointError, check_finite, joined, part_of, placed, tensor_chunks
@@ -187,6 +188,15 @@ def prune(
 # %% ../../nbs/store/checkpoint.ipynb #bd47c6f5
 NOT_SAVED = '; not saved, older checkpoints stay as they are'
 
+def not_saved(
+    final:Path, # The checkpoint that was to be
+    why:str,    # What went wrong
+    r:int|None=None, # On which rank; None = on this one
+)->CheckpointError:
+    "In one line; where there are several ranks, with the one that could not write"
+    by = '' if r is None and world()==1 else f'rank {rank() if r is None else r}: '
+    return CheckpointError(f'{final}: not saved ({by}{why}); older checkpoints stay as they are')
+
 def check_room(
     root:Path,                                # A folder on the disk
     tensors:Mapping[str,Mapping[str,Tensor]], # What is about to be written there
@@ -239,7 +249,7 @@ def save_checkpoint(
         prune(root, step, keep, stays)
     except OSError as e:
         shutil.rmtree(temp, ignore_errors=True)
-        raise CheckpointError(f'{final}: not saved ({e.strerror or e}); older checkpoints stay as they are') from e
+        raise not_saved(final, e.strerror or str(e)) from e
     return final
 
 # %% ../../nbs/store/checkpoint.ipynb #fb8dbb22

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from ..base.toml import MAX_INT
 from ..base.value import at_home
 from ..base.words import brief, one_line
-from .files import sync_dir
+from .files import GO_ON, sync_dir
 
 # %% ../../nbs/store/log.ipynb #cell12
 def to_plain(
@@ -228,7 +228,8 @@ def append(self:MetricsLog,
     for left in range(self.retries, -1, -1):
         try: self._write(record_line(r))
         except OSError as e:
-            if not left: raise
+            why = f'{e.strerror}, step {r["step"]} is not logged; {GO_ON}'
+            if not left: raise OSError(e.errno, why, e.filename) from e
             self.say(f'warning: {self.path}: step {r["step"]} not logged ({e.strerror}); '
                      f'next attempt in {self.retry_s:g} s')
             time.sleep(self.retry_s)

@@ -16,7 +16,9 @@ from fastcore.basics import patch
 from torch import Tensor
 from ..base.card import card, pairs, shows, table, verdict
 from ..base.config import NatFloat, NatInt, PosInt, section
-from .checkpoint import CheckpointError, check_state, list_checkpoints, save_checkpoint, step_name
+from .checkpoint import CheckpointError, check_state, list_checkpoints, not_saved
+from .checkpoint import save_checkpoint, step_name
+from .files import GO_ON
 
 # %% ../../nbs/store/saver.ipynb #60f123ff
 @section
@@ -90,6 +92,7 @@ class Saver:
 
     def _raise(self):
         e,self.error = self.error,None
+        if isinstance(e.__cause__, OSError): raise CheckpointError(f'{e}; {GO_ON}') from e.__cause__
         raise e
 
     def _passing(self): return isinstance(self.error.__cause__, OSError)
@@ -105,8 +108,7 @@ def _write(self:Saver, todo, write=None, agreed=bool):
             return
         except CheckpointError as e: self.error = e
         except Exception as e:
-            where,what = self.root/step_name(todo['step']),f'{type(e).__name__}: {e}'
-            self.error = CheckpointError(f'{where}: not saved ({what}); older checkpoints stay as they are')
+            self.error = not_saved(self.root/step_name(todo['step']), f'{type(e).__name__}: {e}')
         again = left and self._passing()
         then = f'next attempt in {self.cfg.retry_s:g} s' if again else 'given up until the next save'
         self.news.append(f'warning: {self.error}; {then}')

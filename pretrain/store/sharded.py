@@ -10,7 +10,7 @@ import itertools, json, shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from torch import Tensor
-from .checkpoint import check_room, check_state, clean_up, finish, prune, step_name
+from .checkpoint import check_room, check_state, clean_up, finish, not_saved, prune, step_name
 from .files import UNFINISHED, make_dir, sync_dir, write_file
 from .tensors import TENSORS, CheckpointError, check_finite, tensor_chunks
 
@@ -62,11 +62,12 @@ def write_pieces(
     return files
 
 # %% ../../nbs/store/sharded.ipynb #shd00031
-def _failed(fn):
-    "What `fn` gives, or the error in words and whether it may pass"
+def _tried(fn, rank):
+    "What `fn` gives, or the error in words, of which rank it is, and whether it may pass"
     try: return dict(got=fn())
-    except OSError as e: return dict(error=e.strerror or str(e), passing=True)
-    except Exception as e: return dict(error=str(e) if isinstance(e, CheckpointError) else f'{type(e).__name__}: {e}')
+    except OSError as e: return dict(error=e.strerror or str(e), rank=rank, passing=True)
+    except CheckpointError as e: return dict(error=str(e), rank=rank)
+    except Exception as e: return dict(error=f'{type(e).__name__}: {e}', rank=rank)
 
 def lead(
     final:Path,    # The checkpoint's directory, which does not yet have its name
@@ -75,14 +76,12 @@ def lead(
     step:int,      # Optimizer steps taken
     said:list,     # What each process has said of its files
     before:Callable, # Called before it gets its name
-):
+)->dict:             # How it ended
     "What the first does when all have written"
-    bad = next(((r,o) for r,o in enumerate(said) if 'error' in o), None)
-    if bad:
-        error = CheckpointError(f'rank {bad[0]}: {bad[1]["error"]}')
-        raise OSError(0, str(error)) if bad[1].get('passing') else error
+    bad = next((o for o in said if 'error' in o), None)
+    if bad: return bad
     files = {k: v for o in said for k,v in o['got'].items()}
-    finish(temp, final, step, files, state, before)
+    return _tried(lambda: finish(temp, final, step, files, state, before), 0)
 
 def begin(
     root:Path,  # The directory `checkpoints` of a run
@@ -111,12 +110,12 @@ def save_shards(
     "Every process calls it; once it returns on the first, the checkpoint is durable, under its name, and verified"
     root,me = Path(root),board.rank
     final,temp = root/step_name(step),root/(UNFINISHED+step_name(step))
-    def word(what, r, fn=None):
-        if fn and r==me: board.store.set(f'{turn} {what} {r}', json.dumps(_failed(fn)))
+    def word(what, r, say=None):
+        if say and r==me: board.store.set(f'{turn} {what} {r}', json.dumps(say()))
         return json.loads(board.wait(f'{turn} {what} {r}', [r]))
-    end = word('begin', 0, lambda: begin(root, temp, state))
+    end = word('begin', 0, lambda: _tried(lambda: begin(root, temp, state), 0))
     if 'error' not in end:
-        word('wrote', me, lambda: write_pieces(temp, tensors, rows, me, board.world))
+        word('wrote', me, lambda: _tried(lambda: write_pieces(temp, tensors, rows, me, board.world), me))
         said = [word('wrote', r) for r in range(board.world)] if not me else None
         end = word('end', 0, lambda: lead(final, temp, state, step, said, before))
     if 'error' not in end:
@@ -124,7 +123,7 @@ def save_shards(
         return final
     if not me: shutil.rmtree(temp, ignore_errors=True)
     cause = OSError(0, end['error']) if end.get('passing') else None
-    raise CheckpointError(f'{final}: not saved ({end["error"]}); older checkpoints stay as they are') from cause
+    raise not_saved(final, end['error'], end['rank']) from cause
 
 # %% ../../nbs/store/sharded.ipynb #shd00061
 TURNS = itertools.count()  # Of all saves of this process; every process of a run counts alike
