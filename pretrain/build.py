@@ -118,8 +118,7 @@ def run_keys(
 )->dict:       # Dotted keys to values
     "What a run's own config means wherever it lies: `out` is here, and relative paths count from where it was begun"
     cfg = read_config(Config, path)
-    begun = begun_in(path.parent, cfg.out)
-    return dict(at_place(cfg, begun, (EMBEDDED,)) if begun else (), out=str(path.parent))
+    return dict(at_place(cfg, b, (EMBEDDED,)) if (b := begun_in(path.parent, cfg.out)) else (), out=str(path.parent))
 
 # %% ../nbs/build.ipynb #772d5da0
 def load_config(
@@ -135,7 +134,8 @@ def load_config(
     if not base.get('train.init'): base = {k: v for k,v in base.items() if v!=plain[k] or k in keep}   # somebody said
     if path and path.name=='config.toml' and is_run(path.parent): base = run_keys(path)
     said = said_keys(Config, path, given := [base, *given, keys])
-    under,over = dialled(said, lambda: own_keys(Config, said.get('out', Config.out)))
+    near = said_keys(Config, None, given[1:])   # beside the file
+    under,over = dialled(said, lambda: own_keys(Config, said.get('out', Config.out)), near)
     def read(more=()): return read_config(Config, path, [*given, over], under | dict(more))
     cfg = check_depth(with_origin(cfg, read) if (cfg := read()).train.init else cfg)
     object.__setattr__(cfg, '_said', {*said})   # for whoever reads it again with other keys
@@ -169,9 +169,8 @@ def identity_of(
     init:str='',     # Fingerprint of the weights that it begins with; '' where they are drawn
 )->dict:             # `config`, `identity`, `place`, `account`, as `compare_runs` takes them
     "What tells one run from another"
-    prints = data.prints | (dict(init=init) if init else {})
-    return dict(config=to_dict(cfg), identity=prints | dict(precision=str(machine.dtype)) | data.loader.identity,
-                place=machine.place(), account=data.account)
+    who = data.prints | dict(precision=str(machine.dtype)) | data.loader.identity | (dict(init=init) if init else {})
+    return dict(config=to_dict(cfg), identity=who, place=machine.place(), account=data.account)
 
 def todays(
     path,         # Of the checkpoint
@@ -399,14 +398,16 @@ def finish(self:Run):
         f'plot {shown(plot)}, report {shown(page)}, everything else in {shown(self.out)}')
 
 @patch
-def fit(self:Run)->Run: # Itself, at its end or where it was interrupted
-    "Train to the end, or to Ctrl-C; either leaves a run that can go on"
+def fit(self:Run,
+    steps:int|None=None, # How many, at most; None = all that are left
+)->Run:                  # Itself, at its end or where it was interrupted
+    "Train to the end, or as far as is asked, or to Ctrl-C; each leaves a run that can go on"
     went_on = not self.over
     with self.budget, self.console.stay():
-        Loop.fit(self)
+        Loop.fit(self, steps)
         if went_on and self.over: self.finish()
     if not self.over:
-        self.happened('interrupt')
+        if self.hold.hit: self.happened('interrupt')
         self.show(wait=True)
     self.tracker.end()
     return self
@@ -423,7 +424,7 @@ def load_model(
     device='auto', # As `train.device`
 )->tuple:          # (model, tokenizer, config, step)
     "The model of a run, which computes in the precision in which it was trained"
-    out,which = split_run(out)
+    (out,which),where = split_run(out),pick_device(device)[0]
     if not (out/'config.toml').is_file(): raise FileNotFoundError(f'{out}: not a run directory (no config.toml in it)')
     cfg,tok = load_config(out/'config.toml'),Tokenizer.load(out/'tokenizer')
     path = pick_checkpoint(out, which)
@@ -434,4 +435,4 @@ def load_model(
     if why := other_model(was, to_dict(cfg), tok.fingerprint): raise ValueError(f'{shown(path)}: {why}')
     with torch.random.fork_rng(devices=[]): model = GPT(cfg.model, tok.vocab_size, trained_in(state))
     model.load_state_dict(tensors['model'])   # in place of what it drew
-    return model.to(pick_device(device)[0]).eval(), tok, cfg, state['step']
+    return model.to(where).eval(), tok, cfg, state['step']

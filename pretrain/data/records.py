@@ -6,10 +6,11 @@
 __all__ = ['KEYS_SHOWN', 'NAMES', 'ITEMS', 'MAX_DOC', 'PASS_BYTES', 'ESCAPED', 'WINDOW', 'AT_END', 'WHITE', 'REST', 'WIDE',
            'QUARTER', 'holder', 'NoText', 'text_in', 'whole', 'check_once', 'json_text', 'too_large', 'lines_of',
            'plain_text', 'read_jsonl', 'Window', 'json_items', 'as_text', 'from_text', 'read_json', 'TextLines',
-           'csv_rows', 'read_csv']
+           'csv_rows', 'Retold', 'tsv_rows', 'read_csv']
 
 # %% ../../nbs/data/records.ipynb #c8ba47eb
 import csv, io, json, re
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -339,6 +340,48 @@ def csv_rows(
         yield n,row,lines.chars-chars
         if isinstance(row, OverflowError) or 'limit' in str(row) and isinstance(row, csv.Error): return
 
+# %% ../../nbs/data/records.ipynb #tsvrows1
+class Retold:
+    "Lines that can be told once more"
+    def __init__(self,
+        lines:TextLines, # The first time
+    ): self.lines,self.again,self.row = lines,deque(),[]
+
+    def __iter__(self): return self
+    def __next__(self):
+        told = self.again.popleft() if self.again else (self.lines.n+1, next(self.lines))
+        self.row.append(told)
+        return told[1]
+
+def tsv_rows(
+    lines:TextLines, # Lines
+    sep:str,         # Between two fields
+)->Iterator[tuple]:  # As `csv_rows`
+    "Rows of a table in which a quote may be text"
+    src,width = Retold(lines),0
+    while True:
+        src.row,was = [],csv.field_size_limit(lines.most)   # a setting of the whole process
+        try: row = next(csv.reader(src, delimiter=sep, strict=True))
+        except StopIteration: return
+        except (csv.Error,OverflowError) as e: row = e
+        finally: csv.field_size_limit(was)
+        if isinstance(row, csv.Error) or len(src.row)>1: row = _unquoted(row, src, sep, width)
+        width = width or isinstance(row, list) and len(row)
+        yield src.row[0][0] if src.row else lines.n+1, row, sum(len(line) for _,line in src.row)
+        if isinstance(row, OverflowError): return
+
+def _unquoted(row, src, sep, width):
+    "A row, or what is wrong with it, once its quotes may be text"
+    plain = [line.rstrip('\r\n').split(sep) for _,line in src.row]
+    alone = [len(p)==width for p in plain]
+    if isinstance(row, csv.Error) and alone[:1]==[True]:
+        src.again.extendleft(reversed(src.row[1:]))
+        del src.row[1:]
+        return plain[0]
+    if isinstance(row, list) and width>1 and all(alone):
+        return csv.Error(f'lines {src.row[0][0]} to {src.row[-1][0]} are one field between quotes, or a row each')
+    return row
+
 # %% ../../nbs/data/records.ipynb #ee23dc9b
 def read_csv(
     file:BinaryIO,     # An open stream
@@ -349,7 +392,7 @@ def read_csv(
     sep:str=',',       # Between two fields
 )->Iterator[tuple[int,str]]: # Line on which a row begins, and its text
     "A document for each row below the first, which names the columns"
-    rows = csv_rows(TextLines(as_text(file, where), most//WIDE), sep)
+    rows = (tsv_rows if sep=='\t' else csv_rows)(TextLines(as_text(file, where), most//WIDE), sep)
     i,names,_ = next(rows, (1,None,0))
     if names is None: return
     at = _column(names, where, i, key, sep)

@@ -316,7 +316,8 @@ def split_run(
     name,       # `RUN`, `RUN@best`, `RUN@newest`, `RUN@400`; or the path of a checkpoint
 )->tuple:       # The run directory, and which checkpoint: a step, or one of the words
     "A run, and which of its checkpoints is meant"
-    head,at,which = (name := at_home(str(name))).rpartition('@')
+    name = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
+    head,at,which = (name := at_home(name)).rpartition('@')
     at_step,root = STEP_NAME.fullmatch(Path(name).name),Path(name).parent
     if at_step and not at_step[2] and root.name=='checkpoints': return root.parent,int(at_step[1])
     if not at or not head or os.path.lexists(name): return Path(name),NEWEST

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['LENGTHS', 'AHEAD', 'LEAST_STEPS', 'FIRST', 'TRIES', 'FEW', 'SLACK', 'CLOCK_S', 'BORN', 'TrainConfig', 'steps_of',
-           'time_to', 'steps_that_fit', 'Budget', 'process_age', 'of_steps']
+           'at_most', 'time_to', 'steps_that_fit', 'Budget', 'process_age', 'of_steps']
 
 # %% ../../nbs/train/budget.ipynb #budg0004
 import os, subprocess, time
 from collections import deque
 from collections.abc import Callable
 from contextlib import contextmanager
+from operator import index
 from pathlib import Path
 from typing import ClassVar, Literal
 from fastcore.basics import patch
@@ -65,6 +66,16 @@ def steps_of(
     "Steps of a run, from what its config says"
     n = train.tokens or (train.tokens_per_param*n_params if n_params else 0)
     return train.steps or -(-max(int(n), n>0)//per_step)
+
+# %% ../../nbs/train/budget.ipynb #fb3a5114
+def at_most(
+    more,   # Steps that are asked for; None = all that are left
+)->int:
+    "How many steps there may be until somebody looks"
+    try: n = UNKNOWN if more is None else index(more)
+    except TypeError: n = 0
+    if n<1: raise ValueError(f'fit: {more!r} is no number of steps; 1 or more, or nothing for all that are left, works')
+    return n
 
 # %% ../../nbs/train/budget.ipynb #budg0012
 def time_to(

@@ -21,6 +21,8 @@ class Console:
         say:Callable|None=print, # Takes one line of news at a time; None keeps quiet and shows no progress
         main:bool=True,          # Is this the rank that speaks?
     ):
+        if say not in (None, True, False) and not callable(say):
+            raise ValueError(f'say: {say!r}; print, a function that takes a line, or None for none would work')
         self.shown = bool(say) and main
         self.say = (tell if say in (print, True) else say) if self.shown else (lambda _: None)
         self.bar,self.told,self.staying = None,set(),False

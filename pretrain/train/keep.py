@@ -67,6 +67,7 @@ class Kept:
     @property
     def half(self): return bool(self.safe) and 'half' in self.safe[0]
     def note(self, text): self.console.note(text)
+    def __fspath__(self): return str(self.out)   # a run in the place of its directory
 
 # %% ../../nbs/train/keep.ipynb #46b54d8f
 @patch
@@ -255,13 +256,14 @@ def interrupt(self:Kept):
 @patch
 def close(self:Kept):
     "Save what is not saved, and give the directory back; a closed run can still be looked at"
-    if not self.place.file: return
-    try:
-        if self.safe and self.n_step and self.saved!=self.here: self.write_alone()
-        self.wait()
-    finally:
-        for log in (self.log, self.samples): log.close()
-        self.place.close()
+    with self.place.busy:   # a step in another thread comes to its end
+        if not self.place.file: return
+        try:
+            if self.safe and self.n_step and self.saved!=self.here: self.write_alone()
+            self.wait()
+        finally:
+            for log in (self.log, self.samples): log.close()
+            self.place.close()
 
 @patch
 def __enter__(self:Kept): return self

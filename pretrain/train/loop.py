@@ -19,7 +19,7 @@ from ..store.checkpoint import load_checkpoint, newest_checkpoint
 from ..store.files import shown
 from ..store.log import each_record, read_metrics
 from ..store.saver import CheckpointConfig, rng_state, set_rng_state
-from .budget import Budget, TrainConfig, of_steps, steps_of
+from .budget import Budget, TrainConfig, at_most, of_steps, steps_of
 from .console import Console
 from .gradients import accumulate
 from .guard import Guard
@@ -323,8 +323,7 @@ def update(self:Loop)->dict: # The step's record
                       self.parallel.micro)
     self.parallel.reduce()
     layers = layers_of(self)
-    norm = self.parallel.clip(self.params, self.clip)
-    loss,norm = all_sum(loss).item(),norm.item()
+    loss,norm = all_sum(loss).item(),self.parallel.clip(self.params, self.clip).item()
     verdict = s.guard.judge(s.step+1, loss, norm)
     if verdict=='go':
         self.safe = None                             # while the weights move, there is nothing true to save
@@ -420,26 +419,27 @@ def next_step(self:Loop,
     rec = self.step()
     bar.total = self.planned
     bar.update(self.n_step, rec)
-    best = self.state.best
     if 'val_bpb' in rec: self.note(f'validation: step {self.n_step:,}: {rec["val_bpb"]:.4f} bits per byte, '
-                                   f'best {best["val_bpb"]:.4f} at step {best["step"]:,}')
+                                   f'best {self.best["val_bpb"]:.4f} at step {self.best["step"]:,}')
 
 @patch
-def fit(self:Loop)->Loop: # Itself, at its end or where it was interrupted
-    "Train to the end, or to Ctrl-C; either leaves a run that can go on"
-    say = self.console.say
+def fit(self:Loop,
+    steps:int|None=None, # How many, at most; None = all that are left
+)->Loop:                 # Itself, at its end or where it was interrupted
+    "Train to the end, or as far as is asked, or to Ctrl-C; each leaves a run that can go on"
+    say,upto = self.console.say,self.n_step+at_most(steps)
     if is_main(): self.place.check()
     if self.over:
         say(f'finished: {shown(self.out)} has taken all its {self.n_step:,} steps; {self.longer}')
         return self
     watch = self.console.watch(self.planned, self.n_step, self.track, self.about())
     with self.budget, self.hold, self.rescued(), watch as bar:
-        while not (self.over or self.stopping()): self.next_step(bar)
+        while not (self.over or self.n_step>=upto or self.stopping()): self.next_step(bar)
         if self.saved!=self.here: self.save(wait=False)
         by_main(self.wait)
     if not self.over:
-        self.console.say(f'interrupted: after step {self.n_step:,}, which is saved in {shown(self.out)}; '
-                         'start again with the same configuration to go on')
+        say(f'{"so far" if self.n_step>=upto else "interrupted"}: after step {self.n_step:,}, which is saved in '
+            f'{shown(self.out)}; start again with the same configuration to go on')
     return self
 
 # %% ../../nbs/train/loop.ipynb #7rack002

@@ -25,8 +25,8 @@ class HoldSignals:
 
     def __enter__(self):
         self.depth += 1
+        if self.depth==1: self.hit = 0
         if self.depth==1 and threading.current_thread() is threading.main_thread():
-            self.hit = 0
             self.old = {s: signal.signal(s, self._mark) for s in stop_signals()+SAVES}
         return self
 
