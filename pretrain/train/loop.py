@@ -227,8 +227,7 @@ def save_due(self:Loop,
     better = c.best and self.state.best!=best
     halved = self.saved==(self.n_step, True)   # on the disk is only the half of this step
     due = asked or better or halved or self.due(self.settings.save_every) or self.due(c.keep_every)
-    due = due or self.budget.unseen('save')   # to know what it costs
-    return all_sum(torch.tensor(int(due))).item()>0   # for one rank, so that all take part
+    return all_sum(torch.tensor(int(due or self.budget.unseen('save')))).item()>0   # for one, all take part
 
 # %% ../../nbs/train/loop.ipynb #lbud0002
 @patch(as_prop=True)
@@ -323,7 +322,8 @@ def update(self:Loop)->dict: # The step's record
                       self.parallel.micro)
     self.parallel.reduce()
     layers = layers_of(self)
-    loss,norm = all_sum(loss).item(),self.parallel.clip(self.params, self.clip).item()
+    norm = self.parallel.clip(self.params, self.clip)
+    loss,norm = all_sum(loss).item(),norm.item()
     verdict = s.guard.judge(s.step+1, loss, norm)
     if verdict=='go':
         self.safe = None                             # while the weights move, there is nothing true to save
