@@ -138,17 +138,21 @@ def shares(
     mine = rows//gpus
     return rows,mine,min(micro or mine, mine)
 
+def _dtype(cfg):
+    "Of matrix products, None = float32; and bytes of a gathered number for each of a kept one"
+    import torch
+    return (None, 1.) if cfg.train.precision=='float32' else (torch.bfloat16, .5)
+
 def _ways(cfg, V, parts, d, gpus, mfu, micro, micros):
     from pretrain.model.cost import flops_per_token
     from pretrain.train.room import messages, moving, on_wire, room_of, step_spans
     from pretrain.train.scale import step_time
-    import torch
-    m,exact,wide = cfg.model,cfg.train.precision=='float32',cfg.train.sums=='float64'
-    flops,k = flops_per_token(m, V),1. if exact else .5
+    m,(dtype,k),wide = cfg.model,_dtype(cfg),cfg.train.sums=='float64'
+    flops = flops_per_token(m, V)
     modes = ('one',) if gpus==1 else ('ddp', 'fsdp')
     moves = {mode: moving(m, V, cfg.optim, mode, gpus) for mode in modes}
     for again in (False, True):
-        spans = step_spans(m, V, micro, None if exact else torch.bfloat16, again, away=True)
+        spans = step_spans(m, V, micro, dtype, again, away=True)
         for mode in modes:
             room = room_of(parts, spans, mode, gpus, moves[mode], k, micros, wide)
             t = step_time(parts, flops, micro*m.seq_len, d, gpus, mode, mfu, micros, k, again, wide)
@@ -157,10 +161,8 @@ def _ways(cfg, V, parts, d, gpus, mfu, micro, micros):
 def _least(cfg, V, parts, d, most):
     "Fewest devices, among those that divide the batch, on which some way fits, one row at a time"
     from pretrain.train.room import room_of, step_spans
-    import torch
-    exact,wide = cfg.train.precision=='float32',cfg.train.sums=='float64'
-    k = 1. if exact else .5
-    spans = step_spans(cfg.model, V, 1, None if exact else torch.bfloat16, True, away=True)
+    (dtype,k),wide = _dtype(cfg),cfg.train.sums=='float64'
+    spans = step_spans(cfg.model, V, 1, dtype, True, away=True)
     for n in range(1, most+1):
         if most%n: continue
         room = room_of(parts, spans, 'fsdp' if n>1 else 'one', n, k=k, micros=most//n, wide=wide)

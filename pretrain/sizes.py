@@ -165,7 +165,6 @@ def plan_for(
     V:int,           # Vocabulary
     text:int,        # Tokens that there are
     machine:Machine=Machine(), # Where it computes
-    curve:Curve=MEASURED, # Bits per byte from size and tokens
     budget_s:float=4.,    # For measuring [s]
 )->Plan:
     "Measure this machine, and look every size up on the curve"
@@ -175,7 +174,7 @@ def plan_for(
     each = paces(shapes, V, replace(cfg.optim, matrix=said.get('optim.matrix', 'muon')), machine, budget_s)
     T,rows = cfg.model.seq_len,said.get('loader.batch_rows', 0)
     sizes = {d: (n_multiplying(c, V), tokens_in(each[d], SHARE*60*minutes, T, rows)) for d,c in shapes.items()}
-    return Plan(minutes, choices(curve, sizes, text), each, text)
+    return Plan(minutes, choices(MEASURED, sizes, text), each, text)
 
 # %% ../nbs/sizes.ipynb #size034
 def settle(

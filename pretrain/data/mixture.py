@@ -45,18 +45,17 @@ def take_turns(
 ROUND = 2**20 # Most rows after which turns repeat: 2 MB and 2 s, and weights of five digits are exact [rows]
 def whole_shares(
     weights:Sequence, # Above 0, finite: numbers, as they are written
-    most:int=ROUND,   # Largest sum [rows]
 )->list[int]:         # At least 1 each
     "Whole numbers in proportion to weights, by largest remainder where they would be too large"
     exact = [Fraction(str(w)) for w in weights]
     whole = [o.numerator*(math.lcm(*(e.denominator for e in exact))//o.denominator) for o in exact]
     whole = [o//math.gcd(*whole) for o in whole]
-    if (total := sum(whole))<=most: return whole
-    assert len(weights)<=most, f'{len(weights)} sources, {most} rows'
-    res = [max(1, o*most//total) for o in whole]
-    rest = sorted(range(len(res)), key=lambda i: -(whole[i]*most%total))
-    for i in rest[:max(0, most-sum(res))]: res[i] += 1
-    res[res.index(max(res))] -= sum(res)-most
+    if (total := sum(whole))<=ROUND: return whole
+    assert len(weights)<=ROUND, f'{len(weights)} sources, {ROUND} rows'
+    res = [max(1, o*ROUND//total) for o in whole]
+    rest = sorted(range(len(res)), key=lambda i: -(whole[i]*ROUND%total))
+    for i in rest[:max(0, ROUND-sum(res))]: res[i] += 1
+    res[res.index(max(res))] -= sum(res)-ROUND
     return res
 
 # %% ../../nbs/data/mixture.ipynb #mix-class

@@ -7,7 +7,7 @@ __all__ = ['SIDE_HASH_BYTES', 'BOM_CHAR', 'SIZE_MAX', 'WHOLE_FROM', 'END_CHARS',
            'VALID_TEXT', 'KEPT_CHARS', 'MORE_TEXT', 'hash_frac', 'tail_cut', 'normal', 'bytes_id', 'text_id', 'end_cut',
            'Measured', 'measure', 'Shape', 'shape', 'n_documents', 'split_rule', 'InOrder', 'cutter', 'no_shape',
            'side', 'Aside', 'valid_documents', 'check_valid', 'check_apart', 'split_documents', 'train_side',
-           'check_train', 'Counted', 'count_side', 'describe_split']
+           'check_train', 'describe_split']
 
 # %% ../../nbs/data/split.ipynb #split-imports
 import hashlib, os
@@ -388,34 +388,13 @@ def check_train(
 
 def _digest(text): return hashlib.blake2b(text.encode(), digest_size=2*SIDE_HASH_BYTES).digest()
 
-# %% ../../nbs/data/split.ipynb #cell96
-@dataclass
-class Counted:
-    "As much of prepared tokens as `describe_split` looks at"
-    n_doc:int = 0       # Documents
-    n_bytes:int = 0     # UTF-8 text [bytes]
-    skipped:dict|None = None # What `Skipped.account` says
-
-def count_side(
-    cfg:CorpusConfig,               # Which corpus
-    split:Literal['train','valid'], # Which side
-)->Counted:
-    "Read a side and count it"
-    res,skipped = Counted(),Skipped()
-    for text in split_documents(cfg, split, skipped):
-        res.n_doc += 1
-        res.n_bytes += len(text.encode())
-    res.skipped = skipped.account()
-    return res
-
 # %% ../../nbs/data/split.ipynb #describe-def
 def describe_split(
     cfg:CorpusConfig,  # Which corpus
-    train=None,        # Its training tokens: `n_doc`, `n_bytes`, `skipped`; None reads and counts the documents
-    valid=None,        # Its validation tokens
+    train,             # Its training tokens: `n_doc`, `n_bytes`, `skipped`
+    valid,             # Its validation tokens
 )->str:                # One line for the report of a run
     "What was set aside for validation, in words"
-    train,valid = train or count_side(cfg, 'train'),valid or count_side(cfg, 'valid')
     if split_rule(cfg)=='files':
         sources = n_of(len(find_files(cfg.valid, 'data.valid', cfg.formats)), 'source')
         return f'validation: {n_of(valid.n_doc, "document")} of {sources} of its own, data.valid'

@@ -208,12 +208,11 @@ def _rename(what):
     return f'a name that ends in {ends[0]} would work' if ends else TO_GET.get(what, 'unpack it')
 
 def open_stream(
-    source,              # A path
-    most:int=MAX_EXPAND, # May grow by this factor [times]
+    source, # A path
 )->BinaryIO:
     "A source as a stream of what is inside; to be closed"
     file = open_raw(source)
-    try: return as_stream(file, source.name, source, most)
+    try: return as_stream(file, source.name, source)
     except BaseException:
         file.close()
         raise

@@ -210,13 +210,6 @@ def _measure(work, j, i):
 STAGES['measure'] = _measure
 
 @patch
-def by_shape(self:Work,
-    j:int, # Job
-)->bool:
-    "Is validation a part of what the job reads?"
-    return self.jobs[j].side!='all' and not self.jobs[j].data.valid
-
-@patch
 def first(self:Work,
     j:int, # Job
 )->int:
@@ -243,7 +236,7 @@ def cut(self:Work,
     i:int, # File of it
 )->Callable: # Document to where its validation part begins, for one pass over the file
     "As `cutter`, for one file"
-    if not self.by_shape(j): return len
+    if self.jobs[j].side=='all' or self.jobs[j].data.valid: return len   # validation is no part of what it reads
     s = self.shape(j)
     return InOrder(s, s.marks(Measured(**read_unit(self.path('measure', self.first(j), i)))))
 

@@ -51,10 +51,9 @@ def check_mask(
 @contextmanager
 def stirred(
     model:torch.nn.Module,  # Changed in place, and back
-    seed:int=0,             # Of a generator of its own
 ):                          # How many parameters were zero
     "Inside, parameters that are all zero hold random numbers of an ordinary size"
-    gen,kept = torch.Generator().manual_seed(seed),[]
+    gen,kept = torch.Generator().manual_seed(0),[]
     try:
         with torch.no_grad():
             for p in model.parameters():

@@ -73,7 +73,8 @@ def group(
     "A group, read"
     runs = [read_run(p) for p in find_runs(what)]
     if not runs: raise ValueError('compare: a group without a run; a run directory or a series of seeds would work')
-    one = what if not isinstance(what, (list,tuple)) else what[0] if len(what)==1 else runs[0].path.parent
+    if not isinstance(what, (list,tuple)): one = what
+    else: one = what[0] if len(what)==1 else runs[0].path.parent
     return Group(name or Path(one.path if isinstance(one, RunLog) else one).name, runs)
 
 # %% ../../nbs/eval/groups.ipynb #grp20

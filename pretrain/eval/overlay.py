@@ -27,7 +27,11 @@ def groups_of(
     "The runs that are meant, by what they were named as"
     found,seen = [],set()
     for what in whats:
-        runs = [p for p in find_runs(what) if (key := Path(p).resolve()) not in seen and not seen.add(key)]
+        runs = []
+        for p in find_runs(what):
+            if (key := Path(p).resolve()) in seen: continue
+            seen.add(key)
+            runs.append(p)
         if runs: found.append((what if len(runs)>1 else runs[0], [read_run(p) for p in runs]))
     return [Group(n, runs) for n,(_,runs) in zip(short_names([o for o,_ in found]), found)]
 
@@ -49,7 +53,8 @@ def group_curves(
     look:str='line', # As `Curve` takes it
 )->tuple:       # `Curve`s and `Area`s
     "A run, or several with their mean and a band"
-    each = [(x, y) for x,y in ((x[g], y[g]) for x,y in each for g in [np.isfinite(y)]) if len(x)]
+    def measured(x, y): return x[np.isfinite(y)],y[np.isfinite(y)]
+    each = [(x, y) for x,y in (measured(*o) for o in each) if len(x)]
     def line(x, y, name, look): return Curve(name, *(o.tolist() for o in thin(x, y, WIDE)), look, color)
     if len(each)<2: return [line(x, y, name, look) for x,y in each],[]
     grid = shared_grid([x for x,_ in each])
@@ -64,14 +69,13 @@ def group_curves(
 def _smooth(log):
     return next((o for o in map(log.series, ('loss_ema', 'loss')) if len(o[0])), (np.array([]), np.array([])))
 
-def _panel(groups, title, by, series, **how):
+def _panel(groups, title, by, series, look='line', settle=0.):
     "One chart of all groups; '' where there is nothing"
     curves,areas = [],[]
     for i,g in enumerate(groups):
         each = [(where(log, x, by), y) for log in g.runs for x,y in [series(log)] if len(x)]
-        more,bands = group_curves(g.name, each, i, how.get('look', 'line'))
+        more,bands = group_curves(g.name, each, i, look)
         curves,areas = curves+more,areas+bands
-    settle = how.get('settle', 0.)
     return chart(curves, title, right=AXES[by], settle=settle, size=PANEL, areas=areas, first=False) if curves else ''
 
 def axis_panels(

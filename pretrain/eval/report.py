@@ -398,7 +398,8 @@ def _beside(ax, log, by, keys, **style):
 
 def _text_beside(ax, log, by, text, name, **style):
     "Validation on one text, among that of others, with its best"
-    for x,y in [(x, y) for t,x,y in by_text(log) if t==text]:
+    for t,x,y in by_text(log):
+        if t!=text: continue
         best = f' (best {np.nanmin(y):.4f})' if np.isfinite(y).any() else ''
         ax.plot(along(log, x, by), y, label=name+best, marker='o', ms=FEW, **style)
 

@@ -95,14 +95,13 @@ def _pairs(sketch):
 
 def near_pairs(
     sketch:np.ndarray, # `[documents, 128]`, of distinct texts with runs
-    least:float=NEAR,  # Likeness from which a pair counts
 )->tuple:              # Pairs (earlier, later) `[pairs, 2]`, and the likeness of each
     "Documents that are nearly the same"
     pairs = _pairs(sketch)
     like = [(sketch[p[:,0]]==sketch[p[:,1]]).mean(1) for k in range(0, len(pairs), AT_ONCE)
             for p in [pairs[k:k+AT_ONCE]]]
     like = np.concatenate(like) if like else np.zeros(0)
-    return pairs[like>=least],like[like>=least]
+    return pairs[like>=NEAR],like[like>=NEAR]
 
 # %% ../../nbs/eval/twins.ipynb #5f7bb954
 MOST_TEXTS,MOST_SKETCHES = 2**20,2**17   # Remembered at most: hashes (16 bytes each), sketches (520 bytes each)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EQUAL', 'GOES_ON', 'UNIT_OF', 'LARGE', 'SPARE', 'SIZE', 'BAND', 'RUN', 'Row', 'along_axis', 'at_own_end',
            'verdict_of', 'unequal_ends', 'read_between', 'fmt_at', 'told_of_run', 'Comparison', 'check_distinct',
-           'compare', 'renamed', 'columns', 'drawn', 'in_cell', 'save_figure']
+           'compare', 'columns', 'drawn', 'in_cell', 'save_figure']
 
 # %% ../../nbs/eval/versus.ipynb #vs34
 import math
@@ -178,18 +178,12 @@ def compare(
     if len(runs)<2: raise ValueError('compare: one group is nothing to compare; two or more would work')
     if names and len(names)!=len(runs): raise ValueError(f'names: {len(names)} for {len(runs)} groups')
     groups = [group(o, n) for o,n in zip(runs, names or ['']*len(runs))]
-    if len({g.name for g in groups})<len(groups): groups = renamed(runs, groups)
+    if len({g.name for g in groups})<len(groups):   # as much of their paths as tells them apart
+        paths = [g.runs[0].path if isinstance(o, (list,tuple,RunLog)) else o for o,g in zip(runs, groups)]
+        groups = [Group(n, g.runs) for n,g in zip(short_names(paths), groups)]
     text = shared_text([o for g in groups for o in g.runs])
     check_distinct(groups, text)
     return _compared(groups, text, by, 1-(1-level)/(len(groups)-1))
-
-def renamed(
-    runs,   # As they were named
-    groups, # `Group`s with names that are not all different
-)->list:
-    "The same groups, told apart by as much of their paths as it takes"
-    paths = [g.runs[0].path if isinstance(o, (list,tuple,RunLog)) else o for o,g in zip(runs, groups)]
-    return [Group(n, g.runs) for n,g in zip(short_names(paths), groups)]
 
 def _compared(groups, text, by, level):
     rows,ends,notes = {},{},[l for g in groups for o in g.runs for l in told_of_run(o, text)]

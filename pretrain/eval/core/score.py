@@ -311,7 +311,8 @@ def score(self:Scorer,
 ):
     "Score all options of some questions"
     plans = [plan_reading(q, self.share) for q in questions]
-    alone,stems = [r for s,rs in plans if s is None for r in rs],[p for p in plans if p[0] is not None]
+    alone = [r for stem,rest in plans if stem is None for r in rest]
+    stems = [p for p in plans if p[0] is not None]
     def total(p): return len(p[0])+sum(map(len, p[1]))
     together = self.continue_from if self.caches else self.read_trees
     jobs = [(together, b) for b in batches(stems, total, self.batch_tokens)]

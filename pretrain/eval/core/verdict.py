@@ -235,7 +235,8 @@ def paired(
     asked,also = map(set, right)
     if odd := sorted(asked^also): raise ValueError(f'{odd[0][0]}: row {odd[0][1]} was asked differently or only once; '
                                                    'the same bundle and max_per_task for both would work')
-    return {l: tuple(np.array([r[k] for k in sorted(asked) if k[0]==l]) for r in right) for l in a.tasks}
+    def of(r, label): return np.array([r[k] for k in sorted(asked) if k[0]==label])
+    return {l: tuple(of(r, l) for r in right) for l in a.tasks}
 
 # %% ../../../nbs/eval/core/verdict.ipynb #8f7be1f9
 def coin_p(
