@@ -149,7 +149,8 @@ def stands(self:Alive)->str:
     try: self.place.check()
     except ValueError as e: return str(e).partition(': ')[2]
     if not self.safe: return 'was cut off in a step; a new Run of the same directory goes on'
-    return 'is at its end' if self.over else 'can go on' if self.n_step else 'has not begun'
+    if self.over: return 'is at its end'
+    return 'can go on' if self.n_step else 'has not begun'
 
 @patch(as_prop=True)
 def next_save(self:Alive)->str:

@@ -16,7 +16,7 @@ from .base.value import here
 from .base.words import like
 from .build import Config, Run, load_config, load_model
 from .data.corpus import table_of
-from .data.prepare import KEY_CHARS, cache_dir, open_as
+from .data.prepare import open_as, tokens_dir
 from .eval.text import valid_text
 from .export.apertus import export_apertus
 from .export.bring import open_origin, read_json
@@ -41,7 +41,7 @@ def kept_text(
     most:int,     # Size of the sample [bytes]
 ):                # `Tokens`, or None where they are not there any more
     "A sample of a run's validation text, as far as it is prepared"
-    folder = cache_dir(cfg.prepare)/'tokens'/f'valid-{key[:KEY_CHARS]}'
+    folder = tokens_dir(cfg.prepare, 'valid', key)
     with suppress(ValueError, OSError): return valid_text(open_as(folder, key, tok, cfg.prepare), tok, most).tokens
 
 def compare_rows(

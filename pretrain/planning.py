@@ -211,7 +211,8 @@ def told_way(
     "A way in a line"
     r,mode = w.room,w.mode+(', activations again' if w.checkpoint else '')
     sizes = (r.parameters, r.gradients, r.moments, r.activations, r.gathered, r.passing, r.peak)
-    mark = '  <- fastest' if w==f.best else '' if f.fits(w) else '  does not fit'
+    mark = '' if f.fits(w) else '  does not fit'
+    if w==f.best: mark = '  <- fastest'
     tokens,hours = f.rows[0]*f.T/w.step_s,f.steps*w.step_s/HOUR
     return (f'{mode:<24}'+''.join(f'{b/unit:>12,.1f}' for b in sizes)+f'{w.sent/unit:>11,.1f}{w.step_s:>10.3g}'
             f'{tokens:>13,.0f}{hours:>9.3g}{mark}')

@@ -57,7 +57,8 @@ def dialled(
     if not said.get('model.depth'): return {k: v.value for k,v in recipe_keys(said).items()}, short
     was,depth = own(),said['model.depth']
     same = was.get('model.n_layer')==depth or depth=='auto' and was.get('model.dial_tokens')
-    over = {k: was[k] for k in SETTLED if was.get('model.dial_tokens') and was[k]!=said.get(k)} if same else {}
+    settled = SETTLED if same and was.get('model.dial_tokens') else ()
+    over = {k: was[k] for k in settled if was[k]!=said.get(k)}
     said = said | over
     found = recipe_keys(said)
     if said['model.depth']!='auto': found |= turn(said['model.depth'], said, vocab_of(said))

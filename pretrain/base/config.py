@@ -63,7 +63,8 @@ def unknown(
     "Answer to an unknown key: the nearest valid one"
     cls,name,every = root,path[-1].lower(),leaves(root)
     for k in path[:-1]: cls = tree(cls)[k]
-    near = [path[:-1]+(k,) for k in like(name, tree(cls))] or [p for p in every if name in (p[-1], '_'.join(p))]
+    near = [path[:-1]+(k,) for k in like(name, tree(cls))]
+    if not near: near = [p for p in every if name in (p[-1], '_'.join(p))]
     if not near:
         far = like(name, {p[-1] for p in every})
         near = [p for p in every if p[-1] in far]

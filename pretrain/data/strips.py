@@ -68,8 +68,10 @@ class Strips:
     @shows
     def _repr_html_(self):
         rows,(title,line) = self.shown_rows(),repr(self).split(': ', 1)
-        first = 'the first rows' if rows and rows[0][0] in (0, (0,0)) else f'rows of epoch {rows[0][0]}' if rows else ''
-        none = 'Which rows a batch has is worked out when one is asked for.'
-        strips = Markup(STRIPS+f'<div>{safe(first)}:</div>'+''.join(strip(p, r) for _,p,r in rows)) if rows else none
+        strips = 'Which rows a batch has is worked out when one is asked for.'
+        if rows:
+            epoch = rows[0][0]
+            first = 'the first rows' if epoch in (0, (0,0)) else f'rows of epoch {epoch}'
+            strips = Markup(STRIPS+f'<div>{safe(first)}:</div>'+''.join(strip(p, r) for _,p,r in rows))
         shares = [(k, f'{o["share"]:.2%} of the rows') for k,o in self.sources.items()]
         return card(title, line, strips, pairs('sources', shares) if shares else '')

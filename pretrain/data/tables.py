@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..base.words import brief, like, n_of
+from ..base.words import brief, first_of, like, n_of
 from .policy import CorpusError, not_text, stop
 from .records import MAX_DOC, too_large
 
@@ -87,9 +87,7 @@ def _columns(names):
     if not names: return f'none of its columns is text; {FROM_PYTHON}'
     return f'set data.text_key to the one that holds the text ({_shown(names)})'
 
-def _shown(names):
-    more = f' and {len(names)-NAMES_SHOWN} more' if len(names)>NAMES_SHOWN else ''
-    return ', '.join(map(brief, names[:NAMES_SHOWN]))+more
+def _shown(names): return first_of([*map(brief, names)], NAMES_SHOWN)
 
 # %% ../../nbs/data/tables.ipynb #tb-bytes
 def raw_values(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor
+from ..base.words import first_of
 from ..model.gpt import Model
 from ..model.optim import OptimConfig, build_optim
 
@@ -134,8 +135,7 @@ def _which(wrong, size):
     if not wrong:
         least = min(size, key=size.get, default='')
         return f', the smallest {size[least]:.1g} at {least}' if least else ''
-    some = ', '.join(f'{n}: {w}' for n,w in list(wrong.items())[:NAMES_SHOWN])
-    return f'; {some}'+(f' and {len(wrong)-NAMES_SHOWN} more' if len(wrong)>NAMES_SHOWN else '')
+    return '; '+first_of([f'{n}: {w}' for n,w in wrong.items()], NAMES_SHOWN)
 
 def check_grads(
     model:torch.nn.Module,  # Stirred while it is looked at

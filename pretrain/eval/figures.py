@@ -10,6 +10,7 @@ __all__ = ['TWO_SIDED', 'QUANTILES', 'STEPS', 'DECADES', 'ENDS', 'SHOWN_CHARS', 
 # %% ../../nbs/eval/figures.ipynb #ecb3e650
 import difflib, math
 from collections import Counter
+from itertools import islice
 import numpy as np
 from ..base.words import one_line
 from .evenly import Reading
@@ -150,8 +151,8 @@ def _same(r, t, pair): return dict(places=places(r, t, pair), text=one_line(t.sh
 
 def _shown(t, pairs):
     "The first pairs whose texts are at hand"
-    good = (p for p in pairs.tolist() if t.shelf[p[0]] and t.shelf[p[1]] and t.shelf[p[0]].strip())
-    return [p for p,_ in zip(good, range(PAIRS))]
+    good = ([a, b] for a,b in pairs.tolist() if t.shelf[a] and t.shelf[b] and t.shelf[a].strip())
+    return [*islice(good, PAIRS)]
 
 # %% ../../nbs/eval/figures.ipynb #44999991
 def copy_figures(

@@ -122,7 +122,8 @@ def look_inside(
     row = torch.tensor([here], device=model.device)
     xs,found,lens = read_inside(model, row)
     layers = ['embedding', *(f'block {i}' for i in range(len(xs)-1))] if len(xs)>1 else ['final']
-    said = '' if found else NO_HEADS if len(xs)>1 else FOREIGN
+    lacks = NO_HEADS if len(xs)>1 else FOREIGN
+    said = '' if found else lacks
     norms = torch.stack([x.float().square().mean(-1).sqrt() for x in xs]).cpu()
     named = {i: called(tok, i) for i in {*lens.argmax(-1).flatten().tolist(), *here}}
     tokens = ['⟨start⟩', *(named[i] for i in here[1:])]
@@ -225,7 +226,8 @@ def plot_layers(
 # %% ../../nbs/eval/inside.ipynb #insd038
 def _beside(others):
     "Each as (run, None) or (model, tokenizer)"
-    for o in others if isinstance(others, list) else [] if others is None else [others]:
+    if others is None: return
+    for o in others if isinstance(others, list) else [others]:
         if isinstance(o, Microscope): yield o,None
         elif isinstance(o, tuple) and len(o)==2: yield o
         else:
@@ -269,7 +271,8 @@ class Microscope:
     def _named(self, step):
         "A model in a heading"
         if step is None: step = self.n_step
-        return 'best' if step=='best' else f'step {step:,}' if isinstance(step, int) else f'step {step}'
+        if step=='best': return 'best'
+        return f'step {step:,}' if isinstance(step, int) else f'step {step}'
 
     def look(self,
         text:str,      # To be read

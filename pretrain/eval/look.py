@@ -162,5 +162,7 @@ def look(
     return Look(', '.join(dict.fromkeys(_called(cfg.train if is_cfg else what))), figures)
 
 def _called(what):
-    return [o.called if isinstance(o, TextSource) else str(o) if isinstance(o, (str,Path)) else 'texts in memory'
-            for o in what]
+    def one(o):
+        if isinstance(o, TextSource): return o.called
+        return str(o) if isinstance(o, (str,Path)) else 'texts in memory'
+    return [*map(one, what)]

@@ -315,7 +315,7 @@ def _said_of_steps(s):
 def _said_of_loss(s):
     if s.loss is None: return n_of(s.bad, 'step')+' without a number'
     smoothed = f', smoothed {s.loss_ema:.4f}' if s.loss_ema is not None else ''
-    missing = f'; {s.bad} step{"s" if s.bad>1 else ""} without a number' if s.bad else ''
+    missing = f'; {n_of(s.bad, "step")} without a number' if s.bad else ''
     return f'{s.loss:.4f}{smoothed}{missing}'
 
 def _said_of_yardstick(s, name, v):

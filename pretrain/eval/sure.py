@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 import numpy as np
 from fastcore.basics import patch
+from ..base.words import n_of
 
 # %% ../../nbs/eval/sure.ipynb #sure13
 NODES,WEIGHTS = np.polynomial.legendre.leggauss(64)   # points of Gauss-Legendre, exact for polynomials of degree 127
@@ -71,7 +72,7 @@ def mean_of(
     x = np.asarray(x, np.float64)
     n = len(x)
     half = t_for(level, n-1)*float(x.std(ddof=1))/math.sqrt(n) if n>1 else math.nan
-    return Estimate(float(x.mean()), half, (n,), f'{n} {what}{"s" if n>1 else ""}', level)
+    return Estimate(float(x.mean()), half, (n,), n_of(n, what), level)
 
 # %% ../../nbs/eval/sure.ipynb #sure24
 def paired(

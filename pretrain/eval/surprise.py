@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from ..base.words import n_of
 from ..data.show import token_name
 
 # %% ../../nbs/eval/surprise.ipynb #surp010
@@ -86,7 +87,7 @@ class View:
 
     def __repr__(self):
         n = len(self.nats)
-        again = f', begun anew {len(self.cuts)} time{"s"*(len(self.cuts)>1)} (its rows are full)' if self.cuts else ''
+        again = f', begun anew {n_of(len(self.cuts), "time")} (its rows are full)' if self.cuts else ''
         return f'{self.name}: {n:,} tokens, {sum(self.bits)/n:.2f} bits each, {self.bpb:.3f} bits per byte{again}'
 
 def view(

@@ -18,7 +18,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..base.words import brief, n_of, one_line
 from ..data.corpus import CorpusConfig
-from ..data.prepare import KEY_CHARS, PrepareConfig, cache_dir, open_as, prepare
+from ..data.prepare import PrepareConfig, open_as, prepare, tokens_dir
 from ..data.mixture import joined
 from ..data.parts import parts, prepare_side
 from ..data.shards import INDEX, Tokens
@@ -311,7 +311,7 @@ def run_tokens(
     key:str,             # Fingerprint of the validation tokens, as its checkpoints have it
 )->Tokens|dict:          # Of a mixture: name to tokens
     "The validation tokens of a run, and no others"
-    folder = cache_dir(prep)/'tokens'/f'valid-{key[:KEY_CHARS]}'
+    folder = tokens_dir(prep, 'valid', key)
     if (folder/INDEX).exists():
         with suppress(ValueError): return open_as(folder, key, tok, prep)
     toks = valid_tokens(data, tok, prep)

@@ -110,7 +110,8 @@ def _unknown(how):
 # %% ../../nbs/export/harness.ipynb #harnset1
 def _ends(until):
     "The strings at which a text ends"
-    ends = list(until) if isinstance(until, (list,tuple)) else [until] if until is not None else []
+    if until is None: return []
+    ends = until if isinstance(until, (list,tuple)) else [until]
     if bad := [u for u in ends if not isinstance(u, str)]: raise ValueError(f'until: {bad[0]!r} is not a string')
     return [u for u in ends if u]
 

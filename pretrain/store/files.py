@@ -21,7 +21,7 @@ from threading import RLock, Thread, get_native_id
 from fastcore.basics import patch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..base.config import PosInt, STRICT
-from ..base.words import one_line
+from ..base.words import first_of, one_line
 
 # %% ../../nbs/store/files.ipynb #cell27
 CHUNK = 2**24  # Bytes that are handed to the system, or hashed, at a time
@@ -328,10 +328,9 @@ def foreign(
     except FileNotFoundError: return no_folder if p.is_symlink() else ''
     except OSError as e: return f'{out}: {e.strerror}; another `out` would work'
     if not there or is_run(p): return ''   # asked again: another process may have marked it meanwhile
-    more = f' and {len(there)-NAMED} more' if len(there)>NAMED else ''
     names = chain(['run'], (f'run{i}' for i in count(2)))
     free = next(q for q in map(p.joinpath, names) if is_run(q) or not os.path.lexists(q))
-    return (f'{out}: not empty and not a run of ours (it holds {", ".join(map(one_line, there[:NAMED]))}{more}); '
+    return (f'{out}: not empty and not a run of ours (it holds {first_of([*map(one_line, there)], NAMED)}); '
             f'nothing was written there; out = "{one_line(str(free))}" would work')
 
 # %% ../../nbs/store/files.ipynb #71ed8a98

@@ -163,7 +163,8 @@ def why_other(
     accounts = was.get('account', {}),now.get('account', {})
     own = name=='valid' and any(o.get('valid') for o in accounts)
     sides = ('train', 'valid')[own:] if all(accounts) else ()   # what is in validation is not trained on
-    told = [e for side in sides for e in edits(*(o.get(side, []) for o in accounts))]
+    told = []
+    for side in sides: told += edits(*(o.get(side, []) for o in accounts))
     before,after = dict(flat(was['config'])),dict(flat(now['config']))
     begins = ('data.', 'tokenizer.')[:1+(name=='tokenizer')]
     keys = [k for k in after if k.startswith(begins) and k in before and before[k]!=after[k]]

@@ -255,7 +255,9 @@ def whole_at(
 def _sharded(parts, s, N, k, micros, wide):
     "Gradients of one rank in a span: its share of those that are summed, and those on their way [bytes]"
     L,i = len(parts.blocks),_index(s.where)
-    after = parts.blocks[i+1:] if s.where.startswith('backward') else parts.blocks if s.where=='embed' else ()
+    after = ()
+    if s.where.startswith('backward'): after = parts.blocks[i+1:]
+    elif s.where=='embed': after = parts.blocks
     gone = sum(n for b in after for n,_ in b)
     summed = (parts.whole if micros>1 else gone)/N
     sent = _unit(parts.blocks[i+1 if i+1<L else i]) if after else 0

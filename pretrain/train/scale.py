@@ -124,7 +124,9 @@ def step_time(
 )->Timed:
     "How long a step takes, and what for"
     c = flops*tokens/(d.peak*mfu)*(1+again*(1-BACK))
-    out = 0 if N==1 else _ddp(parts, c, d, N, wide) if mode=='ddp' else _fsdp(parts, c, d, N, k, micros, wide)
+    if N==1: out = 0
+    elif mode=='ddp': out = _ddp(parts, c, d, N, wide)
+    else: out = _fsdp(parts, c, d, N, k, micros, wide)
     if mode=='fsdp': out += seconds('all_to_all', 2*parts.matrix/N, d, N)
     wait = WAIT*math.log2(-(-N//d.box))*(micros*c+out)
     return Timed(micros*c, out, wait)

@@ -62,7 +62,8 @@ def stoppable():
     "Inside, SIGTERM and SIGHUP stop as Ctrl-C does; SIGUSR1, which asks for a checkpoint, finds nothing to save"
     def stop(sig, frame): raise Stopped(sig)
     main = threading.current_thread() is threading.main_thread()
-    old = {s: signal.signal(s, signal.SIG_IGN if s in SAVES else stop) for s in stop_signals()+SAVES} if main else {}
+    meant = stop_signals()+SAVES if main else ()
+    old = {s: signal.signal(s, signal.SIG_IGN if s in SAVES else stop) for s in meant}
     try: yield
     finally:
         for s,h in old.items(): signal.signal(s, h or signal.SIG_DFL)

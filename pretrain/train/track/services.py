@@ -82,7 +82,8 @@ class Wandb:
             self.wandb.teardown()   # or the id counts as in use
             self.run = self.init('offline')
         self.local = self.run.settings._offline
-        kept = ' (offline)' if self.local else ' (disabled: it keeps nothing)' if self.run.disabled else ''
+        kept = ' (disabled: it keeps nothing)' if self.run.disabled else ''
+        if self.local: kept = ' (offline)'
         self.where = f'wandb run {self.run.id}{kept}'
         return self.last() if self.local else self.run.step-1
 
