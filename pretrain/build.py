@@ -276,7 +276,10 @@ def validate(self:Run,
     with self.budget.look('text', text.n_bytes/(part or text).n_bytes), self.parallel.looking():
         v,each = text_bpb(loss, text, self.tok.n_bytes, c.model.seq_len, c.eval.rows, part, rank=rank(), world=world())
     res = dict(val_bpb=v.bpb, val_loss=v.loss, val_bytes=v.n_bytes, val_text=text.name) | each | self.measure_core()
-    for name,fn in self.evals.items(): res |= named(name, self.shown_whole(fn), res)
+    evals,self.evals = self.evals,{}   # one of them may validate
+    try:
+        for name,fn in evals.items(): res |= named(name, self.shown_whole(fn), res)
+    finally: self.evals = evals
     return res
 
 @patch

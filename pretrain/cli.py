@@ -174,9 +174,11 @@ DEVICE = arg('--device', default='auto', help='auto, cpu, cuda, mps')
 
 def _sampling(a, cfg):
     "The sampling config of a run, with what the arguments change"
+    from pretrain.base.config import ConfigError
     given = {k: v for k in SAMPLE_KEYS if (v := getattr(a, k)) is not None}
     if a.prompt: given['prompts'] = tuple(a.prompt)
-    cfg = replace(cfg, **given)
+    try: cfg = replace(cfg, **given)
+    except ConfigError as e: raise ConfigError([p.replace('SampleConfig: ', 'sample.') for p in e.problems]) from None
     if a.n<1: raise ValueError(f'--n {a.n}: a number above 0 would work')
     if not cfg.prompts: raise ValueError(f'{a.run}: its sample.prompts are empty; --prompt TEXT would work')
     return replace(cfg, prompts=tuple(p for p in cfg.prompts for _ in range(a.n)))

@@ -52,7 +52,7 @@ def text_in(
     if not isinstance(o, dict): raise NoText(_no_object(o, key), 'no object')
     inner,last = holder(o, key)
     if last not in inner: raise NoText(_no_key(o, key), 'key missing')
-    if not isinstance(inner[last], str): raise NoText(f'{brief(key)} holds {_called(inner[last])}, not text{ITEMS}')
+    if not isinstance(inner[last], str): raise NoText(_no_string(inner[last], key))
     return whole(inner[last], key)
 
 ITEMS = '; texts made of it in Python become a file by save_corpus(texts, "FILE.jsonl")'
@@ -71,6 +71,10 @@ def whole(
 
 def _called(o): return 'text' if isinstance(o, str) else NAMES[type(o).__name__]
 def _no_object(o, key): return f'JSON, but {_called(o)} instead of an object such as {{{json.dumps(key)}: "..."}}'
+def _no_string(o, key):
+    texts = [k for k in o if isinstance(o[k], str)] if isinstance(o, dict) else []
+    near = f'; did you mean data.text_key = {brief(f"{key}.{texts[0]}")}?' if len(texts)==1 else ITEMS
+    return f'{brief(key)} holds {_called(o)}, not text{near}'
 def _half(c, key):
     return f'{key!r} holds half a character ({c!r}), which UTF-8 cannot write; data.on_error = "replace" puts U+FFFD'
 def _no_key(o, key):

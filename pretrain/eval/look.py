@@ -35,9 +35,10 @@ def parts_of(
     key:str='look',    # Where they stand, for messages
 )->tuple:              # Parts, and lines of what else should be known
     "The sources behind what was asked for"
-    if len(what)==1 and not isinstance(what[0], (str,Path)): return [part_of_items(what[0], cfg.text_key)],[]
+    if len(what)==1 and isinstance(what[0], Iterable) and not isinstance(what[0], (str,Path)):
+        return [part_of_items(what[0], cfg.text_key)],[]
     if odd := [o for o in what if not isinstance(o, (str,Path,TextSource))]:
-        raise ValueError(f'look: {type(odd[0]).__name__} beside others; names of files, or one iterable of texts, work')
+        raise ValueError(f'look: {type(odd[0]).__name__}; names of files, or one iterable of texts, work')
     parts,left = [],[]
     for specs,c in _groups(what, cfg):
         files = find_files(specs, key, c.formats)
@@ -135,6 +136,7 @@ def _figures(r, t, stopped, remarks, tok, tok_cfg):
 # %% ../../nbs/eval/look.ipynb #0af7678f
 def _settings(what, how):
     "Settings of reading, of a tokenizer, and is it a config?"
+    what = [getattr(what[0], 'cfg', what[0]), *what[1:]]   # of a run, what it reads
     data = getattr(what[0], 'data', what[0])
     is_cfg = len(what)==1 and isinstance(data, CorpusConfig)
     cfg = replace(data if is_cfg else CorpusConfig(), **how)

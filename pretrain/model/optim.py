@@ -270,6 +270,10 @@ def check_moved(
     "Fail where a step would not move what shall learn, or nothing shall"
     learns = {n: p for n,p in model.named_parameters() if p.requires_grad}
     if not learns: raise ValueError('no parameter requires grad, so nothing would learn; requires_grad_(True) works')
+    if other := [n for n,p in learns.items() if p.dtype.itemsize<torch.float32.itemsize]:
+        made = str(learns[other[0]].dtype).removeprefix('torch.')
+        raise ValueError(f'{other[0]}: {made}, where float32 learns; another form is for a copy of the model, '
+                         'and a new Run of the directory has the weights as they were saved')
     own = {p for g in opt.param_groups for p in g['params']}
     if new := [n for n,p in learns.items() if p not in own]:
         fix = '`copy_` into the old one, or an optimizer made after the change by build_optim(model, cfg), works'

@@ -82,7 +82,7 @@ def read_metrics(
     path,        # A run directory, or a file of records, also one that is being written just now
 )->list[dict]:   # One dict per record, in order
     "All complete records of a log"
-    path = Path(at_home(str(path)))
+    path = Path(at_home(os.fspath(path)))
     return [r for r,_ in each_record(path/METRICS if path.is_dir() else path)]
 
 # %% ../../nbs/store/log.ipynb #d844d4d7

@@ -258,6 +258,7 @@ def close(self:Kept):
     "Save what is not saved, and give the directory back; a closed run can still be looked at"
     with self.place.busy:   # a step in another thread comes to its end
         if not self.place.file: return
+        if self.stepping: raise ValueError('close from within a step of the same run; it works between steps')
         try:
             if self.safe and self.n_step and self.saved!=self.here: self.write_alone()
             self.wait()

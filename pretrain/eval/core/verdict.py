@@ -195,8 +195,8 @@ def interval(self:CoreResult,
 
 # %% ../../../nbs/eval/core/verdict.ipynb #85cb169c
 def _task_line(t, w):
-    v1 = f'{t.baseline/PERCENT:.3f}  {t.centred:>7.4f}'
-    v2 = f'{t.baseline_v2/PERCENT:>8.3f}  {t.centred_v2:>10.4f}'
+    v1 = f'{t.baseline/PERCENT:.3f}  {t.centred:>z7.4f}'
+    v2 = f'{t.baseline_v2/PERCENT:>8.3f}  {t.centred_v2:>z10.4f}'
     return f'{t.label:<{w}}  {t.shots:>5}  {t.n:>5}    {t.accuracy:.4f} ± {t.se:.4f}  {v1}  {v2}'
 
 @patch
@@ -205,8 +205,8 @@ def __repr__(self:CoreResult):
     w,(lo,hi) = max(map(len, ['task', *self.tasks])),self.interval()
     lines = [f'{"task":<{w}}  shots      n  accuracy ± error  guess  centred  guess v2  centred v2']
     lines += [_task_line(t, w) for t in self.tasks.values()]
-    lines.append(f'CORE {self.core:.4f} ± {self.se:.4f} ({CONFIDENCE:.0%} between {lo:.4f} and {hi:.4f}); '
-                 f'with the corrected baselines (v2) {self.core_v2:.4f}')
+    lines.append(f'CORE {self.core:z.4f} ± {self.se:.4f} ({CONFIDENCE:.0%} between {lo:z.4f} and {hi:z.4f}); '
+                 f'with the corrected baselines (v2) {self.core_v2:z.4f}')
     if self.cropped: lines.append(self.cropped.removeprefix('; '))
     if self.n_nan: lines.append(f'{self.n_nan} examples have an option without tokens of its own (Example.nan)')
     return '\n'.join(lines)
@@ -218,11 +218,11 @@ CORE_HEADS = 'task', 'shots', 'questions', 'accuracy', 'above guessing'
 @shows
 def _repr_html_(self:CoreResult):
     def row(t):
-        above = Markup(f'{t.centred:.4f}{bar(t.centred)}')
+        above = Markup(f'{t.centred:z.4f}{bar(t.centred)}')
         return t.label,t.shots,f'{t.n:,}',f'{t.accuracy:.4f} ± {t.se:.4f}',above
     if not self.tasks: return card('CORE', 'no tasks')
     more = [self.cropped.removeprefix('; '), f'{self.n_nan} questions have an option without tokens'*bool(self.n_nan)]
-    line = f'{self.core:.4f} ± {self.se:.4f}; with the corrected baselines {self.core_v2:.4f}'
+    line = f'{self.core:z.4f} ± {self.se:.4f}; with the corrected baselines {self.core_v2:z.4f}'
     return card('CORE', line, table('tasks', map(row, self.tasks.values()), CORE_HEADS), '. '.join(filter(None, more)))
 
 # %% ../../../nbs/eval/core/verdict.ipynb #8821e96b
@@ -296,6 +296,6 @@ class Comparison:
         w,(lo,hi) = max(len(r[0]) for r in self.rows),self.interval
         lines = [f'{"task":<{w}}      n       a       b  only a  only b       p']
         lines += [f'{l:<{w}}  {n:>5}  {x:.4f}  {y:.4f}  {i:>6}  {j:>6}  {p:.4f}' for l,n,x,y,i,j,p in self.rows]
-        lines.append(f'CORE {self.a.core:.4f} and {self.b.core:.4f}: b is {self.diff:+.4f} ± {self.se:.4f} '
-                     f'({CONFIDENCE:.0%} between {lo:+.4f} and {hi:+.4f}), p = {self.p:.4f}')
+        lines.append(f'CORE {self.a.core:z.4f} and {self.b.core:z.4f}: b is {self.diff:+z.4f} ± {self.se:.4f} '
+                     f'({CONFIDENCE:.0%} between {lo:+z.4f} and {hi:+z.4f}), p = {self.p:.4f}')
         return '\n'.join(lines)
