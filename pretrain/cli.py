@@ -174,11 +174,10 @@ DEVICE = arg('--device', default='auto', help='auto, cpu, cuda, mps')
 
 def _sampling(a, cfg):
     "The sampling config of a run, with what the arguments change"
-    from pretrain.base.config import ConfigError
     given = {k: v for k in SAMPLE_KEYS if (v := getattr(a, k)) is not None}
     if a.prompt: given['prompts'] = tuple(a.prompt)
     try: cfg = replace(cfg, **given)
-    except ConfigError as e: raise ConfigError([p.replace('SampleConfig: ', 'sample.') for p in e.problems]) from None
+    except ValueError as e: raise ValueError(str(e).replace('SampleConfig: ', 'sample.')) from None
     if a.n<1: raise ValueError(f'--n {a.n}: a number above 0 would work')
     if not cfg.prompts: raise ValueError(f'{a.run}: its sample.prompts are empty; --prompt TEXT would work')
     return replace(cfg, prompts=tuple(p for p in cfg.prompts for _ in range(a.n)))
@@ -224,7 +223,6 @@ DTYPE = arg('--dtype', help='precision of a Hugging Face model: float32, bfloat1
                              'float32 where left out')
 
 def _is_run(where): return (_run_of(where)/'config.toml').is_file()
-
 def _run_of(where):
     "The directory of `RUN`, `RUN@best` or `RUN@400`"
     from pretrain.store.checkpoint import split_run
