@@ -122,7 +122,7 @@ def parse(
     if at==len(words): return None
     name,near = words[at],like(words[at], top.commands)
     try: os.getcwd()   # without which torch's libraries are not found
-    except FileNotFoundError: raise ValueError('the folder in which this is called is gone; `cd` to one works') from None
+    except FileNotFoundError: raise ValueError('the folder in which this is called is gone; `cd` works') from None
     if name in top.commands: return top.commands[name].read(words[at+1:], a)
     there = f'there are {", ".join(top.commands)}; what they work on goes behind one'
     raise ValueError(f'{name}: no such command; ' + (f'did you mean {top.prog} {near[0]}?' if near else there))
