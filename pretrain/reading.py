@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from fastcore.basics import patch
 from .base.config import to_dict
-from .base.agree import SAME_TEXT, agree, of_text
-from .base.dist import first, local_rank, rank, world
+from .base.agree import SAME_TEXT, agree, first, of_text
+from .base.dist import local_rank, rank, world
 from .base.toml import unit_news
 from .data.loader import Loader
 from .data.parts import read_texts, text_keys, tokenizer_of

@@ -296,6 +296,7 @@ MUTATIONS = [
     Mutation('others wait for the first rank within the limit of a collective', 'base/dist', 'return json.loads(s if _alone() else _board.tell(s))', "box = [s]\n    if not _alone(): torch_dist.broadcast_object_list(box)\n    return json.loads(box[0])", 'tests/test_dist.py::test_work_of_one_rank_has_no_limit', full=True),
     Mutation('one of several trains alone', 'base/dist', 'if why := _apart(): raise', 'if False: raise', 'nbs/base/dist.ipynb#Who am I'),
     Mutation('a failed rank is not told of', 'base/dist', "if failed: self.store.set(f'failed {self.n}', failed)", 'pass', 'nbs/base/dist.ipynb#Word that may take its time', full=True),
+    Mutation('ranks at different meetings wait for each other', 'base/dist', "if (kind, at.partition(',')[0])==(theirs, there.partition(',')[0]): return", 'return', 'nbs/base/dist.ipynb#Word that may take its time', full=True),
     Mutation('a rank that left is waited for', 'base/dist', "if leaving: return self.look('end') or f'rank {r} has left'", "if False: return ''", 'nbs/base/dist.ipynb#Word that may take its time', full=True),
     Mutation('harness: one seed for all requests', 'export/harness', "dict(seed=choose['seed']+i)", "dict(seed=choose['seed'])", 'nbs/export/harness.ipynb#What do you write?', full=True),
     Mutation('harness: None is a setting', 'export/harness', 'for k,v in how.items() if v is not None}', 'for k,v in how.items()}', 'nbs/export/harness.ipynb#What do you write?', 'ValueError', full=True),

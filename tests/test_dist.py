@@ -8,7 +8,8 @@ from helpers import env as plain, on_ranks, pretrain, quiet
 COMMON = '''
 import json, sys, time, torch
 from pathlib import Path
-from pretrain.base.dist import all_sum, barrier, by_main, cleanup, first, is_main, rank, together
+from pretrain.base.agree import first
+from pretrain.base.dist import all_sum, barrier, by_main, cleanup, is_main, rank, together
 from pretrain.train.gradients import reduce_grads
 from pretrain.base.dist import setup, share, slice_rows, world
 dir = Path(sys.argv[1])

@@ -106,6 +106,16 @@ def run(self:Watch):
 
 # %% ../../nbs/base/watch.ipynb #wtch0021
 @patch
+def elsewhere(self:Watch,
+    at:str, # Where this rank waits
+)->str:     # Such as `; rank 0 was in step 5, phase eval`
+    "Who is not where this rank is, as far as it has heard"
+    for r,(sign,_) in self.board.seen.items():
+        if sign=='left': return f'; rank {r} has left'
+        if (place := sign.partition(' ')[2]) not in ('', at): return f'; rank {r} was in {place}'
+    return ''
+
+@patch
 def turn(self:Watch,
     now:float, # The time [s]
 )->str:        # Why it must end, or ''
@@ -117,8 +127,8 @@ def turn(self:Watch,
     if b.end: return b.end
     if now-b.heard>self.limit_s: return f'rank {b.rank} {UNREACHED} for {self.limit_s:g} s'
     late = now-self.since-self.limit_s
-    if not limited or late<=0 or (late<GRACE_S and waiting(stack_of())): return ''
-    return f'rank {b.rank} hangs in {at} for {now-self.since:.0f} s'
+    if not limited or late<=0 or (waits := b.failing or waiting(stack_of())) and late<GRACE_S: return ''
+    return f'rank {b.rank} hangs in {at} for {now-self.since:.0f} s{self.elsewhere(at) if waits else ""}'
 
 # %% ../../nbs/base/watch.ipynb #wtch0025
 @patch

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import torch
 from fastcore.basics import patch
 from .. import __version__
-from ..base.agree import agree, same_folders, who
-from ..base.dist import board, by_main, first, is_main, rank, share, together
+from ..base.agree import agree, first, same_folders, who
+from ..base.dist import board, by_main, is_main, rank, share, together
 from ..base.watch import blamed, whereabouts
 from ..base.words import n_of
 from ..store.checkpoint import CheckpointError, list_checkpoints, newest_checkpoint, step_name

@@ -9,13 +9,12 @@ __all__ = ['PLANNERS', 'Loop']
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 import torch
 from fastcore.basics import patch
-from ..base.dist import all_sum, by_main, first, is_main, share, together, world
+from ..base.dist import all_sum, by_main, is_main, share, together, world
 from ..model.optim import check_moved, n_multiplied
 from ..model.schedule import UNKNOWN, ScheduleConfig, horizon_at, lr_at, placed, rate_jump
-from ..store.checkpoint import load_checkpoint, newest_checkpoint
+from ..store.checkpoint import load_checkpoint
 from ..store.files import shown
 from ..store.log import each_record, read_metrics
 from ..store.saver import CheckpointConfig, rng_state, set_rng_state
@@ -379,16 +378,12 @@ def step(self:Loop)->dict: # The step's record, as it stands in `metrics.jsonl`
 
 # %% ../../nbs/train/loop.ipynb #bb63ba01
 @patch
-def last_checkpoint(self:Loop)->Path:
-    "The newest intact one, once nothing is being written any more"
-    if is_main(): self.saver.join()
-    return newest_checkpoint(self.out/'checkpoints')[0]
-
-@patch
 def roll_back(self:Loop):
     "To the last checkpoint, and past the data that led here"
     rec,n_tok = self.rec,self.loader.n_valid(row=self.state.row)
-    tensors,saved = together(lambda: self.read_checkpoint(first(self.last_checkpoint)))
+    by_main(self.saver.join)   # the newest may just be written
+    path,_ = self.newest()
+    tensors,saved = together(lambda: self.read_checkpoint(path))
     self.safe = None
     self.restore(tensors)
     self.state.go_back(saved, self.loader.batch_rows, n_tok)

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
-from ..base.dist import rank, world
+from ..base.dist import barrier, rank, world
 from ..model.muon import Alone, Muon, local
 from .gradients import Sums, clip_grads, reduce_grads
 from .machine import by_block
@@ -266,6 +266,7 @@ def looking(self:Parallel):
     with torch.set_grad_enabled(torch.is_grad_enabled()):
         if self.plain is None or self.model is self.plain: yield
         else:
+            barrier()   # who looks alone says so here
             try:
                 for p,part in zip(self.plain.parameters(), self.trained.parameters()):
                     p.untyped_storage().resize_(p.numel()*p.element_size())
@@ -352,6 +353,7 @@ def whole(self:Parallel,
 )->dict:   # As `tensors`; nothing on ranks other than the first, where it had to be gathered
     "The same with whole tensors; every rank calls it"
     if self.mode!='fsdp': return self.tensors(opt)
+    barrier()
     def gather(t):
         t = t.full_tensor() if hasattr(t, 'placements') else t
         return t.detach().cpu() if rank()==0 else None
