@@ -10,7 +10,7 @@ __all__ = ['CHECKPOINT_FORMAT', 'MANIFEST', 'STATE', 'FILE_NAME', 'MANIFEST_MAX'
            'split_run', 'pick_checkpoint']
 
 # %% ../../nbs/store/checkpoint.ipynb #cell3
-import errno, hashlib, json, math, os, re, shutil, stat
+import errno, hashlib, json, math, os, re, shutil, stat, warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -333,8 +333,10 @@ def pick_checkpoint(
 )->Path|None:      # None where the newest is meant and there is none at all
     "The checkpoint that is meant; CheckpointError, naming those that are there, where it isn't"
     root = Path(run)/'checkpoints'
-    newest,_ = newest_checkpoint(root)
-    if which==NEWEST: return newest
+    newest,damaged = newest_checkpoint(root)
+    if which==NEWEST:
+        for line in damaged: warnings.warn(f'{line}; {newest.name} is taken', stacklevel=3)
+        return newest
     best = newest and (load_checkpoint(newest, [])[1].get('best') or {})
     step = (best or {}).get('step') if which==BEST else which
     there = [s for s,_ in list_checkpoints(root)]
