@@ -80,6 +80,7 @@ class Command(argparse.ArgumentParser):
         options = [n for names,_ in self.takes for n in names if n.startswith('-')]
         if '=' in word and word[0]!='-': return f'{word}: no key=value is taken here; there are {", ".join(options)}'
         if word[0]!='-': return f'{word}: one word too many'
+        if name.replace('_', '-')=='--local-rank': return f'{name}: given by an older launcher; torchrun would work'
         if near := like(name, options): return f'{name}: no such option; did you mean {near[0]}?'
         if any('overrides' in names for names,_ in self.takes):
             return f'{name}: no such option; keys are set as {name.lstrip("-")}={value or "…"}'
