@@ -133,6 +133,7 @@ HOSTILE = dict(
     preflight=(405, other(method='OPTIONS', path='/v1/completions', Access_Control_Request_Method='POST')),
     trace=(405, other(method='TRACE', path='/')), unknown_method=(405, other(method='BREW', path='/')),
     no_http=(400, lambda s: b'\x16\x03\x01\x02\x00\x01\r\n\r\n'), empty_line=(400, lambda s: b'\r\n\r\n'),
+    http_0_9=(400, lambda s: b'GET /\r\n'),
     http_2=(505, other(version='HTTP/2.0')), bad_version=(400, other(version='HTTP/x')),
     long_line=(414, other(path='/'+'a'*10**5)), long_header=(431, other(X='a'*10**5)),
     many_headers=(431, other(**{f'X{i}': 'a' for i in range(200)})),

@@ -236,7 +236,7 @@ def answer(self:Handler):
     self.raw_requestline = self.rfile.readline(LINE+1)
     if not self.raw_requestline: raise Gone
     if len(self.raw_requestline)>LINE: raise Refused(f'more than {LINE:,} bytes in the first line', status=414)
-    if not self.raw_requestline.strip(): raise Refused('an empty line is no request')
+    if len(self.raw_requestline.split())!=3: raise Refused('a first line METHOD PATH HTTP/1.1 works')
     if not self.parse_request(): return   # it has said why
     s = self.server
     path = admit(self.headers, self.path, s.hosts, s.token)
