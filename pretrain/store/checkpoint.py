@@ -334,9 +334,8 @@ def pick_checkpoint(
     "The checkpoint that is meant; CheckpointError, naming those that are there, where it isn't"
     root = Path(run)/'checkpoints'
     newest,damaged = newest_checkpoint(root)
-    if which==NEWEST:
-        for line in damaged: warnings.warn(f'{line}; {newest.name} is taken', stacklevel=3)
-        return newest
+    for line in damaged if which==NEWEST else (): warnings.warn(f'{line}; {newest.name} is taken', stacklevel=3)
+    if which==NEWEST: return newest
     best = newest and (load_checkpoint(newest, [])[1].get('best') or {})
     step = (best or {}).get('step') if which==BEST else which
     there = [s for s,_ in list_checkpoints(root)]
