@@ -210,6 +210,7 @@ class Run(Alive, Loop, Microscope):
         together(lambda: check_weights(cfg.model, data.tok.vocab_size))   # ranks may see other memory
         begin = together(lambda: beginning(cfg.train.init, cfg.out, lambda: data.first_weights(cfg)))
         par,opt = make_model(cfg, V := data.tok.vocab_size, machine, begin.weights, console.say)
+        opt.per_pass = data.loader.n_text/data.per_step
         if begin.news: console.say(begin.news)
         self.data,self.cfg = data,cfg = with_text(data, cfg, par.model, console.say)
         peak = peak_flops(machine.device, machine.dtype, cfg.metrics.peak_tflops)

@@ -375,6 +375,16 @@ def test_loss_chunk(here, monkeypatch):
     run.update()
     assert max(sizes)==8
 
+def test_repeat_decay(here, monkeypatch):
+    "Of a run that reads its text again and again, from its first step on"
+    monkeypatch.chdir(here)
+    def first(power):
+        keys = {'train.steps': 3000, 'optim.repeat_decay': power}
+        run = Run(None, say=None, out=str(here/f'power-{power}'), **BASE | keys)
+        run.update()
+        return run.opt.groups[0]['weight_decay']
+    assert first(2.)>first(1.)>first(0.)
+
 def test_out_and_cache(here, monkeypatch):
     monkeypatch.chdir(here)
     Run(None, say=None, out='elsewhere', **BASE | {'prepare.cache': 'shelf'}).fit()
@@ -443,7 +453,8 @@ SHOWN = {   # by a test of its own
     'checkpoint.retry_s': test_retries, 'checkpoint.sharded': test_sharded, 'train.limit_s': test_limit,
     'train.allow': test_allow, 'train.compile': test_compile,
     'train.parallel': test_parallel_alone, 'train.checkpoint_activations': test_checkpoint_activations,
-    'model.loss_chunk': test_loss_chunk, 'out': test_out_and_cache, 'prepare.cache': test_out_and_cache,
+    'model.loss_chunk': test_loss_chunk, 'optim.repeat_decay': test_repeat_decay,
+    'out': test_out_and_cache, 'prepare.cache': test_out_and_cache,
     'track.log_s': test_track_s, 'track.redraw_s': test_redraw_s,
     **{f'track.{k}': test_track_keys for k in ('to', 'project', 'name', 'group', 'grace_s')},
     'train.threads': test_threads,

@@ -19,7 +19,7 @@ from ..base.card import Markup, bar, card, fold, shows, table
 from ..base.config import Frac, NatFloat, NatInt, PosFloat, PosInt, section
 from .moments import load_moments, longer, moments_of
 from .muon import ADD_GROUP, CHAINS, Muon, SCALES, chain_of
-from .schedule import ScheduleConfig, decay_mult, lr_mult, momentum_at
+from .schedule import ScheduleConfig, decay_mult, lr_mult, momentum_at, repeat_mult
 
 # %% ../../nbs/model/optim.ipynb #caa040ba
 MEMORIES = ('beta1', 'beta2', 'muon_beta2', 'muon_momentum', 'muon_momentum_begin', 'muon_momentum_end') # Under 1
@@ -56,6 +56,7 @@ class OptimConfig:
     embed_decay:NatFloat = 0.   # Shrinking of the embedding [share of it per step and unit of its learning rate]
     head_decay:NatFloat = 0.    # Shrinking of the head [share of it per step and unit of its learning rate]
     decay_shape:Literal['constant','linear','cosine'] = 'constant' # Of weight decay over the run: level, or a fall to 0
+    repeat_decay:NatFloat = 0.  # Power of the run's passes over its text by which all decay grows; 0 = it does not
     clip:NatFloat = 1.          # Largest global gradient norm; 0 = measure, never clip
 
     @property
@@ -121,6 +122,7 @@ class Optim:
         cfg:OptimConfig=OptimConfig(),     # How momentum and decay move over the run
     ):
         self.opts,self.cfg,self.names = list(opts),cfg,{p:n for n,p in model.named_parameters()}
+        self.per_pass = 0.   # steps that read the text once; 0 = not known
         for i,g in enumerate(self.groups):
             g['base_lr'],g['base_decay'] = g['lr'],g.get('weight_decay', 0)
             g.setdefault('name', f'group{i}')
@@ -132,8 +134,7 @@ class Optim:
         "Parameter groups of all optimizers; each has `name`, `base_lr`, `lr`, `params`"
         return [g for o in self.opts for g in o.param_groups]
 
-    @property
-    def param_groups(self)->list[dict]: return self.groups   # as torch says
+    param_groups = groups   # as torch says
 
     @property
     def params(self)->list[nn.Parameter]:
@@ -243,7 +244,8 @@ def schedule(self:Optim,
     "What acts in step `i`: rates, weight decay, Muon's momentum; a pure function of these three and the settings"
     self.set_lr(lr_mult(i, N, cfg) if lr is None else lr)
     c = self.cfg
-    decay,rise = decay_mult(i, N, c.decay_shape),(c.muon_momentum_rise, c.muon_momentum_begin)
+    decay = decay_mult(i, N, c.decay_shape)*repeat_mult(N, self.per_pass, c.repeat_decay)
+    rise = c.muon_momentum_rise,c.muon_momentum_begin
     momentum = momentum_at(i, N, cfg, c.muon_momentum, rise, c.muon_momentum_end or None)
     for o in self.opts:
         for g in o.param_groups:

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CLOSE', 'SHARES', 'UNKNOWN', 'ScheduleConfig', 'n_warmdown', 'fall_mult', 'lr_mult', 'momentum_at', 'decay_mult',
-           'check_schedule', 'warmdown_through', 'rate_jump', 'horizon_at', 'placed', 'rise_mult', 'lr_at']
+           'check_schedule', 'warmdown_through', 'rate_jump', 'horizon_at', 'placed', 'rise_mult', 'lr_at',
+           'repeat_mult']
 
 # %% ../../nbs/model/schedule.ipynb #2a2c3b01
 import math
@@ -172,3 +173,12 @@ def lr_at(
 )->float:               # Factor for the base rate of every group
     "Learning-rate multiplier of step `i` of a run whose length is found on the way"
     return min(rise_mult(i, plan, cfg), fall_mult(*placed(i, plan, cfg), cfg))
+
+# %% ../../nbs/model/schedule.ipynb #rptdec02
+def repeat_mult(
+    N:int,           # Steps of the run
+    per_pass:float,  # Steps that read the text once; 0 = not known
+    power:float=0.,  # Of the passes
+)->float:            # Factor for the weight decay of every group
+    "How much more decay for a text that is read again and again"
+    return max(1., N/per_pass)**power if per_pass and N<UNKNOWN else 1.

@@ -1,11 +1,14 @@
 """Does a run of so many minutes take so many?
 
     python tests/bench/budget.py [--minutes 1,2,…] [--out nbs/reports/budget.json] [key=value…]
+    python tests/bench/budget.py --minutes 3 --depths auto,1,2,3,4 --out nbs/reports/chosen.json
 
 starts a command for each, with prepared data, and prints what was asked, what passed until the process had ended, and
-the decisions. A command rather than a test: ten runs of one to ten minutes take an hour."""
-import argparse, json, os, platform, subprocess, sys, tempfile, time
+the decisions. `--depths` does so for each `model.depth`: is the one that `auto` takes as good as the best by hand? A
+command rather than a test: ten runs of one to ten minutes take an hour."""
+import argparse, json, os, platform, subprocess, sys, tempfile, time, tomllib
 from datetime import date
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +26,7 @@ def timed(config, minutes, out, keys):
 def main():
     p = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     p.add_argument('--minutes', default=MINUTES, help='of the runs, with commas between')
+    p.add_argument('--depths', default='', help='values of model.depth, with commas between; as the config says')
     p.add_argument('--config', default='quickstart', help='a shipped config or a file')
     p.add_argument('--out', type=Path, help='keeps what was found, as JSON')
     p.add_argument('keys', nargs='*', help='keys of the config, key=value')
@@ -33,14 +37,17 @@ def main():
         longest = 'train.minutes='+a.minutes.split(',')[-1]   # a size that is chosen needs a time
         subprocess.run([sys.executable, '-m', 'pretrain', 'prepare', a.config, *a.keys, longest], check=True,
                        stdout=subprocess.DEVNULL)
-        print(f'{"asked":>7} {"real":>7} {"ratio":>6} {"steps":>7} {"decisions":>9} {"first":>7} {"bpb":>7}  load')
-        for m in map(float, a.minutes.split(',')):
-            took_s,log = timed(a.config, m, Path(d)/f'{m:g}', a.keys)
+        print(f'{"depth":>5} {"asked":>7} {"real":>7} {"ratio":>6} {"steps":>7} {"decisions":>9} {"first":>7} {"bpb":>7}'
+              '  load')
+        for depth,m in product(a.depths.split(','), map(float, a.minutes.split(','))):
+            out = Path(d)/f'{depth}-{m:g}'
+            took_s,log = timed(a.config, m, out, [*a.keys, *[f'model.depth={depth}']*bool(depth)])
             plan,bpb = [r['horizon'] for r in log if 'horizon' in r],[r['val_bpb'] for r in log if 'val_bpb' in r]
-            r = dict(minutes=m, s=took_s, steps=log[-1]['step'], decisions=len(plan), first=plan[0], bpb=bpb[-1],
-                     load=os.getloadavg()[0])
+            layers = tomllib.loads((out/'config.toml').read_text())['model']['n_layer']
+            r = dict(depth=depth, layers=layers, minutes=m, s=took_s, steps=log[-1]['step'], decisions=len(plan),
+                     first=plan[0], bpb=bpb[-1], load=os.getloadavg()[0])
             found['rows'].append(r)
-            print(f'{60*m:6.0f}s {took_s:6.1f}s {took_s/60/m:6.3f} {r["steps"]:7,} {len(plan):9} {plan[0]:7,} '
+            print(f'{depth:>5} {60*m:6.0f}s {took_s:6.1f}s {took_s/60/m:6.3f} {r["steps"]:7,} {len(plan):9} {plan[0]:7,} '
                   f'{bpb[-1]:7.4f}  {r["load"]:.1f}', flush=True)
             if a.out: a.out.write_text(json.dumps(found, indent=1)+'\n')
 
