@@ -37,8 +37,8 @@ def main():
         longest = 'train.minutes='+a.minutes.split(',')[-1]   # a size that is chosen needs a time
         subprocess.run([sys.executable, '-m', 'pretrain', 'prepare', a.config, *a.keys, longest], check=True,
                        stdout=subprocess.DEVNULL)
-        print(f'{"depth":>5} {"asked":>7} {"real":>7} {"ratio":>6} {"steps":>7} {"decisions":>9} {"first":>7} {"bpb":>7}'
-              '  load')
+        print(f'{"depth":>5} {"asked":>7} {"real":>7} {"ratio":>6} {"steps":>7} {"decisions":>9} {"first":>7} '
+              f'{"bpb":>7}  load')
         for depth,m in product(a.depths.split(','), map(float, a.minutes.split(','))):
             out = Path(d)/f'{depth}-{m:g}'
             took_s,log = timed(a.config, m, out, [*a.keys, *[f'model.depth={depth}']*bool(depth)])
@@ -47,8 +47,8 @@ def main():
             r = dict(depth=depth, layers=layers, minutes=m, s=took_s, steps=log[-1]['step'], decisions=len(plan),
                      first=plan[0], bpb=bpb[-1], load=os.getloadavg()[0])
             found['rows'].append(r)
-            print(f'{depth:>5} {60*m:6.0f}s {took_s:6.1f}s {took_s/60/m:6.3f} {r["steps"]:7,} {len(plan):9} {plan[0]:7,} '
-                  f'{bpb[-1]:7.4f}  {r["load"]:.1f}', flush=True)
+            print(f'{depth:>5} {60*m:6.0f}s {took_s:6.1f}s {took_s/60/m:6.3f} {r["steps"]:7,} {len(plan):9} '
+                  f'{plan[0]:7,} {bpb[-1]:7.4f}  {r["load"]:.1f}', flush=True)
             if a.out: a.out.write_text(json.dumps(found, indent=1)+'\n')
 
 if __name__=='__main__': main()
