@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINT_FORMAT', 'MANIFEST', 'STATE', 'FILE_NAME', 'MANIFEST_MAX', 'HASH_DIGITS', 'STEP_NAME', 'NOT_SAVED',
-           'NEWEST', 'BEST', 'check_state', 'to_json', 'manifest_text', 'open_regular', 'read_manifest', 'check_entry',
-           'verify_checkpoint', 'is_intact', 'step_name', 'list_checkpoints', 'clean_up', 'prune', 'not_saved',
-           'check_room', 'finish', 'save_checkpoint', 'read_checked', 'load_checkpoint', 'newest_checkpoint',
-           'split_run', 'pick_checkpoint']
+           'NEWEST', 'BEST', 'ASKED', 'check_state', 'to_json', 'manifest_text', 'open_regular', 'read_manifest',
+           'check_entry', 'verify_checkpoint', 'is_intact', 'step_name', 'list_checkpoints', 'clean_up', 'prune',
+           'not_saved', 'check_room', 'finish', 'save_checkpoint', 'read_checked', 'load_checkpoint',
+           'newest_checkpoint', 'split_run', 'pick_checkpoint']
 
 # %% ../../nbs/store/checkpoint.ipynb #cell3
 import errno, hashlib, json, math, os, re, shutil, stat, warnings
@@ -327,6 +327,8 @@ def split_run(
     raise ValueError(f'{name}: after the @ a step, {BEST} or {NEWEST} would work')
 
 # %% ../../nbs/store/checkpoint.ipynb #f5824615
+ASKED = 3  # Frames up to whoever asked
+
 def pick_checkpoint(
     run,           # Run directory
     which=NEWEST,  # As `split_run` gives it
@@ -334,7 +336,7 @@ def pick_checkpoint(
     "The checkpoint that is meant; CheckpointError, naming those that are there, where it isn't"
     root = Path(run)/'checkpoints'
     newest,damaged = newest_checkpoint(root)
-    for line in damaged if which==NEWEST else (): warnings.warn(f'{line}; {newest.name} is taken', stacklevel=3)
+    for line in damaged if which==NEWEST else (): warnings.warn(f'{line}; {newest.name} is taken', stacklevel=ASKED)
     if which==NEWEST: return newest
     best = newest and (load_checkpoint(newest, [])[1].get('best') or {})
     step = (best or {}).get('step') if which==BEST else which
