@@ -195,7 +195,7 @@ MUTATIONS = [
     Mutation('data of a rollback not passed over', 'train/state', 'self.guard.rollbacks,self.row = total,rollbacks,row', 'self.guard.rollbacks = total,rollbacks', 'nbs/train/state.ipynb#Taken back', full=True),
     Mutation('a piece of a tensor at the place of another', 'store/sharded', 'first = min(rank*-(-n//W), n)', 'first = 0', 'nbs/store/sharded.ipynb#What a process has'),
     Mutation('missing rows are not missed', 'store/tensors', "if lo<end and ([first", "if False and ([first", 'nbs/store/tensors.ipynb#Rows in several files', full=True),
-    Mutation('a rank that failed to write is not asked', 'store/sharded', "bad = next((o for o in said if 'error' in o), None)", 'bad = None', 'nbs/store/sharded.ipynb#Together', full=True),
+    Mutation('a rank that failed to write is not asked', 'store/sharded', "bad = next((o for o in said if 'error' in o), None)", 'bad = None', 'nbs/store/sharded.ipynb#Together', 'KeyError', full=True),
     Mutation('stale rendezvous', 'base/dist', "os.environ.get('TORCHELASTIC_RESTART_COUNT', '0') if", "'0' if", 'tests/test_ranks_fail.py::test_torchrun_starts_again', full=True),
     Mutation('agents that count unequal restarts never meet', 'base/dist', "if _agents() else '0'", "if True else '0'", 'nbs/base/dist.ipynb#Meeting', full=True),
     Mutation('a save dies with the interpreter', 'store/saver', 'daemon=False', 'daemon=True', 'nbs/store/saver.ipynb#In the background'),
