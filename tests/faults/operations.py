@@ -137,7 +137,9 @@ def full_disk(full, seed, tmp):
         path,problems = newest_checkpoint(tmp/out/'checkpoints')
         told = code==2 and len(said)==1 and 'not saved' in said[0] and not traceback(out)
         kept = told and path.name=='step_00000004' and not problems
-        return kept and lab.start(out, *over).end()==0 and lab.same_end(out)
+        held = kept and lab.start(out, *over).end()==0 and lab.same_end(out)
+        if not held: print(f'{out}: exit {code}, {path.name}, {problems}, {lab.said(out)[-2000:]}')
+        return held
     res = both_cores(one, range(len(cases)))
     code = lab.start('gone', *over, plant=(vanish, 6)).end()
     gone = code in (0,2) and not traceback('gone') and len(lines('gone'))==(code==2)
