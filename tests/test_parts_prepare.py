@@ -148,8 +148,8 @@ print('one node is left')
 def test_ray_loses_a_node(home):
     pytest.importorskip('ray')
     import subprocess
-    env = os.environ | dict(RAY_USAGE_STATS_ENABLED='0', RAY_raylet_start_wait_time_s='240',
-                            RAY_agent_register_timeout_ms='240000')
+    env = os.environ | dict(RAY_USAGE_STATS_ENABLED='0', RAY_raylet_start_wait_time_s='120',
+                            RAY_agent_register_timeout_ms='120000')
     p = subprocess.run([sys.executable, '-c', RAY, str(home), str(Path(__file__).parent)], env=env, text=True,
                        capture_output=True, timeout=300)
     assert p.returncode==0 and 'one node is left' in p.stdout, p.stdout[-2000:]+p.stderr[-4000:]
