@@ -56,7 +56,7 @@ class OptimConfig:
     embed_decay:NatFloat = 0.   # Shrinking of the embedding [share of it per step and unit of its learning rate]
     head_decay:NatFloat = 0.    # Shrinking of the head [share of it per step and unit of its learning rate]
     decay_shape:Literal['constant','linear','cosine'] = 'constant' # Of weight decay over the run: level, or a fall to 0
-    repeat_decay:NatFloat = 0.  # Power by which all decay grows with passes over the text beyond four or five; 0 = not
+    repeat_decay:NatFloat = 0.  # Power by which all decay grows with the passes over the text beyond five; 0 = not
     clip:NatFloat = 1.          # Largest global gradient norm; 0 = measure, never clip
 
     @property

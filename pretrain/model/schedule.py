@@ -175,7 +175,7 @@ def lr_at(
     return min(rise_mult(i, plan, cfg), fall_mult(*placed(i, plan, cfg), cfg))
 
 # %% ../../nbs/model/schedule.ipynb #rptdec02
-FRESH,MOST = 4.5,3.  # Passes over a text for which decay is meant as it is set; and how far it grows [times]
+FRESH,MOST = 5.,3.  # Passes over a text for which decay is meant as it is set; and how far it grows [times]
 
 def repeat_mult(
     N:int,           # Steps of the run
