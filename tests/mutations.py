@@ -206,7 +206,7 @@ MUTATIONS = [
     Mutation('the newest checkpoint instead of the named', 'store/checkpoint', 'if which==NEWEST: return newest', 'if newest: return newest', 'nbs/store/checkpoint.ipynb#Which one', full=True),
     Mutation('nothing is saved when something raises', 'train/keep', 'if self.hold.depth==1 and not', 'if self.hold.depth==9 and not', 'nbs/train/keep.ipynb#Whatever happens', 'CheckpointError'),
     Mutation('half a step is saved as a whole one', 'train/keep', "(dict(half=to_plain(half)) if half else {})", '{}', 'nbs/train/keep.ipynb#True moments', 'KeyError', full=True),
-    Mutation('dice after a half step are thrown again', 'train/loop', "        set_rng_state(rng_state(self.safe[1]))\n", '', 'nbs/train/loop.ipynb#Whatever raises', full=True),
+    Mutation('dice after a half step are thrown again', 'train/loop', "    set_rng_state(rng_state(self.safe[1]))\n", '', 'nbs/train/loop.ipynb#Whatever raises', full=True),
     Mutation('weights that were cut off are saved', 'train/loop', "        self.safe = None                             # while", '        # while', 'nbs/train/loop.ipynb#Whatever raises', full=True),
     Mutation('a log is not tried again', 'store/log', 'if not left: raise', 'raise', 'nbs/store/log.ipynb#What it refuses', 'OSError', full=True),
     Mutation('an evaluation overwrites the loss', 'train/metrics', "named(f'{name}/{o}', x, there)", "named(o, x, there)", 'nbs/train/metrics.ipynb#Numbers of others', full=True),

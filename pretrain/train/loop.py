@@ -116,8 +116,8 @@ def restore(self:Loop,
 @patch
 def jump(self:Loop,
     saved:dict, # State of a checkpoint, which has been taken up
-)->str:         # '' if it does not
-    "Does the learning rate jump, as the schedule is another one?"
+)->str:         # What to say of it; '' if it does not
+    "Does the learning rate jump because the schedule has changed?"
     changed,was = self.changed,saved['budget'].get('plan', ())
     before = {k.partition('.')[2]: old for k,(old,_) in changed.items() if k.startswith('schedule.')}
     steps = horizon_at(self.n_step, was) if was else changed.get('train.steps', [self.total])[0]
@@ -128,7 +128,7 @@ def accept(self:Loop,
     path,        # Of the checkpoint
     saved:dict,  # Its state
 ):
-    "Is the saved run this one? ValueError, in one line, where it isn't"
+    "Check that the checkpoint belongs to this run, or raise a ValueError of one line"
     was = saved | dict(config=self.todays(path, saved.get('config', {})))
     found = compare_runs(was, self.identity, self.settings.allow)
     if found.refused: raise ValueError(f'{shown(path)}: {found.refused}')
@@ -139,8 +139,8 @@ def accept(self:Loop,
 @patch
 def read_checkpoint(self:Loop,
     path, # Of the checkpoint
-)->tuple: # Tensors and state, in today's terms also where an earlier version wrote them
-    "What to go on from"
+)->tuple: # Tensors and state, brought up to date where an earlier version wrote them
+    "Read what the run goes on from"
     tensors,saved = load_checkpoint(path, want=self.parallel.rows)
     log = self.out/'metrics.jsonl'
     return tensors, of_today(saved, (r for r,_ in each_record(log)) if log.exists() else ())
@@ -151,7 +151,7 @@ def resume(self:Loop)->Loop: # Itself
     path,problems = self.newest()
     for p in problems: self.console.say(f'warning: {p}'.replace(str(self.out), shown(self.out)))
     if path:
-        tensors,saved = together(lambda: self.read_checkpoint(path))   # nobody writes there before all have read
+        tensors,saved = together(lambda: self.read_checkpoint(path))   # no rank goes on before all have read
         self.accept(path, saved)
         self.restore(tensors)
         self.state.load_state_dict(saved)
@@ -167,7 +167,7 @@ def resume(self:Loop)->Loop: # Itself
 # %% ../../nbs/train/loop.ipynb #9011976d
 @patch
 def due(self:Loop,
-    when,  # A number of steps, 0 = only at the end; or a function of the run
+    when,  # Every so many steps, 0 = only at the end; or a function of the run
 )->bool:
     "Is it time?"
     if callable(when): return bool(when(self))
@@ -177,14 +177,14 @@ def due(self:Loop,
 def shown_whole(self:Loop,
     fn, # Of the run
 ):
-    "What a function says of a run whose model is whole on every rank"
+    "Call a function while the model is whole on every rank"
     with self.parallel.looking(): return fn(self)
 
 @patch
 def ask(self:Loop,
     functions:list, # `(when, name, function)`
 ):
-    "Call what is due; the numbers join the record"
+    "Call what is due; the numbers that it returns join the record"
     for j,(when,name,fn) in enumerate(functions):
         if not self.due(when): continue
         which = f'{name} {j}' if functions is self.after else name
@@ -194,7 +194,7 @@ def ask(self:Loop,
 # %% ../../nbs/train/loop.ipynb #8549d09f
 @patch
 def begin(self:Loop):
-    "Once, before the first step of this process"
+    "What comes once, before the first step of this process"
     if self.begun: return
     self.cut_logs()
     self.rec = dict(step=self.n_step)
@@ -208,7 +208,7 @@ def begin(self:Loop):
 
 @patch
 def write_record(self:Loop):
-    "The record of the step is complete: into the log with it"
+    "Write the finished record of the step to the log"
     if is_main():
         self.place.check()
         self.log.append(self.rec)
@@ -224,14 +224,14 @@ def save_due(self:Loop,
     c = self.checkpoint
     asked,self.hold.save = self.hold.save,False
     better = c.best and self.state.best!=best
-    halved = self.saved==(self.n_step, True)   # on the disk is only the half of this step
+    halved = self.saved==(self.n_step, True)   # what is on the disk lacks what was due after this step
     due = asked or better or halved or self.due(self.settings.save_every) or self.due(c.keep_every)
     return all_sum(torch.tensor(int(due or self.budget.unseen('save')))).item()>0   # for one, all take part
 
 # %% ../../nbs/train/loop.ipynb #lbud0002
 @patch(as_prop=True)
 def longer(self:Loop)->str:
-    "What lets a run go on that is at its end"
+    "The setting that lets a finished run go on"
     return f'a larger train.{"minutes" if self.settings.minutes else "steps"} lets it go on'
 
 @patch
@@ -241,23 +241,23 @@ def left_s(self:Loop)->float:
     return max(b.total_s-b.spent_s, 0.) if b.total_s else eta(self.dts, self.total-self.n_step-1)
 
 @patch
-def looks(self:Loop)->list: # Pairs of steps from one to the next, and seconds
-    "What comes between steps"
+def looks(self:Loop)->list: # Pairs: every how many steps, and seconds each time
+    "What is called, or saved, between steps"
     b,saves = self.budget,(self.settings.save_every, self.checkpoint.keep_every)
     res = [(when, b.cost(f'{name} {j}', name)) for j,(when,name,_) in enumerate(self.after) if not callable(when)]
     return [(every, cost) for every,cost in (*res, *((n, b.cost('save')) for n in saves)) if every]
 
 @patch
 def end_s(self:Loop)->float:
-    "What comes after the last step"
+    "Seconds that the functions and the checkpoint after the last step will take"
     b = self.budget
     each = [b.cost(f'{name} {j}', name, most=True) for j,(_,name,_) in enumerate(self.after)]
     return sum(each)+b.cost('save', most=True)
 
 # %% ../../nbs/train/loop.ipynb #lbud0003
 @patch
-def look_ahead(self:Loop)->dict: # `horizon`, where a decision begins here
-    "How long the run is, as seen after this step"
+def look_ahead(self:Loop)->dict: # `horizon`, the number of steps, where it was decided after this step
+    "Decide how many steps the run has, if its length is given in minutes"
     b,n = self.budget,0
     if b.total_s:
         if is_main(): n = b.decide(self.n_step, self.looks(), self.end_s())
@@ -271,12 +271,12 @@ def look_ahead(self:Loop)->dict: # `horizon`, where a decision begins here
 def save(self:Loop,
     wait:bool=True,  # As `Kept` takes it
 ):
-    "A checkpoint, for which every rank brings what it has"
+    "Write a checkpoint, to which every rank contributes its part"
     with self.parallel.gathered(self.opt): Kept.save(self, wait)
 
 @patch
 def save_step(self:Loop):
-    "A checkpoint after a step; how long it takes to the disk is found out with the first"
+    "Write a checkpoint after a step; the first is waited for, to measure how long it takes"
     with self.budget.look('save'): self.save(wait=self.budget.unseen('save'))
 
 # %% ../../nbs/train/loop.ipynb #e4bf771a
@@ -296,7 +296,7 @@ def record(self:Loop,
     n_tok:int,     # Targets in the batches of all ranks [tokens]
     verdict:str,   # Of the guard
 )->dict:
-    "What the step measured"
+    "The record of a step"
     laps = {phase: self.clock.lap(phase) for phase in STEPPING}
     dt = sum(laps.values())
     self.dts.append(dt)
@@ -306,6 +306,23 @@ def record(self:Loop,
     if self.state.taken_back: rec['taken_back'] = self.state.taken_back
     if self.compiling: rec['compile_s'] = laps['compile']   # of `dt_s`
     return rec | dict(go={}, skip=dict(skipped=True, tokens_skipped=n_tok), rollback=dict(rollback=True))[verdict]
+
+@patch
+def by_source(self:Loop,
+    row:int,     # First row of the batch
+    verdict:str, # Of the guard
+)->dict:         # `tokens/NAME`; empty where the text has one source
+    "How many tokens came from each source; says which sources begin another epoch"
+    if not self.loader.parts: return {}
+    for line in self.loader.turned(self.loader.mark(row), self.state.epoch): self.note(f'epoch      {line}')
+    return {f'tokens/{k}': n if verdict=='go' else 0 for k,n in self.loader.n_each(row).items()}
+
+@patch
+def take_again(self:Loop):
+    "The update was taken, but what was due after it has failed: bring its record and the random state back"
+    self.rec,self.state.best = {**self.safe[0]['half']},self.safe[0]['best']
+    set_rng_state(rng_state(self.safe[1]))
+    self.cut_logs()
 
 # %% ../../nbs/train/loop.ipynb #69d21380
 @patch
@@ -334,22 +351,8 @@ def update(self:Loop)->dict: # The step's record
     return rec | self.by_source(rec['row'], verdict) | layers.told(verdict=='go')
 
 @patch
-def by_source(self:Loop,
-    row:int,     # First of the batch
-    verdict:str, # Of the guard
-)->dict:         # `tokens/NAME`; empty where the text has one source
-    "What the step trained on of each source; which of them begin anew is said"
-    if not self.loader.parts: return {}
-    for line in self.loader.turned(self.loader.mark(row), self.state.epoch): self.note(f'epoch      {line}')
-    return {f'tokens/{k}': n if verdict=='go' else 0 for k,n in self.loader.n_each(row).items()}
-
-@patch
 def move(self:Loop):
-    "The update, counted; or what is known of it, where it was taken before and what was due after it has failed"
-    if self.half:
-        self.rec,self.state.best = {**self.safe[0]['half']},self.safe[0]['best']
-        set_rng_state(rng_state(self.safe[1]))
-        return self.cut_logs()
+    "The update, counted"
     with self.clock('compile' if self.compiling else 'train'): self.rec = self.update()
     self.warm = True
     if 'rollback' in self.rec: return
@@ -366,7 +369,8 @@ def step(self:Loop)->dict: # The step's record, as it stands in `metrics.jsonl`
         if self.over: raise ValueError(f'the run is at its end, step {self.n_step}; {self.longer}')
         with self.budget, self.whole():                  # a signal waits for the end; what raises leaves a checkpoint
             self.begin()
-            self.move()
+            if self.half: self.take_again()
+            else: self.move()
             if 'rollback' in self.rec: self.roll_back()
             else:
                 best = self.state.best
@@ -379,7 +383,7 @@ def step(self:Loop)->dict: # The step's record, as it stands in `metrics.jsonl`
 # %% ../../nbs/train/loop.ipynb #bb63ba01
 @patch
 def roll_back(self:Loop):
-    "To the last checkpoint, and past the data that led here"
+    "Return to the last checkpoint, and skip the data that led here"
     rec,n_tok = self.rec,self.loader.n_valid(row=self.state.row)
     by_main(self.saver.join)   # the newest may just be written
     path,_ = self.newest()
@@ -421,7 +425,7 @@ def next_step(self:Loop,
 def fit(self:Loop,
     steps:int|None=None, # How many, at most; None = all that are left
 )->Loop:                 # Itself, at its end or where it was interrupted
-    "Train to the end, or as far as is asked, or to Ctrl-C; each leaves a run that can go on"
+    "Train to the end, or for so many steps, or until Ctrl-C; the run can always be resumed"
     say,upto = self.console.say,self.n_step+at_most(steps)
     if is_main(): self.place.check()
     if self.over:
@@ -440,6 +444,6 @@ def fit(self:Loop,
 # %% ../../nbs/train/loop.ipynb #7rack002
 @patch
 def close(self:Loop):
-    "Save what is not saved, give the directory back, see the trackers off"
+    "Save what is not saved, give the directory back, wait for the trackers"
     try: Kept.close(self)
     finally: self.tracker.end()
