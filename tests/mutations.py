@@ -323,7 +323,7 @@ MUTATIONS = [
     Mutation('a long prompt loses its end', 'model/generate', 'return [p[-T:] for p in prompts]', 'return [p[:T] for p in prompts]', 'nbs/model/generate.ipynb#What it refuses', full=True),
     Mutation('kernels: a norm lets its own direction through', 'model/kernels', 'return torch.addcmul(g, y, along).mul_(r)', 'return g.mul(r)', 'nbs/model/kernels.ipynb#Norm', full=True),
     Mutation('kernels: gradients turned forward again', 'model/kernels', 'cos, sin, back=True).type_as', 'cos, sin).type_as', 'nbs/model/kernels.ipynb#Turned and normed', full=True),
-    Mutation('kernels: half the gradient of a square', 'model/kernels', 'return dx.mul_(2),dup.mul_(2),ddown', 'return dx,dup,ddown', 'nbs/model/kernels.ipynb#The MLP'),
+    Mutation('kernels: half the gradient of a square', 'model/kernels', 'return dx.mul_(2),dup,ddown', 'return dx,dup,ddown', 'nbs/model/kernels.ipynb#The MLP'),
     Mutation('loss: the cap has no slope at the target', 'model/loss', 'slope = 1-hit.square() if cap else torch.ones_like(hit)', 'slope = torch.ones_like(hit)', 'nbs/model/loss.ipynb#A few tokens'),
     Mutation('loss: exponentials of any cap', 'model/loss', 'SAFE_CAP = 40', 'SAFE_CAP = 4000', 'nbs/model/loss.ipynb#A few tokens', full=True),
     Mutation('freed memory goes back within a step', 'train/machine', 'mallopt(M_MMAP_MAX, 0)', 'mallopt(M_MMAP_MAX, 65536)', 'nbs/train/machine.ipynb#The machine'),

@@ -146,9 +146,9 @@ class SquaredReLU(torch.autograd.Function):
             n = len(x)
             ddown.addmm_(g.T, torch.mul(r, r, out=h[:n]))
             times(g, down.T, out=half[:n]).mul_(r)   # half the gradient before ReLU
-            dup.addmm_(half[:n].T, x)
+            dup.addmm_(half[:n].T, x, alpha=2)
             times(half[:n], up.T, out=d)
-        return dx.mul_(2),dup.mul_(2),ddown
+        return dx.mul_(2),dup,ddown
 
 def relu2(
     x:Tensor,     # [...,C]
