@@ -88,7 +88,7 @@ MUTATIONS = [
     Mutation('clip disabled', 'train/gradients', 'if max_norm: torch._foreach_mul_', 'if max_norm<0: torch._foreach_mul_', 'nbs/train/gradients.ipynb#Clipping'),
     Mutation('LR off by one step in the rise', 'model/schedule', 'return (i+1)/cfg.warmup', 'return i/cfg.warmup', 'nbs/model/schedule.ipynb#The settings'),
     Mutation('LR off by one step in the fall', 'model/schedule', 'p = max(N-i, 0)/d', 'p = max(N-i-1, 0)/d', 'nbs/model/schedule.ipynb#The settings'),
-    Mutation('the fall jumps where the length changes', 'model/schedule', 'N,bend = n,None if left==1. and s-1<=n-new else (s-1,left)', 'N,bend = n,None', 'nbs/model/schedule.ipynb#A length that is found on the way', full=True),
+    Mutation('the fall jumps where the length changes', 'model/schedule', 'N,bend = n,None if level else (before,left)', 'N,bend = n,None', 'nbs/model/schedule.ipynb#A length that is found on the way', full=True),
     Mutation('one early estimate of the length', 'train/budget', 'return n if n!=N and abs(late)>max(SLACK*(left-end_s), pace) else 0', 'return 0', 'nbs/train/budget.ipynb#The decision', full=True),
     Mutation('nothing kept for what comes after the last step', 'train/budget', 'return (N-i)*pace_s+between+end_s', 'return (N-i)*pace_s+between', 'nbs/train/budget.ipynb#How many steps fit'),
     Mutation('time spent before is forgotten', 'train/budget', "self.carried_s = saved.get('spent_s', 0.)", 'self.carried_s = 0.', 'nbs/train/budget.ipynb#What a checkpoint keeps', full=True),

@@ -36,7 +36,7 @@ def fall_mult(
     N:int,              # Steps of the run
     cfg:ScheduleConfig, # Corner and form of the fall
 )->float:               # 1 before it
-    "The fall alone"
+    "The multiplier of the fall alone, without the rise"
     d = n_warmdown(N, cfg)
     if i<=N-d: return 1.
     p = max(N-i, 0)/d
@@ -90,16 +90,16 @@ def check_schedule(
     return f'schedule longer than the run: {asked}; {works} would work'
 
 # %% ../../nbs/model/schedule.ipynb #5c4d0003
-CLOSE = .1                              # Rates that differ by less than this share of them are no jump
-SHARES = [k/100 for k in range(0, 101)] # Warm-downs that are tried in place of one
+CLOSE = .1                              # Rates that differ by less than this share are no jump
+SHARES = [k/100 for k in range(0, 101)] # Warm-downs that are tried [fraction of steps]
 
 def warmdown_through(
-    mult:float,         # Multiplier that step `i` shall have
+    mult:float,         # Multiplier wanted in step `i`
     i:int,              # Step, from 0
     N:int,              # Steps of the run
     cfg:ScheduleConfig, # Its other settings stay
 )->float|None:          # A share with two digits; None when no fall is close
-    "The warm-down that passes through a multiplier"
+    "The warm-down whose fall passes through a multiplier at step `i`"
     fits = [c for share in SHARES if not check_schedule(c := replace(cfg, warmdown=share), N)]
     def far(c): return abs(lr_mult(i, N, c)-mult), abs(c.warmdown-cfg.warmdown)
     best = min(fits, key=far, default=cfg)
@@ -111,18 +111,19 @@ def rate_jump(
     was:tuple,  # Steps of the run and its `ScheduleConfig`, before
     now:tuple,  # The same, now
 )->str:         # '' where the next step has the rate that it would have had
-    "What another schedule does to the learning rate, and how to avoid it"
+    "Say how a changed schedule makes the learning rate jump, and how to avoid that"
     if not i or i>=now[0]: return ''   # no step before, or none to come
     before,after = lr_mult(i-1, *was),lr_mult(i, *now)
     want = lr_mult(i, *was) if i<was[0] else before
     if abs(after-want)<=CLOSE*want: return ''
-    top = was[0]-n_warmdown(*was)
-    w = warmdown_through(want, i, *now)
-    early = [f'a copy of the run without its checkpoints after step {top:,}']*(want<after and was[1].warmup<=top<i)
-    rates = f'all base rates times {want/after:.2g}, with train.allow' if after else ''
-    fix = [f'schedule.warmdown={w:g}'] if w is not None else [rates]
+    fixes,warmdown = [],warmdown_through(want, i, *now)
+    if warmdown is not None: fixes.append(f'schedule.warmdown={warmdown:g}')
+    elif after: fixes.append(f'all base rates times {want/after:.2g}, with train.allow')
+    top = was[0]-n_warmdown(*was)   # where the old fall began
+    if want<after and was[1].warmup<=top<i:
+        fixes.append(f'a copy of the run without its checkpoints after step {top:,}')
     said = f'learning rate: {before:.3g} of its base in step {i:,}, {after:.3g} in step {i+1:,}'
-    return f'{said}; {" or ".join([*filter(None, fix), *early])} would avoid the jump'
+    return f'{said}; {" or ".join(fixes)} would avoid the jump'
 
 # %% ../../nbs/model/schedule.ipynb #plan0002
 UNKNOWN = 2**40  # Steps of a run before the first decision: so many that none of them is in the fall
@@ -136,21 +137,24 @@ def horizon_at(
 
 # %% ../../nbs/model/schedule.ipynb #plan0007
 def _spot(i, N, bend, cfg):
-    "Where step `i` stands, if the fall has been bent: at which step, with how much of it left"
-    return i if bend is None else N-bend[1]*n_warmdown(N, cfg)*(N-i)/(N-bend[0])
+    "The place of step `i`: itself, or, once the fall was bent, where as much of a fall is left"
+    if bend is None: return i
+    since,left = bend   # the step after which the fall was bent, and the share of the fall that was left there
+    return N - left*n_warmdown(N, cfg)*(N-i)/(N-since)
 
 def placed(
     i:int,              # Step, from 0
     plan:list,          # Decisions, as `horizon_at` takes them
     cfg:ScheduleConfig, # Gives the share of the fall
 )->tuple:               # Step, perhaps between two, and number of steps: what `fall_mult` takes
-    "Where a step stands in a run whose length is found on the way"
+    "The place of a step in a run whose length is found on the way"
     N,bend = UNKNOWN,None
     for s,n in plan:
         if s>i: break
-        d,new = n_warmdown(N, cfg),n_warmdown(n, cfg)
-        left = min(1., (N-_spot(s-1, N, bend, cfg))/d) if d else 1.   # of the fall, in the step before
-        N,bend = n,None if left==1. and s-1<=n-new else (s-1,left)
+        before,old_fall,new_fall = s-1,n_warmdown(N, cfg),n_warmdown(n, cfg)
+        left = min(1., (N-_spot(before, N, bend, cfg))/old_fall) if old_fall else 1.   # share of the fall to come
+        level = left==1. and before<=n-new_fall   # no fall yet, by the old length or the new
+        N,bend = n,None if level else (before,left)
     return _spot(i, N, bend, cfg),N
 
 # %% ../../nbs/model/schedule.ipynb #plan0012
@@ -159,12 +163,12 @@ def rise_mult(
     plan:list,          # Decisions, as `horizon_at` takes them
     cfg:ScheduleConfig, # Its length
 )->float:               # 1 behind it
-    "The rise alone, no longer than fits"
+    "The multiplier of the rise alone, which is shortened to what fits"
     if i>=cfg.warmup: return 1.
-    known = [(s, n) for s,n in [(0,UNKNOWN), *plan] if s<=i]
-    ends = [s for s,_ in known[1:]]+[i+1]
-    fits = [max(min(cfg.warmup, n-n_warmdown(n, cfg)), 1) for _,n in known]
-    return min(sum((end-s)/w for (s,_),end,w in zip(known, ends, fits)), 1.)
+    made = [(s, n) for s,n in [(0,UNKNOWN), *plan] if s<=i]   # decisions up to this step
+    ends = [s for s,_ in made[1:]]+[i+1]                      # each is in force until the next
+    widths = [max(min(cfg.warmup, n-n_warmdown(n, cfg)), 1) for _,n in made]   # steps of the rise, if it fits
+    return min(sum((end-s)/w for (s,_),end,w in zip(made, ends, widths)), 1.)
 
 def lr_at(
     i:int,              # Step, from 0
@@ -175,12 +179,12 @@ def lr_at(
     return min(rise_mult(i, plan, cfg), fall_mult(*placed(i, plan, cfg), cfg))
 
 # %% ../../nbs/model/schedule.ipynb #rptdec02
-FRESH,MOST = 5.,3.  # Passes over a text for which decay is meant as it is set; and how far it grows [times]
+FRESH,MOST = 5.,3.  # Passes over a text up to which decay stays as it is set; the most that it grows [times]
 
 def repeat_mult(
     N:int,           # Steps of the run
     per_pass:float,  # Steps that read the text once; 0 = not known
-    power:float=0.,  # Of the passes, in units of `FRESH`
+    power:float=0.,  # To which the passes, in units of `FRESH`, are raised
 )->float:            # Factor for the weight decay of every group
-    "How much more decay for a text that is read again and again"
+    "How much stronger decay is for a text that is read again and again"
     return min(max(1., N/per_pass/FRESH)**power, MOST) if per_pass and N<UNKNOWN else 1.
