@@ -38,7 +38,7 @@ class Model(Protocol):
 UNIFORM = math.sqrt(3)  # A uniform distribution over ±sqrt(3) has standard deviation 1
 
 def _why_no_shape(cfg, V):
-    "What is wrong with the two that a model is made from, or ''"
+    "What is wrong with the config or the vocabulary size; '' if nothing"
     if not isinstance(cfg, ModelConfig):
         works = 'its section `model`' if isinstance(getattr(cfg, 'model', None), ModelConfig) else 'a ModelConfig'
         return f'cfg: {type(cfg).__name__}; {works} would work'
@@ -46,13 +46,13 @@ def _why_no_shape(cfg, V):
     return ''
 
 class GPT(nn.Module):
-    "A decoder-only transformer, in plain form where no switch is on"
+    "A decoder-only transformer; of the plain form unless a switch is on"
     picks = True   # `hidden` can be asked for some positions only
 
     def __init__(self,
         cfg:ModelConfig,  # Shape and first weights
         V:int,            # Vocabulary, special tokens included
-        precision:torch.dtype=None,  # Of the matrix products, whoever asks; None = as things stand
+        precision:torch.dtype=None,  # Of the matrix products, whoever calls; None = as the caller has it
     ):
         super().__init__()
         if why := _why_no_shape(cfg, V): raise ValueError(why)
@@ -125,11 +125,11 @@ def in_precision(
 
 # %% ../../nbs/model/gpt.ipynb #gpst-def
 def unknown_ids(
-    what:str,          # They are called
+    what:str,          # What they are: 'ids' or 'targets'
     ids:torch.Tensor,  # Token ids or targets
     V:int,             # Vocabulary
 )->str:                # '' where all are known
-    "Which id the vocabulary has not, in one line"
+    "The first id that the vocabulary does not have, in one line"
     bad = ids[(ids>=V) | ((ids<0) if what=='ids' else False)]
     other = 'those of another tokenizer do not fit'
     return f'{what}: {bad[0].item()}; the vocabulary has 0 to {V-1}, and {other}' if len(bad) else ''
@@ -139,7 +139,7 @@ def start(self:GPT,
     ids:torch.Tensor,  # Token ids [B,T]
     cache:Cache=None,  # Tokens read before, with places for the new ones
 )->tuple:              # The stream as it enters the first block [B,T,C]; nothing in plain form, or a `Side`
-    "What the blocks begin with"
+    "What enters the first block"
     try: x = rms_norm(self.embed(ids), self.cfg.norm_eps)
     except IndexError: raise ValueError(unknown_ids('ids', ids, self.V)) from None
     if self.ends is None: return x,()
@@ -148,11 +148,11 @@ def start(self:GPT,
 
 # %% ../../nbs/model/gpt.ipynb #73309414
 def check_ids(
-    ids,          # What shall be token ids [B,T]
-    cache=None,   # What shall be a `Cache`
-    targets=None, # What shall be the next token of each [B,T]
+    ids,          # Should be token ids [B,T]
+    cache=None,   # Should be a `Cache`
+    targets=None, # Should be the next token of each [B,T]
 ):
-    "Is this a batch that a model can read? Else a `ValueError` says what would be"
+    "Raise a `ValueError` that says what would work, unless this is a batch that a model can read"
     def shape(o): return f'{o.dtype} {[*o.shape]}' if isinstance(o, torch.Tensor) else type(o).__name__
     whole = isinstance(ids, torch.Tensor) and ids.dim()==2 and 0 not in ids.shape
     if not (whole and ids.dtype in (torch.int64, torch.int32)):
@@ -168,7 +168,7 @@ def check_ids(
 def hidden(self:GPT,
     ids:torch.Tensor,        # Token ids [B,T]
     cache:Cache=None,        # Tokens read before; gets the new ones
-    only:torch.Tensor=None,  # Positions wanted in each row [B,Q], of rows that begin at position 0; None = all
+    only:torch.Tensor=None,  # Positions wanted of each row [B,Q], if rows begin at position 0; None = all
 )->torch.Tensor:             # Final vectors [B,T,C], or [B,Q,C]
     "Everything but the head"
     check_ids(ids, cache)
@@ -219,6 +219,6 @@ def loss(self:GPT,
 def new_cache(self:GPT,
     B:int,    # Rows
     T:int,    # Room in each row [tokens]
-)->KVCache:   # In the dtype of keys and values, as things stand
-    "An empty cache, where the model is"
+)->KVCache:   # In the dtype that keys and values have now
+    "An empty cache, on the model's device"
     return KVCache(self.cfg, B, T, self.device, working_dtype(self.head.weight))
