@@ -29,6 +29,7 @@ def chain_of(
     cs = CHAINS[name]
     return (cs+cs[-1:]*n)[:n]
 
+# %% ../../nbs/model/muon.ipynb #d1a29be3
 def _chain(X, coeffs):
     "The polynomials one after the other, on wide matrices `[n,R,C]`"
     for a,b,c in coeffs:
@@ -46,8 +47,10 @@ def orthogonalize(
     X = G.reshape(-1, *G.shape[-2:])
     X = (X/torch.linalg.matrix_norm(X.float(), keepdim=True).clamp(min=TINY)).to(dtype)
     tall = X.shape[-2]>X.shape[-1]
-    X = _cheaper(X.mT if tall else X)(X.mT if tall else X, coeffs)
-    return (X.mT if tall else X).reshape(G.shape).to(G.dtype)
+    if tall: X = X.mT
+    X = _cheaper(X)(X, coeffs)
+    if tall: X = X.mT
+    return X.reshape(G.shape).to(G.dtype)
 
 # %% ../../nbs/model/muon.ipynb #m0mchn02
 WIDE = 2 # Columns for each row from which multiplying the polynomials is cheaper [ratio]
@@ -63,7 +66,7 @@ def _chain_small(X, coeffs):
     return Q @ X
 
 def _cheaper(X):
-    "The form for such matrices"
+    "The cheaper of the two for matrices of this shape and precision"
     return _chain_small if X.shape[-1]>=WIDE*X.shape[-2] and X.dtype!=torch.bfloat16 else _chain
 
 # %% ../../nbs/model/muon.ipynb #a78878f2
@@ -81,21 +84,22 @@ SCALES = dict(           # Factor of the rate for a matrix `[R,C]`
     rms=lambda R, C: RMS*max(R, C)**.5)     # what a number changes, as under AdamW
 
 # %% ../../nbs/model/muon.ipynb #7cd9b66f
-ADD_GROUP = inspect.unwrap(torch.optim.Optimizer.add_param_group)  # without torch's compiler around it
+ADD_GROUP = inspect.unwrap(torch.optim.Optimizer.add_param_group)  # without torch's compiler: its import takes a second
 
 def local(
     t:torch.Tensor,  # Perhaps a DTensor
 )->torch.Tensor:     # Of the same memory
-    "What this process has of a tensor: all of it, where it is not sharded"
+    "The part of a tensor that this process holds: all of it, unless it is sharded"
     return t.to_local() if hasattr(t, 'to_local') else t
 
 class Alone:
-    "One process has every matrix whole; what several do with `n` of them is told in `train/parallel`"
-    def mine(self, n): return slice(n)              # which of them this process orthogonalises
-    def take(self, X, shape): return X              # those, whole, from what it has of all
-    def give(self, U, n, shape): return U           # and back
-    def tell(self, kept): return kept                      # what it remembers of its own, to the others
+    "How `n` matrices are shared among processes, if there is only one; `train/parallel` has the others"
+    def mine(self, n): return slice(n)      # which matrices this process orthogonalises
+    def take(self, X, shape): return X      # those matrices, whole, from the part that it holds of all
+    def give(self, U, n, shape): return U   # the reverse: its part of all, from those that it orthogonalised
+    def tell(self, kept): return kept       # moments of its own matrices, told to the others
 
+# %% ../../nbs/model/muon.ipynb #7016f000
 class Muon(torch.optim.Optimizer):
     "Momentum, orthogonalised; matrices of one shape are moved together"
     ranks = Alone()
@@ -130,7 +134,8 @@ class Muon(torch.optim.Optimizer):
 @patch
 def _move(self:Muon, ps, g):
     "One update of matrices of one shape"
-    n,shape = len(ps),(ps[0].shape[0],ps[0].numel()//max(ps[0].shape[0], 1))
+    rows = ps[0].shape[0]
+    n,shape = len(ps),(rows, ps[0].numel()//max(rows, 1))
     kept = self._kept(ps, 'mean_square', max(shape)) if g['beta2'] else []
     own = kept[self.ranks.mine(n)]
     U = self.ranks.give(self._directions(self.ranks.take(self._mean(ps, g), shape), g, own), n, shape)
@@ -138,8 +143,16 @@ def _move(self:Muon, ps, g):
     self._go([local(p) for p in ps], U, g['lr']*SCALES[g['scale']](*shape), g)
 
 @patch
+def _mean(self:Muon, ps, g):
+    "The momentum: running means of the gradients, stacked `[n,R,C]`"
+    grads = [local(p.grad) for p in ps]
+    means = [local(m) for m in self._kept(ps, 'momentum_buffer', None)]
+    torch._foreach_lerp_(means, grads, 1-g['momentum'])
+    return torch.stack(torch._foreach_lerp(grads, means, g['momentum']) if g['nesterov'] else means).flatten(2)
+
+@patch
 def _directions(self:Muon, U, g, kept):
-    "Whole matrices `[n,R,C]` as they are to move"
+    "Orthogonalise whole matrices `[n,R,C]`, with the refinements that are switched on"
     if not len(U): return U
     if g['equal_rows']: U = level_rows(U)
     U = orthogonalize(U, g['coeffs'], g['dtype'] or product_dtype(U.device))
@@ -148,29 +161,23 @@ def _directions(self:Muon, U, g, kept):
 
 @patch
 def _go(self:Muon, ps, U, rate, g):
-    "Decay, and the step"
-    moves,keep = [u.view_as(p) for u,p in zip(U,ps)],1-g['lr']*g['weight_decay']
+    "Weight decay, and then the step"
+    moves = [u.view_as(p) for u,p in zip(U,ps)]
+    keep = 1-g['lr']*g['weight_decay']
     if g['cautious']: torch._foreach_mul_(ps, [torch.where(u*p>=0, keep, 1.) for u,p in zip(moves,ps)])
     else: torch._foreach_mul_(ps, keep)
     torch._foreach_add_(ps, moves, alpha=-rate)
 
 @patch
-def _mean(self:Muon, ps, g):
-    "Directions of the mean gradient, stacked `[n,R,C]`"
-    grads,means = [local(p.grad) for p in ps],[local(m) for m in self._kept(ps, 'momentum_buffer', None)]
-    torch._foreach_lerp_(means, grads, 1-g['momentum'])
-    return torch.stack(torch._foreach_lerp(grads, means, g['momentum']) if g['nesterov'] else means).flatten(2)
-
-@patch
 def _kept(self:Muon, ps, name, shape):
-    "A moment of each matrix, sharded as the matrix where it has its shape; zeros at first"
+    "A moment of each matrix, zeros at first; one of the matrix's shape is sharded as the matrix is"
     for p in ps:
         new = name not in self.state[p]
         if new: self.state[p][name] = torch.zeros_like(p) if shape is None else local(p).new_zeros(shape)
     return [self.state[p][name] for p in ps]
 
 # %% ../../nbs/model/muon.ipynb #m0mref02
-LEAST = 1e-6 # Of the matrix's norm: shorter rows stay short, as their direction is rounding; zeros stay zeros [ratio]
+LEAST = 1e-6 # Rows shorter than this share of the norm stay short: their direction is only rounding [ratio]
 
 def level_rows(
     G:torch.Tensor, # Matrices `[...,R,C]`
@@ -188,7 +195,7 @@ def full_norm(
 # %% ../../nbs/model/muon.ipynb #m0mref06
 def even_rows(
     U:torch.Tensor,  # Matrices `[n,R,C]`
-    kept:list,       # Mean square of each row of each, as of before; those of columns where there are more; moved
+    kept:list,       # For each matrix, mean squares of its rows, or columns if there are more; updated in place
     beta2:float,     # Memory, under 1
     eps:float=1e-10, # Least mean square to divide by
 )->torch.Tensor:     # `[n,R,C]`, of the same norms
