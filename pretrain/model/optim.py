@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MEMORIES', 'PAIRS', 'GROUPS', 'HEADS', 'GROUP_HEADS', 'NAMED', 'MOVE', 'DTYPES', 'MOMENTS', 'OptimConfig',
            'split_params', 'n_multiplied', 'check_groups', 'Optim', 'AdamW', 'adamw', 'muon', 'group_settings',
-           'build_optim', 'check_moved', 'moment_bytes']
+           'build_optim', 'moment_bytes', 'check_moved']
 
 # %% ../../nbs/model/optim.ipynb #d31da2fb
 import inspect
@@ -64,11 +64,15 @@ class OptimConfig:
 
     def problems(self)->list[tuple[str,str]]:
         "What bounds on single fields can't say"
-        ever = [(k, f'{k} = {getattr(self,k):g} would never forget; a value under 1 works, such as 0.95')
-                for k in MEMORIES if getattr(self,k)>=1]
-        pairs = [(k, f'{k} = {list(getattr(self,k))}: needs none or two numbers under 1, such as [0.8, 0.95]')
-                 for k in PAIRS if (b := getattr(self,k)) and (len(b)!=2 or max(b)>=1)]
-        return ever+pairs
+        found = []
+        for k in MEMORIES:
+            v = getattr(self, k)
+            if v>=1: found.append((k, f'{k} = {v:g} would never forget; a value under 1 works, such as 0.95'))
+        for k in PAIRS:
+            v = getattr(self, k)
+            if v and (len(v)!=2 or max(v)>=1):
+                found.append((k, f'{k} = {list(v)}: needs none or two numbers under 1, such as [0.8, 0.95]'))
+        return found
 
 # %% ../../nbs/model/optim.ipynb #cell23
 GROUPS = ('matrix', 'embedding', 'head', 'scalar') # The first may get an optimizer of its own
@@ -92,7 +96,7 @@ def split_params(
 def n_multiplied(
     model:nn.Module, # Any module with named parameters
 )->int:
-    "Parameters of matrices and head"
+    "The number of parameters in matrices and head"
     groups = split_params(model)
     return sum(p.numel() for k in ('matrix','head') for _,p in groups[k])
 
@@ -201,7 +205,7 @@ def muon(
     params:list,     # Matrices
     cfg:OptimConfig, # Everything that begins with `muon_`, and the decay
 )->Muon:
-    "Muon as the settings want it"
+    "The Muon that the settings ask for"
     how = {k: getattr(cfg, f'muon_{k}') for k in ('nesterov', 'beta2', 'equal_rows', 'cautious', 'scale')}
     how |= dict(coeffs=chain_of(cfg.muon_chain, cfg.muon_iters), dtype=DTYPES[cfg.muon_dtype])
     return Muon([dict(params=params, name='matrix')], cfg.muon_lr, cfg.muon_momentum, cfg.weight_decay, **how)
@@ -221,7 +225,8 @@ def build_optim(
     cfg:OptimConfig,  # Rates and the rest
 )->Optim:             # Ready for the first step
     "The optimizer of a model"
-    how,groups,opts = group_settings(cfg),{k:[p for _,p in ps] for k,ps in split_params(model).items() if ps},[]
+    groups = {k: [p for _,p in ps] for k,ps in split_params(model).items() if ps}
+    how,opts = group_settings(cfg),[]
     if cfg.matrix=='muon' and 'matrix' in groups: opts.append(muon(groups.pop('matrix'), cfg))
     if groups: opts.append(adamw([dict(params=ps, name=k, **how[k]) for k,ps in groups.items()], cfg))
     return Optim(model, opts, cfg)
@@ -239,9 +244,9 @@ def schedule(self:Optim,
     i:int,              # Step, from 0
     N:int,              # Steps of the run
     cfg:ScheduleConfig, # Of the learning rate
-    lr:float|None=None, # Factor for the rates, where it is not `lr_mult` of the others
+    lr:float|None=None, # Factor for the rates; None = `lr_mult` of the other three
 ):
-    "What acts in step `i`: rates, weight decay, Muon's momentum; a pure function of these three and the settings"
+    "Set what acts in step `i`: rates, weight decay, Muon's momentum; a pure function of the arguments and settings"
     self.set_lr(lr_mult(i, N, cfg) if lr is None else lr)
     c = self.cfg
     decay = decay_mult(i, N, c.decay_shape)*repeat_mult(N, self.per_pass, c.repeat_decay)
@@ -254,7 +259,7 @@ def schedule(self:Optim,
 
 @patch
 def zero_grad(self:Optim,
-    set_to_none:bool=True, # Or keep their memory, with zeros in it?
+    set_to_none:bool=True, # False: keep their memory, and fill it with zeros
 ):
     "Drop all gradients"
     for p in self.params: p.grad = None if set_to_none or p.grad is None else p.grad.zero_()
@@ -263,23 +268,6 @@ def zero_grad(self:Optim,
 def step(self:Optim):
     "One update of every parameter that has a gradient"
     for o in self.opts: o.step()
-
-# %% ../../nbs/model/optim.ipynb #35d7f260
-def check_moved(
-    opt,             # With `param_groups`, as torch's
-    model:nn.Module, # Whose gradients are about to be made
-):
-    "Fail where a step would not move what shall learn, or nothing shall"
-    learns = {n: p for n,p in model.named_parameters() if p.requires_grad}
-    if not learns: raise ValueError('no parameter requires grad, so nothing would learn; requires_grad_(True) works')
-    if other := [n for n,p in learns.items() if p.dtype.itemsize<torch.float32.itemsize]:
-        made = str(learns[other[0]].dtype).removeprefix('torch.')
-        raise ValueError(f'{other[0]}: {made}, where float32 learns; another form is for a copy of the model, '
-                         'and a new Run of the directory has the weights as they were saved')
-    own = {p for g in opt.param_groups for p in g['params']}
-    if new := [n for n,p in learns.items() if p not in own]:
-        fix = '`copy_` into the old one, or an optimizer made after the change by build_optim(model, cfg), works'
-        raise ValueError(f'{new[0]}: the optimizer was made without this parameter, which would not learn; {fix}')
 
 # %% ../../nbs/model/optim.ipynb #9934fba4
 @patch
@@ -308,3 +296,20 @@ def moment_bytes(
         by_muon = k=='matrix' and cfg.matrix=='muon'
         return MOMENTS['muon' if by_muon else 'adamw']*p.numel() + (longer(p) if by_muon and cfg.muon_beta2 else 0)
     return sum(kept(k, p)*p.element_size() for k,ps in split_params(model).items() for _,p in ps)
+
+# %% ../../nbs/model/optim.ipynb #35d7f260
+def check_moved(
+    opt,             # With `param_groups`, as torch's
+    model:nn.Module, # Whose gradients are about to be made
+):
+    "Fail if a step would leave out a parameter that should learn, or if there is none that should"
+    learns = {n: p for n,p in model.named_parameters() if p.requires_grad}
+    if not learns: raise ValueError('no parameter requires grad, so nothing would learn; requires_grad_(True) works')
+    if other := [n for n,p in learns.items() if p.dtype.itemsize<torch.float32.itemsize]:
+        made = str(learns[other[0]].dtype).removeprefix('torch.')
+        raise ValueError(f'{other[0]}: {made}, where float32 learns; another form is for a copy of the model, '
+                         'and a new Run of the directory has the weights as they were saved')
+    own = {p for g in opt.param_groups for p in g['params']}
+    if new := [n for n,p in learns.items() if p not in own]:
+        fix = '`copy_` into the old one, or an optimizer made after the change by build_optim(model, cfg), works'
+        raise ValueError(f'{new[0]}: the optimizer was made without this parameter, which would not learn; {fix}')
