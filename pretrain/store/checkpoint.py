@@ -93,7 +93,7 @@ def read_manifest(
     return m
 
 def _believable(m, raw):
-    "Is it a manifest, and would we have written it so?"
+    "Is it a manifest, byte for byte as we would write it?"
     try:
         named = all(FILE_NAME.fullmatch(k) and set(v)=={'size','sha256'} for k,v in m['files'].items())
         return named and STATE in m['files'] and type(m['step']) is int and manifest_text(m['step'], m['files'])==raw
@@ -105,8 +105,8 @@ HASH_DIGITS = 12  # Of a hash, in a message
 def check_entry(
     path:Path,         # A file of a checkpoint
     entry:dict,        # `size` and `sha256` of it in the manifest
-    size:int,          # What it has [bytes]
-    sha:str|None=None, # And what it adds up to; None if that isn't known yet
+    size:int,          # Its actual size [bytes]
+    sha:str|None=None, # Its actual hash; None if that isn't known yet
 ):
     "Raise when size or hash aren't those of the manifest"
     if size!=entry['size']:
@@ -159,7 +159,7 @@ def list_checkpoints(
 def clean_up(
     root, # The directory `checkpoints` of a run that no other process is writing to
 ):
-    "Remove what an interrupted save left, or bring it to its end"
+    "Remove what an interrupted save left, or finish it"
     for p in sorted(Path(root).iterdir()):
         if p.name.startswith(UNFINISHED): remove(p)
         elif p.name.endswith(OLD) and STEP_NAME.fullmatch(p.name):
@@ -177,7 +177,7 @@ def prune(
     root,                            # The directory `checkpoints`
     step:int,                        # The step that was just saved, and verified
     keep:int,                        # Intact checkpoints to keep, this one included
-    stays:Callable=lambda step: False, # Does the checkpoint of an earlier step stay besides?
+    stays:Callable=lambda step: False, # Does the checkpoint of an earlier step stay anyway?
 ):
     "Delete checkpoints that are no longer needed; never the last `keep` intact ones"
     n = 1
@@ -193,7 +193,7 @@ def not_saved(
     why:str,    # What went wrong
     r:int|None=None, # On which rank; None = on this one
 )->CheckpointError:
-    "In one line; where there are several ranks, with the one that could not write"
+    "The error of a save that failed, in one line; with several ranks it names the one that could not write"
     by = '' if r is None and world()==1 else f'rank {rank() if r is None else r}: '
     return CheckpointError(f'{final}: not saved ({by}{why}); older checkpoints stay as they are')
 
@@ -201,7 +201,7 @@ def check_room(
     root:Path,                                # A folder on the disk
     tensors:Mapping[str,Mapping[str,Tensor]], # What is about to be written there
 ):
-    "An error now, if the disk is too small"
+    "Raise an error now if the disk is too small"
     need = sum(t.numel()*t.element_size() for part in tensors.values() for t in part.values())
     free = shutil.disk_usage(root).free
     if need>free: raise OSError(errno.ENOSPC, f'it needs {need:,} bytes, the disk has {free:,} left')
@@ -214,7 +214,7 @@ def finish(
     state:dict,      # Everything else, in terms of JSON
     before:Callable, # Called before it gets its name: what must be on the disk by then
 ):
-    "State and manifest, then the name; once this returns it is durable, and verified"
+    "Write state and manifest, then rename; once this returns, the checkpoint is durable and verified"
     files = files | {STATE: write_file(temp/STATE, [to_json(state)], forget=True)}
     write_file(temp/MANIFEST, [manifest_text(step, files)], forget=True)
     sync_dir(temp)
@@ -270,7 +270,7 @@ def read_checked(
 def load_checkpoint(
     path,                                   # A checkpoint's directory
     parts:Iterable[str]|None=None,          # Parts to read, such as `['model']`; None reads all
-    want:Callable=lambda part, name, shape: None, # First row and end of what is wanted of a tensor; None = all of it
+    want:Callable=lambda part, name, shape: None, # Of each tensor, the first row wanted and the end; None = all
 )->tuple[dict[str,dict[str,Tensor]],dict]:  # `tensors` (on the CPU) and `state`, as they were saved
     "Read a checkpoint, every file checked against the manifest before anything is handed out"
     path,m,files = Path(path),read_manifest(path),{}
@@ -327,13 +327,22 @@ def split_run(
     raise ValueError(f'{name}: after the @ a step, {BEST} or {NEWEST} would work')
 
 # %% ../../nbs/store/checkpoint.ipynb #f5824615
-ASKED = 3  # Frames up to whoever asked
+ASKED = 3  # Frames from the warning up to whoever asked
+
+def _not_there(which, step, there):
+    "Why there is no such checkpoint, and which there are"
+    if not there: what = 'no checkpoint'
+    elif which!=BEST: what = f'no checkpoint of step {step}'
+    elif step is None: what = 'no validation so far'
+    else: what = f'no checkpoint of step {step}, which was the best'
+    have = f'there are {", ".join(map(str, sorted(there)))}' if there else 'there is none yet'
+    return f'{what}; {have} (checkpoint.best and checkpoint.keep_every keep more)'
 
 def pick_checkpoint(
     run,           # Run directory
     which=NEWEST,  # As `split_run` gives it
 )->Path|None:      # None where the newest is meant and there is none at all
-    "The checkpoint that is meant; CheckpointError, naming those that are there, where it isn't"
+    "The checkpoint that is meant; if it isn't there, a CheckpointError names those that are"
     root = Path(run)/'checkpoints'
     newest,damaged = newest_checkpoint(root)
     for line in damaged if which==NEWEST else (): warnings.warn(f'{line}; {newest.name} is taken', stacklevel=ASKED)
@@ -342,7 +351,4 @@ def pick_checkpoint(
     step = (best or {}).get('step') if which==BEST else which
     there = [s for s,_ in list_checkpoints(root)]
     if step in there: return root/step_name(step)
-    have = f'there are {", ".join(map(str, sorted(there)))}' if there else 'there is none yet'
-    if which==BEST and step is None or not there: what = 'no validation so far' if there else 'no checkpoint'
-    else: what = f'no checkpoint of step {step}' + ', which was the best'*(which==BEST)
-    raise CheckpointError(f'{run}: {what}; {have} (checkpoint.best and checkpoint.keep_every keep more)')
+    raise CheckpointError(f'{run}: {_not_there(which, step, there)}')
