@@ -30,23 +30,23 @@ class LoaderConfig:
 
 # %% ../../nbs/data/loader.ipynb #d4ce1cd2
 def _at_least(least, **numbers):
-    "Refuse numbers that are smaller, and what is no whole number"
+    "Refuse what is not an integer, and numbers below the least"
     for k,v in numbers.items():
         if not isinstance(v, (int,np.integer)): raise ValueError(f'loader: {k} is {v!r}; it must be an integer')
         if v<least: raise ValueError(f'loader: {k} is {v}; it must be at least {least}')
 
 def _not_shared(rows, world):
-    "What is wrong, and the numbers of rows nearby that would work"
+    "Why the rows cannot be shared, and the nearest numbers that would work"
     near = ' or '.join(str(m) for m in (rows//world*world, (rows//world+1)*world) if m)
     return f'loader.batch_rows: {rows} rows cannot be shared equally by {world} ranks; {near} would work'
 
 def _no_tokens(o): return f'loader: tokens is a {type(o).__name__}; Tokens.from_docs(docs, vocab_size) would work'
 
 # %% ../../nbs/data/loader.ipynb #cell64
-PLANNED = 2**14  # Documents and rows of the plans that are kept; two plans stay, however large
+PLANNED = 2**14  # Documents and rows of the plans that are kept; at least two plans are, however large
 class Loader(Strips):
     "Batches of packed rows, a pure function of the seed and the step"
-    parts,sources,identity = {},{},{} # Of a mixture: loaders of its sources, what the log keeps of them, their shares
+    parts,sources,identity = {},{},{} # Only a mixture has them: a loader for each source, its record, its share
     def __init__(self,
         tokens,          # `Tokens`, or anything with its `lens` and `shards`
         T:int,           # Inputs in a row [tokens]
@@ -60,18 +60,19 @@ class Loader(Strips):
         _at_least(0, seed=seed)
         if not (hasattr(tokens, 'lens') and hasattr(tokens, 'shards')): raise ValueError(_no_tokens(tokens))
         if batch_rows%world: raise ValueError(_not_shared(batch_rows, world))
-        self.T,self.batch_rows,self.seed,self.window,self.rank,self.world = T,batch_rows,seed,window,rank,world
-        self.mine = slice_rows(batch_rows, rank, world)
+        self.T,self.batch_rows,self.seed,self.window = T,batch_rows,seed,window
+        self.rank,self.world = rank,world
+        self.mine = slice_rows(batch_rows, rank, world)        # of a global batch, the rows of this process
         self.lens = np.asarray(tokens.lens, dtype=np.int64)
         self.n_text = int(np.maximum(self.lens-1, 0).sum())
         if not self.n_text: raise ValueError(f'loader: no text in {len(self.lens):,} documents; data.train needs some')
         self.shards = [np.asarray(s) for s in tokens.shards]   # plain views: slicing a `memmap` object is slow
-        self.starts = np.cumsum(self.lens)-self.lens           # of each document on the shelf
-        self.bases = np.cumsum([0]+[len(s) for s in self.shards])
+        self.starts = np.cumsum(self.lens)-self.lens           # of each document in all shards laid end to end
+        self.bases = np.cumsum([0]+[len(s) for s in self.shards])  # of each shard
         assert self.bases[-1]==self.lens.sum(), 'lens and shards disagree'
         kept = max(2, PLANNED//(len(self.lens)+self.n_text//T))
         self.plan = lru_cache(kept)(lambda epoch: self.made(epoch, plan_epoch(self.lens, T, window, seed, epoch)))
-        self.epochs,self.firsts = array('q', [0]),array('q', [0])  # epochs known to begin where, and the row there
+        self.epochs,self.firsts = array('q', [0]),array('q', [0])  # epochs whose first row is known, and that row
 
     def __repr__(self):
         what = f'{self.n_text:,} text tokens in {len(self.lens):,} documents; seed {self.seed}'
@@ -82,9 +83,9 @@ class Loader(Strips):
 @patch
 def know(self:Loader,
     epoch:int, # From 0
-    first:int, # Its first row of the run, as `mark` told it
+    first:int, # Its first row of the run; from an earlier process, as `mark` told it
 ):
-    "Take it from an earlier process where an epoch begins: those before it need no plan then"
+    "Note with which row an epoch begins; the epochs before it then need no plan"
     i = bisect_left(self.epochs, epoch)
     if self.epochs[i:i+1]==array('q', [epoch]): return
     self.epochs.insert(i, epoch)
@@ -94,7 +95,7 @@ def know(self:Loader,
 def first(self:Loader,
     epoch:int, # From 0
 )->int:        # [rows]
-    "The row of the run with which an epoch begins"
+    "The row of the run with which an epoch begins; plans the epochs up to there that are not known"
     i = bisect_right(self.epochs, epoch)-1
     e,row = self.epochs[i],self.firsts[i]
     while e<epoch:
@@ -107,7 +108,7 @@ def first(self:Loader,
 def mark(self:Loader,
     row:int,  # Of the run
 )->list[int]: # Epoch and its first row
-    "The latest epoch that is known to begin at a row or before it"
+    "The latest known epoch that begins at this row or before it"
     i = bisect_right(self.firsts, row)-1
     return [self.epochs[i], self.firsts[i]]
 
@@ -130,16 +131,16 @@ def pieces(self:Loader,
     p:Plan, # Of the epoch
     a:int,  # First row
     b:int,  # One past the last
-)->list:    # Views into the shards, and -1s where the epoch's last row is padded
+)->list:    # Views into the shards; behind the one row that is not full, an array of -1
     "The tokens of rows `a` to `b` of a plan, in order"
     i,j = p.ptr[a],p.ptr[b]
     size = p.size[i:j]
-    at = self.starts[p.doc[i:j]]+p.start[i:j]
+    at = self.starts[p.doc[i:j]]+p.start[i:j]          # of each piece, in all shards laid end to end
     shard = np.searchsorted(self.bases, at, side='right')-1
-    at -= self.bases[shard]
+    at -= self.bases[shard]                            # and now in its own shard
     res = [self.shards[s][k:l] for s,k,l in zip(shard.tolist(), at.tolist(), (at+size).tolist())]
     gap = (b-a)*(p.T+1)-p.tokens(a, b)
-    if gap:
+    if gap:                                            # one row of an epoch may not be full: the shortest
         row = a+np.add.reduceat(size, p.ptr[a:b]-i).argmin()
         res.insert(p.ptr[row+1]-i, np.full(gap, -1))
     return res
@@ -160,7 +161,7 @@ def rows(self:Loader,
 @patch
 def batch(self:Loader,
     step:int=0,        # Optimizer step, from 0
-    row:int|None=None, # Or the first row of the global batch, for a run that has changed its size
+    row:int|None=None, # Or its first row, for a run whose batch size has changed
 )->tuple[Tensor,Tensor]: # Inputs and targets `[G/W,T]`, int64; targets are -1 where padded
     "This rank's part of a global batch"
     lo = step*self.batch_rows if row is None else row
@@ -240,7 +241,7 @@ def outlook(self:Loader,
     rows:int,   # Of the whole run [rows]
     row:int=0,  # Where it stands
 )->LoaderReport:
-    "What `report` says, from the plan of one epoch"
+    "What `report` would say of the whole run, estimated from the plan of one epoch"
     epoch = self.mark(row)[0]
     p,n = self.plan(epoch),self.plan(epoch).n_rows
     if rows<=n and not epoch: return self.report(rows=rows)
