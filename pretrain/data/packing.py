@@ -71,7 +71,7 @@ class Window:
         self.bins,self.long = defaultdict(deque),deque()
 
     def put(self,
-        k:int,     # Name of the document
+        k:int,     # Number of the document
         size:int,  # Its length [tokens]
     ):
         "Bring a document within reach"
@@ -112,7 +112,7 @@ def take(self:Window,
 
 # %% ../../nbs/data/packing.ipynb #b424374b
 class PlanWriter:
-    "Rows in the making: pieces laid end to end"
+    "Writes a plan: lays pieces end to end into rows"
     def __init__(self,
         T:int, # Inputs in a row [tokens]
     ):
@@ -124,7 +124,7 @@ class PlanWriter:
         at:int,  # Its first token to lay
         end:int, # One past the last
     ):
-        "Lay tokens `at` to `end` of a document, in further rows where this one ends"
+        "Lay tokens `at` to `end` of a document, continuing in the next row when this one is full"
         while end-at>1: # a lone token has been a target already, or teaches nothing
             n = min(end-at, self.space)
             self.doc.append(k)
@@ -136,7 +136,7 @@ class PlanWriter:
             self.space,at = self.T+1,at+n-1   # the last token of a piece is the first input of the next
 
     def plan(self)->Plan:
-        "All rows, full but perhaps the last"
+        "The plan of all rows, of which only the last may not be full"
         if self.space<=self.T: self.ptr.append(len(self.doc))
         arrays = dict(doc=self.doc, start=self.start, size=self.size, ptr=self.ptr)
         return Plan(T=self.T, **{k: np.frombuffer(v, v.typecode) for k,v in arrays.items()})
