@@ -45,7 +45,7 @@ def even_calls(
     rows:int,    # Most rows in one call
     world:int,   # Processes that share them
 )->tuple:        # Calls that each process makes, rows in each
-    "The fewest calls for everybody, all of one size"
+    "The fewest calls, as many for each process and all of one size"
     calls = -(-n_rows//(rows*world))
     return calls,-(-n_rows//(calls*world))
 
@@ -87,7 +87,7 @@ def amount_to(
     n:float,    # Such targets [tokens]
     size:float, # Their bytes [bytes]
 )->Bpb:
-    "What sums amount to"
+    "Bits per byte from the sums"
     return Bpb(bpb=nats/math.log(2)/size, loss=nats/n, n_tok=int(n), n_bytes=int(size))
 
 # %% ../../nbs/eval/bpb.ipynb #cell26
@@ -105,20 +105,21 @@ def bpb_of(
     if min(T, rows)<1: raise ValueError(f'eval: rows of {T} tokens, {rows} at a time: both must be at least 1')
     if tokens.n_tok<2: raise ValueError(f'eval: the validation set has {tokens.n_tok} tokens; data.valid needs text')
     assert world==n_ranks(), f'{world} ranks share the work, but {n_ranks()} run'
-    nats,n,size = all_sum(loss_sums(loss_fn, tokens, n_bytes, T, rows, n_tok, rank, world), patient=True).tolist()
+    mine = loss_sums(loss_fn, tokens, n_bytes, T, rows, n_tok, rank, world)
+    nats,n,size = all_sum(mine, patient=True).tolist()
     if not size: raise ValueError(f'eval: no text among the first {n_tok or tokens.n_tok} validation tokens; '
                                   'more of them, or more data.valid, would work')
     return amount_to(nats, n, size)
 
 # %% ../../nbs/eval/bpb.ipynb #311fadeb
-PASS = 8192  # Tokens of one forward pass where nothing is said, or one row if that is longer [tokens]
+PASS = 8192  # Tokens of one forward pass by default; a longer row makes a pass of its own [tokens]
 
 def row_shape(
     model,       # Has `seq_len`
     T:int=0,     # Targets in a row; 0: as many as the model reads [tokens]
     rows:int=0,  # Rows in one call; 0: as many as make a pass of `PASS` tokens
 )->tuple:        # `T` and `rows`, both known
-    "In what portions a model is asked"
+    "The shape of one forward pass"
     T = T or model.seq_len
     if not T: raise ValueError('eval: the model does not say how many tokens it reads; T, tokens in a row, is needed')
     return T,rows or max(PASS//T, 1)
@@ -153,7 +154,7 @@ XZ_DICT = 2**12,2**26  # Smallest dictionary of LZMA2, and that of `xz -9`: xz(1
 def yardsticks(
     raw:bytes,      # The validation text
 )->dict[str,float]: # Compressor, at its most, to bits per byte
-    "What common compressors reach: the size of the compressed text in bits, divided by its bytes"
+    "Bits per byte of common compressors: the size of the compressed text in bits, divided by its bytes"
     if not raw: raise ValueError('yardsticks: there is no text to compress')
     least,most = XZ_DICT
     xz = [dict(id=lzma.FILTER_LZMA2, preset=LEVEL, dict_size=max(least, min(len(raw), most)))]
@@ -182,7 +183,7 @@ class Stream:
 CUT = 20  # Most characters of a text that a message quotes
 
 def _same_text(i, text, back):
-    "Refuse document `i` when the tokenizer gives something else back"
+    "Refuse document `i` if the tokenizer gives back something else"
     if back==text: return
     k = next((k for k,(a,b) in enumerate(zip(text, back)) if a!=b), min(len(text), len(back)))
     was,now = text[k:k+CUT],back[k:k+CUT]
