@@ -86,7 +86,7 @@ def at_place(
     folder,     # From where its relative paths count
     words=(),   # Values that are no paths
 ):              # Pairs of dotted key and value
-    "Every path that would mean something else elsewhere, joined to a folder"
+    "The paths of a config that change when they are joined to a folder"
     def joined(v):
         if is_dataclass(v): return type(v)(**(to_dict(v) | dict(at_place(v, folder, words))))
         return v if not v or v in words or os.path.isabs(v) or is_url(v) else os.path.join(folder, v)
@@ -121,7 +121,7 @@ def check_table(
 def old_places(
     root,  # Root dataclass, perhaps with an attribute `moved`, dotted key to dotted key
 )->dict:   # Path to path
-    "Where keys stood that have moved"
+    "The old places of keys that have moved, and their new ones"
     return {tuple(old.split('.')): tuple(new.split('.')) for old,new in getattr(root, 'moved', {}).items()}
 
 # %% ../../nbs/base/config.ipynb #6e326d5d
@@ -130,7 +130,7 @@ def rehouse(
     srcs:list,   # Sources; those with keys at an old place are changed
     say,         # Called with `(source, line, text)` for each problem
 ):
-    "Let keys act that stand at their old places; `units` of the root says what one of an old unit is today"
+    "Move keys from their old places to the new; `units` of the root says what one old unit is today"
     units = getattr(root, 'units', {})
     for old,new in old_places(root).items():
         both = {s.name for s in srcs if new in s}
@@ -146,7 +146,7 @@ def rehouse(
             s.lines[new],s.written[new] = line,old
 
 def _has_room(src, path):
-    "Whether what stands above a key is tables, as far as it is there"
+    "Whether everything above a key is a table, or missing"
     return all(isinstance(src.get(path[:n]), (dict, type(MISSING))) for n in range(len(path)))
 
 # %% ../../nbs/base/config.ipynb #cell95
@@ -192,7 +192,7 @@ def override_value(
 
 # %% ../../nbs/base/config.ipynb #cell104
 class Findings:
-    "What is wrong with a config, while it is put together"
+    "Collects what is wrong with a config while it is put together"
     def __init__(self,
         srcs:list,  # Sources, the strongest last
         bad=(),     # Rows `(source, line, text)` that are known already
@@ -203,7 +203,7 @@ class Findings:
         return not self.unread and not any(p[:len(at)]==at for p in self.wrong)
 
     def say(self, path, v, text, src=None):
-        "Note a problem: in `src`, or in the last source that set the key, or with a default, in the first"
+        "Note a problem: of `src`, else of the last source that set the key, else (a default) of the first source"
         if src or v is MISSING: self.wrong.add(path)
         src = src or next((s for s in reversed(self.srcs) if path in s), None)
         head = dotted(src.written.get(path, path) if src else path)
@@ -216,7 +216,7 @@ MAX_PROBLEMS = 100  # Lines after which a reader stops reading
 
 @patch
 def lines(self:Findings)->list: # File by file from top to bottom
-    "Problems in order and words"
+    "All problems as lines, in the order of the sources"
     order = {id(s): i for i,s in enumerate(self.srcs)}
     rows = sorted(self.rows, key=lambda r: (order.get(id(r[0]), -1), r[1]))
     res = [f'{src.where(line)}: {text() if callable(text) else text}' for src,line,text in rows[:MAX_PROBLEMS]]
@@ -225,7 +225,7 @@ def lines(self:Findings)->list: # File by file from top to bottom
 # %% ../../nbs/base/config.ipynb #cell102
 def default_of(
     f,             # A dataclass field
-    base=MISSING,  # Instance that knows better than the field
+    base=MISSING,  # An instance whose value takes the place of the field's default
 ):                 # `MISSING` if there is none
     "Default value of a field"
     if base is not MISSING: return getattr(base, f.name)
@@ -258,10 +258,10 @@ def overrule(
     root,        # Root dataclass, perhaps with an attribute `rivals`: lists of dotted keys
     srcs:list,   # Sources, the strongest last; those that are overruled are changed
 ):
-    "Of keys that say one thing in different ways, those of the strongest layer act; the first of them is 0 then"
+    "Of rival keys only those of the strongest layer act; unless the first one is among them, it becomes 0"
     for keys in getattr(root, 'rivals', ()):
         paths = [*map(key_of, keys)]
-        last = {p: s for s in srcs for p in paths if p in s}          # who has the last word on each
+        last = {p: s for s in srcs for p in paths if p in s}          # the strongest source of each
         says = {p: s.layer for p,s in last.items() if s.get(p)}
         beaten = [p for p in says if says[p]<max(says.values())]
         for s in srcs:
@@ -274,13 +274,13 @@ def outrank(
     root,        # Root dataclass, perhaps with an attribute `above`: dotted key to a list of dotted keys
     srcs:list,   # Sources, the strongest last; those that are outranked are changed
 ):
-    "A key that others follow from, said in a stronger layer than theirs, takes their place"
+    "A key from which others follow replaces those others, if it is set in a stronger layer"
     for key,keys in getattr(root, 'above', {}).items():
         says = {s.layer: v for s in srcs if (v := s.get(key_of(key))) not in (MISSING, 0)}
-        words = [i for i,v in says.items() if isinstance(v, str)]   # that ask for a number; one above them answers
+        words = [i for i,v in says.items() if isinstance(v, str)]   # such as "auto", which a stronger layer answers
         top = max(words or says, default=0)
         for s in srcs:
-            for k in map(key_of, keys if 0<s.layer<top else ()):   # layer 0 is what has been worked out
+            for k in map(key_of, keys if 0<s.layer<top else ()):   # layer 0: values that were worked out
                 if k in s: s.data = without(s.data, k)
 
 
@@ -309,7 +309,7 @@ def sources(
     under,         # Dotted keys to values that hold where nothing else says otherwise, or None
     say,           # Called with `(source, line, text)` for each problem
 )->list:           # Sources, the strongest last
-    "Everything that says something about a config"
+    "All sources of a config, each with its layer"
     layers = [[override_value(cls, k, v, say) for k,v in (under or {}).items()]]
     layers += [[s] for s in (read_chain(path, say) if path is not None else [])]
     for o in [overrides] if isinstance(overrides, (str,Mapping)) else overrides:
@@ -326,7 +326,7 @@ def read_config(
     overrides=(),  # `key=value`, or a dict of dotted keys to Python values, or several; they win over the file
     under=None,    # Dotted keys to values that hold where nothing else says otherwise
 ):                 # An instance of `cls`; `ConfigError` if anything is wrong
-    "A config from its defaults, a file and what is set besides"
+    "A config from its defaults, a file and overrides"
     bad = []
     return assemble(cls, sources(cls, path, overrides, under, lambda *row: bad.append(row)), bad)
 
@@ -336,8 +336,8 @@ def said_keys(
     path=None,     # As `read_config`
     overrides=(),  # As `read_config`
 )->dict:           # Dotted keys to values; those that are wrong are left to `read_config`
-    "What somebody has set, as far as it will do"
-    passed = []   # problems, which somebody else will tell
+    "The keys that were set, as far as their values are right"
+    passed = []   # problems, which `read_config` reports
     def say(*row): passed.append(row)
     srcs,d = sources(cls, path, overrides, None, say),{}
     rehouse(cls, srcs, say)
