@@ -45,7 +45,7 @@ AHEAD = r'|\s+(?!\S)'  # The one alternative that looks ahead
 def sooner(
     pattern:str,  # Regular expression
 )->str:           # One that cuts alike
-    "The form of a known pattern that costs least"
+    "A known pattern in its fastest form; any other as it is"
     if pattern not in KNOWN: return pattern
     plain,ahead,rest = pattern.partition(AHEAD)
     for q in '?*+': plain = plain.replace(f'{q}+', q)
@@ -57,7 +57,7 @@ PROBE_TEXT = "It's 1 or 1234, \t\x00 (½) é\u0301 ж 中文。ไทย\u0e35 �
 def matched(
     pattern:str,  # Regular expression of fancy-regex, as rustbpe and tiktoken use it
 )->bytes:         # What its matches in `PROBE_TEXT` join to
-    "What is left of a text with something of everything"
+    "What a pattern keeps of a text with something of everything"
     bpe = rustbpe.Tokenizer()
     bpe.train_from_iterator(iter(()), N_BYTE, pattern=pattern)
     return bytes(bpe.encode(PROBE_TEXT))
