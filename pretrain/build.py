@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from .alive import Alive
 from .base.config import NatInt, PathStr, assemble, at_place, read_config, said_keys, section, to_dict, to_toml
-from .base.dist import by_main, is_main, rank, together, world
+from .base.dist import barrier, by_main, is_main, rank, together, world
 from .base.meanwhile import Meanwhile
 from .base.toml import Source
 from .data.readers import EMBEDDED
@@ -414,6 +414,7 @@ def fit(self:Run,
         if self.hold.hit: self.happened('interrupt')
         self.show(wait=True)
     self.tracker.end()
+    barrier()   # one that is frozen is not left behind
     return self
 
 @patch

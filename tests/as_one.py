@@ -23,10 +23,11 @@ EVERY = {f'model.{k}': v for k,v in dict(resid_scalars=True, x0_scalars=True, va
 MUON = {'optim.matrix': 'muon', 'optim.muon_beta2': .9, 'optim.muon_equal_rows': True, 'optim.muon_cautious': True,
         'optim.muon_momentum_rise': 5, 'optim.decay_shape': 'linear'}
 KINDS = dict(adamw={}, muon={'optim.matrix': 'muon'}, every=EVERY, best=EVERY|MUON, tiny={'model.n_layer': 1},
+             even=EVERY|{'train.sums': 'float64'}, wide={'optim.matrix': 'muon', 'train.sums': 'float64'},
              again=EVERY|MUON|{'train.checkpoint_activations': True}, frozen={}, idle={}, exact=EVERY|MUON,
              order=EVERY|MUON|{'train.sums': 'float64', 'train.checkpoint_activations': True})
 MICROS = dict(adamw=(0,1), best=(0,1), every=(1,), muon=(1,), tiny=(0,), again=(0,), frozen=(0,), idle=(1,),
-              exact=(0,1), order=(1,2))  # rows
+              exact=(0,1), even=(1,), wide=(1,2), order=(1,2))  # rows
 CASES = [f'{mode} {kind} {micro}' for mode in ('ddp','fsdp') for kind,micros in MICROS.items() for micro in micros]
 
 def text():

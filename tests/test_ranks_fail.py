@@ -118,7 +118,7 @@ from pretrain.train import guard, loop
 from pretrain.train.loop import Loop
 from pretrain.train.parallel import Parallel
 def strike():
-    with open('struck', 'w') as f: f.write(str(time.time()))
+    with open('struck', 'w') as f: f.write(f'{time.time()} {os.getpid()}')
     if how=='raise': raise KeyError('x')
     if how=='full': raise OSError(errno.ENOSPC, 'No space left on device')
     if how=='hang': time.sleep(1000)
@@ -127,7 +127,8 @@ SIGNALS = dict(kill=signal.SIGKILL, stop=signal.SIGSTOP, term=signal.SIGTERM)
 SITES = dict(data=(Loader, 'batch'), loss=(Loop, 'loss'), backward=(torch.Tensor, 'backward'),
              reduce=(Parallel, 'reduce'), clip=(Parallel, 'clip'), optim=(Optim, 'step'), record=(Loop, 'record'),
              validate=(Run, 'validate'), save=(Loop, 'save_due'), stop=(Loop, 'stopping'),
-             piece=(sharded, 'write_file'), file=(checkpoint, 'write_file'), log=(MetricsLog, '_write'))
+             piece=(sharded, 'write_file'), file=(checkpoint, 'write_file'), log=(MetricsLog, '_write'),
+             end=(Run, 'finish'))
 how,site,at = os.environ.get('FAULT', '0 0 0').split()
 def faulty(real, n):
     def call(*args, **kw):
@@ -172,9 +173,14 @@ def start(here, fault='', launch=('--standalone',), keys=(), **more):
     try: out,err = p.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, 9)
+        if at := struck_at(here): os.kill(int(at[1]), 9)   # a frozen rank outlives torchrun
         pytest.fail(f'{fault}: hung for {LIMIT_S} s: {p.communicate()[1][-2000:]}')
-    struck = here/'struck'
-    return p.returncode, err+out, time.time()-float(struck.read_text()) if struck.exists() else None
+    at = struck_at(here)
+    return p.returncode, err+out, time.time()-float(at[0]) if at else None
+
+def struck_at(here):
+    "When the fault came, and to which process; [] if it has not"
+    return (here/'struck').read_text().split() if (here/'struck').exists() else []
 
 def learnt(here, end):
     "Weights, moments and losses of a run that has gone to its end; its directory is removed"
@@ -193,9 +199,10 @@ def test_a_rank_that_hangs_is_named_with_its_stack(calm):
     assert re.search(says, err), err[-5000:]
     assert took_s<STUCK_S or not quiet(), took_s
 
-def test_a_frozen_rank_is_named(calm):
-    "It cannot speak any more; its neighbour says so, and ends it"
-    code,err,took_s = start(calm[0], 'stop backward 7')
+@pytest.mark.parametrize('at', ['backward 7', 'end 1'])
+def test_a_frozen_rank_is_named(calm, at):
+    "It cannot speak any more; its neighbour says so, and ends it: also where all that is left is to end together"
+    code,err,took_s = start(calm[0], f'stop {at}')
     assert code!=0 and took_s is not None, err[-3000:]
     assert took_s<STUCK_S+2 or not quiet(), (took_s, err[-3000:])
     # steps are short here: its last sign may be older than the first of them
@@ -218,12 +225,12 @@ REPORT = Path(__file__).parents[1]/'nbs/reports/ranks_fail.json'
 TRIES = 10   # moments until one lies before the run's end
 
 def battery(kills=20, stops=10):
-    "Faults of rank 1: at random moments, and an exception at each site"
+    "Faults of rank 1: at random moments, an exception at each site, a signal, and frozen when all is done"
     import random
     rng = random.Random(0)
     def moments(how, n): return [lambda: f'{how} any {rng.uniform(.05, .8):.2f}' for _ in range(n)]
     sites = [f'raise {o} 3' for o in 'data loss backward reduce clip optim record save stop'.split()]
-    fixed = [*sites, 'raise validate 1', 'term data 6']
+    fixed = [*sites, 'raise validate 1', 'term data 6', 'stop end 1']
     return [*moments('kill', kills), *moments('stop', stops), *(lambda f=f: f for f in fixed)]
 
 def struck(here, fault):
