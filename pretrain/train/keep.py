@@ -29,7 +29,7 @@ def take_dir(
     out,             # Run directory
     look:bool=False, # Only look into it?
 )->RunDir:
-    "The right to write there, on the process that does; where it has none, no process goes on"
+    "Take a directory, on the process that writes there; if it cannot be had, no process goes on"
     versions = dict(pretrain=__version__, python=platform.python_version(), torch=torch.__version__)
     res = first(lambda: RunDir(out, versions, write=is_main() and not look))
     if not look: same_folders(res.path)
@@ -39,7 +39,7 @@ def take_dir(
 LOGS = ('metrics', 'samples')  # records that are cut back together
 
 class Kept:
-    "A run's directory: logs, checkpoints, and what may be written there now. Whoever inherits has `tensors`"
+    "A run's directory: logs, checkpoints, and what may be written there now. A subclass has `tensors`"
     in_parts = False  # Does each process write the part of a checkpoint that it has?
     def __init__(self,
         out,              # Run directory, or its `RunDir`; nobody else may write there meanwhile
@@ -53,7 +53,7 @@ class Kept:
         self.identity = identity or dict(config={}, identity={}, place={})
         self.console = console or Console()
         self.saver,self.saved = Saver(self.out/'checkpoints', checkpoint),None
-        self.safe,self.midway,self.stepping = None,False,False  # the last true moment; are we past it? in a step?
+        self.safe,self.midway,self.stepping = None,False,False  # the last true moment; is it past? are we in a step?
         self.hold,self.begun = HoldSignals(),False
 
     def __reduce__(self):
@@ -72,25 +72,25 @@ class Kept:
 # %% ../../nbs/train/keep.ipynb #46b54d8f
 @patch
 def mark(self:Kept,
-    half:dict|None=None,  # The record so far, where what is due after the step is still to come
+    half:dict|None=None,  # The record so far, if what is due after the step is still to come
 ):
-    "Here a checkpoint would be true: remember all that may change before the weights do"
+    "Note that a checkpoint would be true now: copy all that may change before the weights do"
     state = copy.deepcopy(self.state.state_dict())
     self.safe = state | (dict(half=to_plain(half)) if half else {}),generators()
 
 @patch(as_prop=True)
 def here(self:Kept)->tuple: # Step, and is it half?
-    "What a checkpoint would be of"
+    "The step that a checkpoint would be of now"
     return self.safe and (self.safe[0]['step'], self.half)
 
 @patch
 def kept(self:Kept)->int:
-    "Last step whose records stay; those of step 0 only where they aren't about to be made again"
+    "The last step whose records stay; -1 if those of step 0 are about to be made again"
     return self.n_step-self.half if self.n_step or self.begun else -1
 
 @patch
 def open_logs(self:Kept):
-    "The logs of this run, cut back to where it is; what is missing beside them is told"
+    "Open the logs, cut back to where the run is; warn if records or checkpoints are missing"
     c = self.checkpoint
     def log(name): return MetricsLog(self.out/f'{name}.jsonl', self.kept(), c.retries, c.retry_s, self.note)
     if not self.place.write: return
@@ -99,7 +99,7 @@ def open_logs(self:Kept):
 
 @patch
 def missing(self:Kept)->str:
-    "Checkpoints that a log was of, records that a checkpoint was of, steps that neither holds; '' where nothing is"
+    "Say if log and checkpoints do not fit: one of them lacks steps that the other knows of; '' if they fit"
     log,last = self.log,self.kept()
     if log.cut>1 and not self.saved:   # a record of step 0 alone is made anew
         return (f'{shown(self.saver.root)}: no checkpoint, so the run begins anew; '
@@ -112,7 +112,7 @@ def missing(self:Kept)->str:
 
 @patch
 def cut_logs(self:Kept):
-    "Set aside what an attempt that failed has logged"
+    "Set aside what a failed attempt has logged"
     for log in (self.log, self.samples) if self.place.write else ():
         if log.step>self.kept(): log.truncate(self.kept())
 
@@ -121,7 +121,7 @@ def cut_logs(self:Kept):
 def save(self:Kept,
     wait:bool=True,  # Return when it is on the disk, not when it is copied
 ):
-    "Write a checkpoint of everything that affects the future; every rank calls it, the first writes, or each its part"
+    "Write a checkpoint of all that affects the future; all ranks call it, the first writes, or each its part"
     if not self.safe: raise ValueError(self.torn())
     if not self.midway: self.mark(self.safe[0].get('half'))
     who = together if self.in_parts else by_main
@@ -132,7 +132,7 @@ def save(self:Kept,
 def write_checkpoint(self:Kept,
     wait:bool=False,  # As for `save`
 ):
-    "What the first rank does to save, or every one: the last true moment"
+    "Hand the last true moment to the saver; the first rank calls this, or every rank for its part"
     if is_main(): self.place.check()
     if not self.safe: raise ValueError(self.torn())
     state,drawn = self.safe
@@ -159,21 +159,21 @@ def torn(self:Kept)->str:
 
 @patch
 def sync_logs(self:Kept):
-    "Wait until what was logged is on the disk"
+    "Wait until everything logged is on the disk"
     for log in (self.log, self.samples): log.sync()
 
 @patch
 def wait(self:Kept):
-    "Until the last save is on the disk; CheckpointError if it failed"
+    "Wait until the last save is on the disk; CheckpointError if it failed"
     try: self.saver.wait()
     finally: self.console.empty(self.saver.news)
 
 # %% ../../nbs/train/keep.ipynb #kplace02
-LIMITED = 'train', 'data'  # phases in which nobody waits for a rank longer than train.limit_s
+LIMITED = 'train', 'data'  # phases in which no rank waits for another longer than train.limit_s
 
 @patch
 def place_now(self:Kept)->tuple: # Words, and has it a limit?
-    "Where this rank is, for those who wait for it; after an error, where that was"
+    "Where this rank is, or where it met an error, for those who wait for it"
     phase = (self.clock.stack or [self.clock.left or 'between'])[-1]
     return f'step {self.n_step+1:,}, phase {phase}', phase in LIMITED
 
@@ -193,7 +193,7 @@ def try_part(self:Kept):
 
 @patch
 def newest(self:Kept)->tuple: # As `newest_checkpoint`
-    "The checkpoint to go on from; where each writes its part of the next, that each can"
+    "The checkpoint to go on from; if each process writes its part of the next, check that it can"
     if self.in_parts and share(self.place.write): together(self.try_part)
     path,problems = newest_checkpoint(self.out/'checkpoints')
     agree({'newest intact checkpoint': path.name if path else 'none'}, SEE)
@@ -202,13 +202,13 @@ def newest(self:Kept)->tuple: # As `newest_checkpoint`
 # %% ../../nbs/train/keep.ipynb #8af5f1a1
 @patch
 def write_alone(self:Kept):
-    "A checkpoint without the other ranks"
+    "Write a checkpoint without the other ranks"
     if self.in_parts: raise ValueError('parts of the model are with other processes, which are not asked now')
     self.write_checkpoint()
 
 @patch
 def rescue(self:Kept):
-    "Leave a checkpoint of the last true moment and say where; this raises nothing, since something else has"
+    "Save the last true moment and say where; this never raises, since an error is already on its way"
     if not (self.place.write and self.n_step): return
     try:
         if self.saved!=self.here or not self.safe: self.write_alone()
@@ -220,7 +220,7 @@ def rescue(self:Kept):
 @patch
 @contextmanager
 def rescued(self:Kept):
-    "What raises inside leaves a checkpoint; of several around each other, the outermost sees to it"
+    "Leave a checkpoint if something raises inside; if nested, only the outermost does so"
     try: yield
     except BaseException as e:
         named = blamed(e)   # of several ranks, one tells why
