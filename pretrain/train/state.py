@@ -36,7 +36,7 @@ def count(self:State,
     n_tok:int,  # Its targets, over all ranks [tokens]
     went:bool,  # Did the weights move?
 ):
-    "The data of one step, and what became of it"
+    "Count the data of one step, by what became of it"
     self.row += rows
     if went: self.trained += n_tok
     else: self.skipped += n_tok
@@ -64,12 +64,12 @@ def judge(self:State,
     if other or now['val_bpb']<best['val_bpb']: self.best = now
 
 # %% ../../nbs/train/state.ipynb #a05a2f30
-PARTS = ('ema', 'guard', 'clock', 'budget')       # have a state of their own
-PLAIN = ('step', 'best', 'row', 'epoch', 'trained', 'skipped', 'taken_back')   # are what they are
+PARTS = ('ema', 'guard', 'clock', 'budget')       # objects with a state of their own
+PLAIN = ('step', 'best', 'row', 'epoch', 'trained', 'skipped', 'taken_back')   # plain values
 
 @patch
 def state_dict(self:State)->dict:
-    "All of it, in terms of JSON, where a validation that is not finite is no best"
+    "All of it, as JSON has it; a validation that is not finite is no best"
     best = self.best if self.best and math.isfinite(self.best['val_bpb']) else None
     return {k: getattr(self, k) for k in PLAIN} | {k: getattr(self, k).state_dict() for k in PARTS} | dict(best=best)
 
@@ -88,7 +88,7 @@ def go_back(self:State,
     rows:int,   # Of the batch that led here [rows]
     n_tok:int,  # Its targets, over all ranks [tokens]
 ):
-    "Become what was saved, without forgetting what was tried since"
+    "Restore what was saved, but remember what was tried since"
     total,rollbacks,row = self.guard.total,self.guard.rollbacks,self.row+rows
     tried = self.trained+self.skipped+self.taken_back+n_tok
     budget = saved['budget'] | dict(spent_s=self.budget.carried_s)   # the time is gone, the decisions are not
@@ -101,7 +101,7 @@ def of_today(
     saved:dict,   # State of a checkpoint, perhaps of an earlier version
     records=(),   # Of the run's log, looked at where it is one
 )->dict:
-    "A saved state in today's terms"
+    "A saved state, brought up to date"
     saved = dict(budget={}) | saved
     if 'row' in saved: return saved
     c,n = saved['config'],dict(trained=0, skipped=0)
