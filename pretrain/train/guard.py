@@ -70,7 +70,7 @@ def _far(x, mean, sd): return f'{(x-mean)/sd:.1f} standard deviations above the 
 # %% ../../nbs/train/guard.ipynb #ca270b27
 @patch
 def _refuse(self:Guard, said):
-    "Count a bad step; `skip`, `rollback`, or the end"
+    "Count a bad step, and say what it leads to: `skip`, `rollback`, or an error that ends the run"
     c = self.cfg
     self.in_a_row += 1
     self.total += 1
