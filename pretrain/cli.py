@@ -65,18 +65,18 @@ def main(
     a.typed = argv is None   # or called from Python, in a process that has done other things
     if a.typed: plain_warnings()
     code = _outcome(a)
-    if a.typed: gc.freeze()   # the process ends: what torch has made need not be searched for circles
+    if a.typed: gc.freeze()   # the process ends: garbage collection need not search what torch has made
     return code
 
 def _do(a):
-    "The command's exit code; work for one process is left to one"
+    "Run the command, and give its exit code; of several processes all but one leave work that is for one"
     from pretrain.base.dist import go_alone
     leaves = '' if a.command in TOGETHER else go_alone()
     if leaves: warn(f'{a.command}: {leaves}')
     return 0 if leaves else a.fn(a) or 0
 
 def _outcome(a):
-    "The exit code of a command; what went wrong is said, in lines"
+    "Run the command and say what went wrong, line by line; gives the exit code"
     import pretrain.build   # seconds, in which a signal just ends the process
     from pretrain.base.dist import cleanup
     try:
@@ -186,7 +186,7 @@ def load_run(
     where,    # A run directory
     device,   # As `train.device`
 )->tuple:     # As `load_model`
-    "The model of a run; that it computes in less than float32, as it was trained, is said"
+    "The model of a run; if it computes in less than float32, as it was trained, that is said"
     from pretrain.doors import load_any
     found = load_any(where, device)
     if p := found[0].precision: warn(f'{where}: in {str(p).removeprefix("torch.")}, as it was trained')
@@ -252,7 +252,7 @@ TEXT_KEYS = 'data.text_key','data.separator','data.on_error','data.sources'  # a
 BYTES = 1_000_000  # that `eval --data` reads where nothing is said: minutes for a small model on a CPU [bytes]
 
 def _why_not(where):
-    "Why these cannot be evaluated on validation text, or ''"
+    "Why these cannot be evaluated on their validation text; '' if they can"
     if not where:
         return 'eval: no run; a run directory, or with --data also the directory of a Hugging Face model, would work'
     if len(where)>1:
@@ -261,7 +261,7 @@ def _why_not(where):
     return ''
 
 def _own_text(overrides, cfg, tok, key):
-    "The tokens that a run was validated on, or those that were asked for instead, and what to say then"
+    "The tokens that a run was validated on, or others that are asked for, and what to say then"
     from pretrain.build import load_config
     from pretrain.data.mixture import joined
     from pretrain.eval.text import run_tokens, valid_tokens
