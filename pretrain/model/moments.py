@@ -16,7 +16,7 @@ def entries(
     opts:list,   # torch optimizers
     names:dict,  # Parameter to its name
 )->list:         # (optimizer, 'kind/parameter name', parameter), in torch's own order
-    "Whose moments there may be"
+    "Each parameter that may have moments, with its optimizer"
     return [(o, f'{type(o).__name__.lower()}/{names[p]}', p) for o in opts for g in o.param_groups for p in g['params']]
 
 # %% ../../nbs/model/moments.ipynb #0d4f0bff

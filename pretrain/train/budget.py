@@ -62,8 +62,8 @@ def steps_of(
     train,              # Has these keys
     per_step:int,       # Targets of a step [tokens]
     n_params:int|None=None, # Parameters of matrices and head; None = not known yet
-)->int:                 # 0 where arithmetic does not tell
-    "Steps of a run, from what its config says"
+)->int:                 # 0 if arithmetic cannot tell
+    "The steps of a run, as its config gives them"
     n = train.tokens or (train.tokens_per_param*n_params if n_params else 0)
     return train.steps or -(-max(int(n), n>0)//per_step)
 
@@ -71,7 +71,7 @@ def steps_of(
 def at_most(
     more,   # Steps that are asked for; None = all that are left
 )->int:
-    "How many steps there may be until somebody looks"
+    "How many steps `fit` may take now"
     try: n = UNKNOWN if more is None else index(more)
     except TypeError: n = 0
     if n<1: raise ValueError(f'fit: {more!r} is no number of steps; 1 or more, or nothing for all that are left, works')
@@ -82,7 +82,7 @@ def time_to(
     N:int,         # Steps of the whole run
     i:int,         # Steps taken
     pace_s:float,  # Seconds of a step
-    looks=(),      # What comes between: pairs of steps from one to the next, and seconds
+    looks=(),      # What comes between steps: pairs, every how many steps, and seconds each time
     end_s:float=0.,# Seconds of what comes after the last
 )->float:          # Seconds from now to the end
     "How long a run of `N` steps would still take"
@@ -143,9 +143,9 @@ class Budget:
 @contextmanager
 def look(self:Budget,
     name:str,      # Of what is not a step
-    times:float=1.,# How often this would be the whole of it
+    times:float=1.,# How many times as much the whole of it would take
 ):
-    "Inside, time is booked for a look"
+    "Count the time inside as that of a look"
     start,outer,self.looking = self.spent_s,self.looking,True
     try: yield
     finally: self.looking = outer
@@ -160,15 +160,15 @@ def look(self:Budget,
 def unseen(self:Budget,
     name:str, # Of a look
 )->bool:
-    "Is it worth a try, once something is decided, to know what it costs?"
+    "Should it be tried now, only to know what it costs?"
     return bool(self.total_s and self.plan and name not in self.costs)
 
 @patch
 def cost(self:Budget,
-    *names, # Of looks, the best known first
+    *names, # Of looks; the first that was seen counts
     most:bool=False, # The most that was seen, instead of the last
 )->float:     # 0 where none of them was seen [s]
-    "What a look takes"
+    "The cost of a look"
     return next((self.costs[k][most] for k in names if k in self.costs), 0.)
 
 # %% ../../nbs/train/budget.ipynb #budg0024
