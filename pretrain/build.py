@@ -193,33 +193,40 @@ class Run(Alive, Loop, Microscope):
         **keys,     # Any key of the config: `out='runs/x'`, `**{'train.steps': 50}`
     ):
         budget = Budget(spent_s=age_s).__enter__()
+        # the config: as it is asked for, and as this run was begun
         cfg = load_config(cfg, **keys)
-        asked,own = dict(flat(to_dict(cfg))),as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
+        asked = dict(flat(to_dict(cfg)))
+        own = as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
         self.cfg = cfg = load_config(cfg, own) if own else cfg
         console,self.only_look,self.evals = Console(say, is_main()),look,check_names(evals or {})
         if old := [k for k in own if not k.startswith('eval.')]:   # what of the text is measured is said in any case
             console.say(f'as this run was begun: {", ".join(old)}')
         if not look: check_sinks(cfg.track.to)
         if cfg.core.bundle: read_bundle(cfg.core.bundle, cfg.core.max_per_task)   # what is wrong with it is said now
+        # the machine, and the directory
         machine = start_machine(cfg.train.device, cfg.train.precision, cfg.train.threads, cfg.train.limit_s, asked)
         place = take_dir(cfg.out, look)
         self.bundle = cfg.core.bundle and Path(cfg.core.bundle).absolute()   # the process may change its folder
         for line in machine.lines(): console.say(line)
+        # the text, and the model that learns from it
         if waits(cfg): cfg = load_config(cfg, settle(cfg, read_data(cfg, lambda line: None), machine, console.say))
         data = read_data(cfg, console.say, lambda *o: refuse_early(cfg, todays, *o))
-        together(lambda: check_weights(cfg.model, data.tok.vocab_size))   # ranks may see other memory
+        V = data.tok.vocab_size
+        together(lambda: check_weights(cfg.model, V))   # ranks may see other memory
         begin = together(lambda: beginning(cfg.train.init, cfg.out, lambda: data.first_weights(cfg)))
-        par,opt = make_model(cfg, V := data.tok.vocab_size, machine, begin.weights, console.say)
+        par,opt = make_model(cfg, V, machine, begin.weights, console.say)
         opt.per_pass = data.loader.n_text/data.per_step
         if begin.news: console.say(begin.news)
         self.data,self.cfg = data,cfg = with_text(data, cfg, par.model, console.say)
         peak = peak_flops(machine.device, machine.dtype, cfg.metrics.peak_tflops)
         console.say(describe_model(cfg.model, V, peak))
-        super().__init__(par, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track, peak=peak,
-                         clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(cfg.optim.rate_key)), todays=todays,
-                         ema_beta=cfg.metrics.ema_beta, flops=flops_per_token(cfg.model, V), machine=machine,
-                         flops_seen=flops_per_token(cfg.model, V, causal=True), before=first_looks(cfg), budget=budget,
-                         after=later_looks(cfg), identity=identity_of(cfg, data, machine, begin.print), console=console)
+        # the loop, which gets all of them
+        super().__init__(par, opt, data.loader, place, cfg.train, cfg.schedule, cfg.checkpoint, cfg.track,
+                         clip=cfg.optim.clip, guard=Guard(cfg.guard, HINT.format(cfg.optim.rate_key)),
+                         ema_beta=cfg.metrics.ema_beta, flops=flops_per_token(cfg.model, V), peak=peak,
+                         flops_seen=flops_per_token(cfg.model, V, causal=True), before=first_looks(cfg),
+                         after=later_looks(cfg), identity=identity_of(cfg, data, machine, begin.print),
+                         todays=todays, machine=machine, console=console, budget=budget)
         self.yards = Meanwhile('yardsticks', self.saver.news)
         self.resume()
         console.say(self.plan())
@@ -232,7 +239,7 @@ class Run(Alive, Loop, Microscope):
 def first_looks(
     cfg:Config,  # Says what is wanted
 )->list:         # As `Loop` takes them
-    "What happens before the first step: the preflight at each start; the rest in a new run only"
+    "What happens before the first step: some of it at each start, the rest in a new run only"
     def new(run): return not run.n_step
     return [(lambda run: cfg.preflight.at_start, 'eval', lambda run: run.first_check()),
             (lambda run: True, 'eval', lambda run: run.meet_text()),
@@ -301,7 +308,7 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
 
 @patch
 def first_validation(self:Run)->dict: # As `validate`
-    "How good a model is that knows nothing"
+    "Validate the model before its first step, when it knows nothing"
     res = self.validate(part := self.data.part)
     how = '' if part is self.data.text else f', as {part.n_bytes:,} bytes of it tell'
     self.note(f'validation: step 0: {res["val_bpb"]:.4f} bits per byte{how}')
@@ -310,7 +317,7 @@ def first_validation(self:Run)->dict: # As `validate`
 # %% ../nbs/build.ipynb #8ba21bc6
 @patch
 def meet_text(self:Run):
-    "No best of another text; meanwhile, yardsticks for it, in `evaluation/yardsticks.json`"
+    "Forget a best on another text, and start to make yardsticks for this one, in `evaluation/yardsticks.json`"
     text,was = self.data.text,self.news.get('changed', {}).get('eval.bytes', [self.cfg.eval.bytes])[0]
     if line := other_text(text, self.state.best, was//Config.units['eval.tokens']): self.console.say(line)
     if is_main(): self.yards.start(lambda: keep_yardsticks(self.out/'evaluation', text, self.tok, self.data.measure))
@@ -321,7 +328,7 @@ def asked(self:Run,
     prompt:str,    # Text to go on from
     **how,         # Settings of the section `sample`; None = as in the config
 )->SampleConfig:
-    "The run's sampling with one prompt, and what is given instead of its settings"
+    "The run's sampling settings for one prompt, with what is given in their place"
     return replace(self.cfg.sample, prompts=(prompt,), **{k: v for k,v in how.items() if v is not None})
 
 @patch
@@ -375,7 +382,7 @@ def check(self:Run,
 
 @patch
 def first_check(self:Run):
-    "The quick form, with a run that has a silent bug refused"
+    "The quick form; a run that has a silent bug is refused"
     self.console.say(f'preflight: {self.check().demand().line()}')
 
 # %% ../nbs/build.ipynb #a110ba3c
