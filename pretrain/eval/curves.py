@@ -15,17 +15,17 @@ WIDE = 400 # Points of a curve on a page, about
 def log_curve(
     log:RunLog,    # A run
     key:str,       # Of its records
-    name:str='',   # In the legend; empty = the key
+    name:str='',   # Name in the legend; empty = the key
     look:str='line', # As `Curve` takes it
     color:int=0,   # As `Curve` takes it
-)->list:           # One `Curve`, or none where nothing was measured
-    "What a run has measured, as a page draws it"
+)->list:           # One `Curve`, or none if nothing was measured
+    "The curve of one key of the log, thinned for a page"
     x,y = thin(*log.series(key), WIDE)
     return [Curve(name or key, x.tolist(), y.tolist(), look, color)]*bool(len(x))
 
 # %% ../../nbs/eval/curves.ipynb #cur00013
 def _validation(log):
-    "Curves of each text and of the largest sources"
+    "Validation curves of each text and of the largest sources"
     each = [(f'text {t[:NAMED]}' if t else 'validation', x, y) for t,x,y in by_text(log)]
     name = 'all' if log.sources else 'validation'
     if len(each)==1: each = [(name, *each[0][1:])]
@@ -33,12 +33,12 @@ def _validation(log):
     large = sorted(log.sources, key=lambda k: -log.sources[k]['share'])[:MOST_SOURCES]
     return res+[c for i,k in enumerate(large, 1+len(res)) for c in log_curve(log, f'val_bpb/{k}', k, color=i)]
 
-SETTLE = .1  # Share of the steps that need not fit: a loss begins far above where it will be
+SETTLE = .1  # Share of the first steps that may lie outside the panel: a loss starts far above where it ends
 
 def run_panels(
     log:RunLog, # A run
-)->dict:        # Title to (curves, the rest of what `chart` takes)
-    "What is drawn of a run"
+)->dict:        # Title to (curves, further arguments of `chart`)
+    "The panels of a run that have anything to show"
     marks = [Level(k, v) for k,v in log.yardsticks.items()]
     loss = log_curve(log, 'loss', look='faint')+log_curve(log, 'loss_ema', 'smoothed')
     norm,clip = log_curve(log, 'grad_norm', 'norm', color=2),log.config.get('optim', {}).get('clip', 0)
@@ -51,12 +51,12 @@ def run_panels(
     return {k: o for k,o in panels.items() if o[0]}
 
 # %% ../../nbs/eval/curves.ipynb #cur00016
-PANEL = 400,170 # Width and height of a panel: its text is readable where a phone scales it down
+PANEL = 400,170 # Width and height of a panel, whose text stays readable when a phone scales it down [px]
 
 def run_curves(
     log:RunLog, # A run
 )->str:         # HTML
-    "All panels of a run"
+    "Draw all panels of a run"
     span = 0,max(log.last, 1)
     each = [chart(curves, title, span=span, size=PANEL, **how) for title,(curves,how) in run_panels(log).items()]
     return f'<div class="curves">{"".join(each)}</div>' if each else '<p>Nothing has been measured yet.</p>'
