@@ -193,8 +193,7 @@ class Run(Alive, Loop, Microscope):
         **keys,     # Any key of the config: `out='runs/x'`, `**{'train.steps': 50}`
     ):
         budget = Budget(spent_s=age_s).__enter__()
-        # the config: as it is asked for, and as this run was begun
-        cfg = load_config(cfg, **keys)
+        cfg = load_config(cfg, **keys)   # the config: as it is asked for, and as this run was begun
         asked = dict(flat(to_dict(cfg)))
         own = as_begun(f'{cfg.out}/config.toml', load_config, cfg, FORMER, CHOSEN)
         self.cfg = cfg = load_config(cfg, own) if own else cfg
