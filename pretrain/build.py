@@ -420,7 +420,7 @@ def fit(self:Run,
         if self.hold.hit: self.happened('interrupt')
         self.show(wait=True)
     self.tracker.end()
-    barrier()   # one that is frozen is not left behind
+    for _ in range(2): barrier()   # one that freezes while it waits in the first is missed in the second
     return self
 
 @patch

@@ -187,6 +187,7 @@ class Board:
         self.store,self.rank,self.world,self.silent_s,self.n,self.seen = store,rank,world,silent_s,0,{}
         self.every,self.leaving = min(BEAT_S, silent_s/BEATS),threading.Event()
         self.where,self.end,self.failing,self.heard = (lambda: ''),'',False,time.monotonic()
+        self.free = lambda line: False   # whoever watches ends the frozen process that a line names
         self.thread = threading.Thread(target=self.beat, name='signs of life', daemon=True)
         self.thread.start()
 
@@ -258,7 +259,9 @@ def wait(self:Board,
         while not self.store.check([key]):
             if self.end or time.monotonic()-t>self.every:
                 t,lost = time.monotonic(),self.end or self.lost(ranks, seen)
-                if lost and not self.store.check([key]): raise RuntimeError(f'{lost}, so rank {self.rank} stops')
+                if lost and not self.store.check([key]):
+                    self.free(lost)
+                    raise RuntimeError(f'{lost}, so rank {self.rank} stops')
             time.sleep(pause)
             pause = min(2*pause, LOOK_S)
         return self.store.get(key).decode()
