@@ -15,20 +15,20 @@ from .base.serve import Gone, Handler, Refused, WRITE_S, open_server, serve_unti
 from .eval.completions import Answer, Player, whole
 
 # %% ../nbs/play.ipynb #play051
-WAITING,LOOK_S = 8,.2   # Requests that may wait for the one that is answered; time between looks whether they do [s]
+WAITING,LOOK_S = 8,.2   # Requests that may wait at a time; how often to check whether a client is still there [s]
 
 class Turns:
-    "One at a time, and a few who wait"
+    "Lets one request at a time use the model, and a few wait"
     def __init__(self,
-        waiting:int=WAITING, # Most who wait
+        waiting:int=WAITING, # Most requests that may wait
     ):
         self.room,self.model = threading.Semaphore(waiting+1),threading.Lock()
 
     @contextmanager
     def take(self,
-        here,   # Does whoever asked still wait?
+        here,   # Returns whether the client is still connected
     ):
-        "Have the model for oneself"
+        "Inside `with`, the model belongs to this request alone"
         if not self.room.acquire(blocking=False):
             raise Refused('the model is busy and the queue is full; the same request works later', status=429)
         try:
@@ -40,18 +40,18 @@ class Turns:
 
 # %% ../nbs/play.ipynb #play054
 def page()->str: # HTML
-    "The page on which one writes, as a file of the package"
+    "The page to write on, a file of the package"
     return files('pretrain').joinpath('play.html').read_text(encoding='utf-8')
 
 # %% ../nbs/play.ipynb #play062
 class Playing:
-    "A model behind doors"
+    "A model that answers requests"
     def __init__(self,
         player:Player,  # Who answers
     ): self.player,self.turns = player,Turns()
 
     def doors(self)->dict:
-        "As `Server` takes them"
+        "Path to (method, handler), as `Server` takes it"
         p = self.player
         return {'/': ('GET', lambda h: h.send(200, page())),
                 '/v1/models': ('GET', lambda h: h.send(200, dict(object='list', data=[p.about()]))),
@@ -70,9 +70,9 @@ class Playing:
 
     def flow(self,
         h:Handler,     # Of a request
-        answer:Answer, # That nobody has begun to read
+        answer:Answer, # A new answer
     ):
-        "Tell an answer as it comes"
+        "Send an answer token by token, as server-sent events"
         h.begin(200, 'text/event-stream')
         h.flowing = True
         for event in answer.chunks():
@@ -86,7 +86,7 @@ def serve(
     port:int=0,     # 0 = one that is free
     say=tell,       # Takes one line of news at a time
 )->int:             # Exit code
-    "Answer until somebody stops it"
+    "Serve the page and the API until Ctrl-C"
     playing = Playing(player)
     server = open_server(playing.doors(), port)
     lines = [f'{player.name}: {server.page}',

@@ -42,7 +42,7 @@ MUTATIONS = [
     Mutation('activations of a short row taken for those of a long one', 'eval/check_room', 'round(one+each*(rows*T-n))', 'round(one+each*(rows-1)*n)', 'nbs/eval/check_room.ipynb#What a run takes'),
     Mutation('a page that is written whatever it costs', 'base/meanwhile', 'if self.cost_s>CHEAP_S and self.now()-self.ended<self.cost_s/SHARE: return False', 'pass', 'nbs/base/meanwhile.ipynb#Again and again', full=True),
     Mutation('no page at a validation', 'alive', "if 'val_bpb' in self.rec: self.show()", 'pass', 'nbs/alive.ipynb#A run that shows itself'),
-    Mutation('a reader takes a core from the training', 'showing', 'if self.seen is None or s!=self.seen and t-self.made>=self.took/SHARE:', 'if self.seen is None or s!=self.seen:', 'nbs/showing.ipynb#Fresh, and not more often than it pays'),
+    Mutation('a reader takes a core from the training', 'showing', 'if self.seen is None or s!=self.seen and t-self.made>=self.took/SHARE:', 'if self.seen is None or s!=self.seen:', 'nbs/showing.ipynb#Up to date, at a bounded cost'),
     Mutation('a band of seeds that is one of them', 'eval/overlay', 'ys.min(0)[few].tolist(), ys.max(0)[few].tolist()', 'ys[0][few].tolist(), ys[0][few].tolist()', 'nbs/eval/overlay.ipynb#Curves of a group'),
     Mutation('background work at full priority', 'base/meanwhile', "if sys.platform=='linux': os.setpriority(", "if sys.platform=='none': os.setpriority(", 'nbs/base/meanwhile.ipynb#Meanwhile'),
     Mutation('blocks stay compiled outside of the loss', 'train/machine', 'del b.forward', 'pass', 'nbs/train/machine.ipynb#Compiled by block', 'AttributeError', full=True),
