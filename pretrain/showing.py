@@ -33,7 +33,7 @@ def report_of(
     return report_run(runs[0], config_of(runs[0])) if len(runs)==1 else report_runs(whats)
 
 # %% ../nbs/showing.ipynb #sho00012
-WATCHED = 'metrics.jsonl','samples.jsonl','events.jsonl','config.toml','checkpoints','report/now.json'   # Files whose change is noticed
+WATCHED = 'metrics.jsonl','samples.jsonl','events.jsonl','config.toml','checkpoints','report/now.json'   # Of a run
 SHARE = .05   # Share of the time that making pages may take
 
 def stamp(
@@ -134,7 +134,7 @@ def doors_of(
     fresh.get()   # so that an error is raised before the server starts
     def page(handler):
         try: found = fresh.get()
-        except (OSError, ValueError): found = fresh.found   # the last page that could be made; its script shows the error
+        except (OSError, ValueError): found = fresh.found   # the last one; its script shows the error
         handler.send(200, found)
     def now(handler):
         try: found = fresh.get()
