@@ -152,7 +152,7 @@ MUTATIONS = [
     Mutation('a flaw found one line off', 'eval/figures', 'down*p.kind.startswith(LINES)', '(down+1)*p.kind.startswith(LINES)', 'nbs/eval/look.ipynb#The look', full=True),
     Mutation('a language for every text', 'eval/scripts', 'np.where(sure, small.argmax(1), 0)', 'small.argmax(1)', 'nbs/eval/scripts.ipynb#Languages'),
     Mutation('a sample by a fixed step', 'eval/evenly', 'i*BASE%ALL<self.rate*ALL', 'i%round(1/self.rate)==0', 'nbs/eval/evenly.ipynb#How much of each'),
-    Mutation('surprise of the token before', 'eval/surprise', 'x = torch.tensor([bos, *ids][at:at+len(y)], device=model.device)', 'x = torch.tensor([*ids, bos][at:at+len(y)], device=model.device)', 'nbs/eval/surprise.ipynb#Asked in rows'),
+    Mutation('surprise of the token before', 'eval/surprise', 'x = torch.tensor([bos, *ids][at:at+len(y)], device=model.device)', 'x = torch.tensor([*ids, bos][at:at+len(y)], device=model.device)', 'nbs/eval/surprise.ipynb#Row by row'),
     Mutation('text of a page not escaped', 'eval/surprise', '{html.escape(seen)}</span>', '{seen}</span>', 'nbs/eval/surprise.ipynb#Colours', full=True),
     Mutation('attention to what comes later', 'eval/inside', 'torch.ones(z.shape[-2:], device=z.device).tril().bool()', 'torch.ones(z.shape[-2:], device=z.device).bool()', 'nbs/eval/inside.ipynb#Attention'),
     Mutation('lens without what stands behind the last block', 'eval/inside', '[model.logits(end)]', '[model.logits(rms_norm(xs[-1], model.cfg.norm_eps))]', 'nbs/eval/inside.ipynb#Layer by layer', full=True),
