@@ -57,7 +57,7 @@ from .train.identity import CONTENT, as_begun, can_allow, flat, other_model, say
 from .train.gradients import divisor_below
 from .train.loop import Loop
 from .train.keep import take_dir
-from .train.machine import Machine, pick_device, seed_all, start_machine, trained_in
+from .train.machine import Machine, apart, pick_device, seed_all, start_machine, trained_in
 from .train.room import spread
 from .train.metrics import MetricsConfig, check_names, named
 from .train.mfu import describe_model, peak_flops
@@ -184,6 +184,7 @@ def todays(
 class Run(Alive, Loop, Microscope):
     "A training run that lives in its directory: build or resume it, step it, look into it"
     @torch.inference_mode(False)   # whatever is around
+    @apart()
     def __init__(self,
         cfg,        # A `Config`, a file, or the name of a shipped config
         say=print,  # Takes one line of news at a time; None keeps quiet and shows no progress
@@ -294,7 +295,7 @@ def measure_core(self:Run)->dict: # `core` and `core_se`; empty when it isn't du
     "CORE of the model as it is, kept in the run's directory"
     c = self.cfg.core
     if not c.bundle or not (self.due(c.every) or self.budget.total_s and not self.n_step): return {}   # for its cost
-    with self.machine.autocast(), self.parallel.looking():
+    with self.parallel.looking(), self.machine.autocast():
         try:
             keep = None if self.only_look else core_dir(self.out, self.n_step, c.max_per_task)
             res = evaluate_core(self.model, self.tok, self.bundle, c.max_per_task, self.model.seq_len, c.batch_tokens,

@@ -28,7 +28,7 @@ def seed_configs(
     n:int,  # How many
 )->list:    # One for each seed, each with a directory of its own in `cfg.out`
     "Copies of a config with consecutive seeds, each with its own directory"
-    if n<1: raise ValueError(f'--seeds {n}: a number above 0 would work')
+    if type(n) is not int or n<1: raise ValueError(f'{n!r} seeds: a whole number above 0 would work')
     if is_run(Path(cfg.out)): raise ValueError(f'{cfg.out}: a run lies there; a series needs a folder of its own, '
                                                f'such as out={cfg.out}-seeds')
     return [replace(cfg, seed=k, out=str(Path(cfg.out)/f'{SEED_DIR}{k}')) for k in range(cfg.seed, cfg.seed+n)]

@@ -17,12 +17,14 @@ from torch import Tensor
 from ..base.config import Frac, NatInt, PosInt, section
 from ..base.dist import all_sum, world as n_ranks
 from ..data.shift import shift
+from ..model.gpt import check_model
 
 # %% ../../nbs/eval/bpb.ipynb #5869af15
 def losses_of(
     model,     # Any of the model protocol; its `loss` is asked, where its `device` is
 )->Callable:   # Ids and targets `[B,T]` to losses `[B,T]` [nats]; 0 where the target is -1
     "The loss of every target"
+    check_model(model, 'loss', 'device')
     return lambda ids,targets: model.loss(ids.to(model.device), targets.to(model.device), reduction='none')
 
 # %% ../../nbs/eval/bpb.ipynb #cell18

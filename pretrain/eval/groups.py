@@ -8,7 +8,7 @@ __all__ = ['LOG', 'SEED_DIR', 'NEAR', 'SHOWN', 'AXES', 'KEY', 'series_runs', 'fi
            'partners']
 
 # %% ../../nbs/eval/groups.ipynb #grp04
-import json, math
+import json, math, os
 from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob, has_magic
@@ -41,6 +41,8 @@ def find_runs(
     "Find the runs that a path, a pattern or a list means"
     if isinstance(what, (list,tuple)): return [*dict.fromkeys(p for o in what for p in find_runs(o))]
     if isinstance(what, RunLog): return [what.path]
+    if not isinstance(what, (str,os.PathLike)):
+        raise ValueError(f'compare: {type(what).__name__}; run directories, series of seeds or patterns would work')
     p = Path(what).expanduser()
     if (p/LOG).is_file(): return [p]
     if p.is_dir() and (found := series_runs(p)): return found
@@ -75,7 +77,7 @@ def group(
     if not runs: raise ValueError('compare: a group without a run; a run directory or a series of seeds would work')
     if not isinstance(what, (list,tuple)): one = what
     else: one = what[0] if len(what)==1 else runs[0].path.parent
-    return Group(name or Path(one.path if isinstance(one, RunLog) else one).name, runs)
+    return Group(name or Path(one.path if isinstance(one, RunLog) else one).resolve().name, runs)
 
 # %% ../../nbs/eval/groups.ipynb #grp20
 def texts_of(

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from ..base.words import n_of
 from ..data.show import token_name
+from ..model.gpt import check_model
 
 # %% ../../nbs/eval/surprise.ipynb #surp010
 BROKEN = '\N{REPLACEMENT CHARACTER}'  # What bytes of an incomplete character are decoded to
@@ -59,6 +60,7 @@ def asked(
     top:int=5,  # How many of the likeliest are kept
 )->tuple:       # Surprise of each token [nats]; the likeliest `(id, probability)` at each; where further rows begin
     "Surprise of each token, and the tokens that were likeliest in its place"
+    check_model(model, 'seq_len', 'device', 'logits', 'hidden')
     T,nats,likely = model.seq_len or len(ids),[],[]
     for at in range(0, len(ids), T):
         y = torch.tensor(ids[at:at+T], device=model.device)

@@ -13,7 +13,7 @@ import torch
 from fastcore.meta import delegates
 
 from ..base.words import one_line
-from .gpt import GPT, Model
+from .gpt import GPT, Model, check_model
 
 # %% ../../nbs/model/generate.ipynb #9f73a88f
 COLDEST = torch.finfo(torch.float32).tiny  # Temperature below which nothing changes: smaller ones would divide 0 by 0
@@ -150,6 +150,7 @@ def decode(
     stop=None,             # Token id, or several, that end a row; not part of the text
 ):
     "Yield a list at each turn: one new id for each row, `None` where a row has ended"
+    check_model(model, 'V', 'seq_len', 'hidden', 'logits', 'new_cache')
     _check_counts(n, seed, len(prompts))
     prompts,stop = [_ids_of(i, p, model.V) for i,p in enumerate(prompts)],_stops(stop)
     live,texts = list(range(len(prompts))),list(map(list, cut_prompts(prompts, model.seq_len)))

@@ -299,10 +299,12 @@ def moment_bytes(
 
 # %% ../../nbs/model/optim.ipynb #35d7f260
 def check_moved(
-    opt,             # With `param_groups`, as torch's
+    opt,             # What shall be an `Optim`, or have its verbs
     model:nn.Module, # Whose gradients are about to be made
 ):
     "Fail if a step would leave out a parameter that should learn, or if there is none that should"
+    if not hasattr(opt, 'schedule'):
+        raise ValueError(f'opt: {type(opt).__name__}; with the verbs of an Optim it works: Optim(model, [opt])')
     learns = {n: p for n,p in model.named_parameters() if p.requires_grad}
     if not learns: raise ValueError('no parameter requires grad, so nothing would learn; requires_grad_(True) works')
     if other := [n for n,p in learns.items() if p.dtype.itemsize<torch.float32.itemsize]:

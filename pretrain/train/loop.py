@@ -25,7 +25,7 @@ from .guard import Guard
 from .identity import compare_runs
 from .keep import Kept
 from .layers import layers_of
-from .machine import Machine, compiled, sync_of, worth_compiling
+from .machine import Machine, apart, compiled, sync_of, worth_compiling
 from .metrics import Clock, Ema, RECENT, STEPPING, eta
 from .mfu import Gauge, Peak, peak_flops
 from .panel import about
@@ -331,8 +331,8 @@ def update(self:Loop)->dict: # The step's record
     s = self.state
     with self.clock('data'): (x,y),n_tok = self.loader.batch(row=s.row),self.loader.n_valid(row=s.row)
     at,N = placed(s.step, self.budget.plan, self.schedule)
-    self.opt.schedule(at, N, self.schedule, lr_at(s.step, self.budget.plan, self.schedule))
     check_moved(self.opt, self.model)
+    self.opt.schedule(at, N, self.schedule, lr_at(s.step, self.budget.plan, self.schedule))
     self.opt.zero_grad()
     loss = accumulate(self.loss, x, y, n_tok, self.settings.micro_rows or len(x), self.machine.device,
                       self.parallel.micro)
@@ -367,7 +367,7 @@ def step(self:Loop)->dict: # The step's record, as it stands in `metrics.jsonl`
     "One update, then whatever is due after it"
     with self.place.busy:                                # one thread at a time
         if self.over: raise ValueError(f'the run is at its end, step {self.n_step}; {self.longer}')
-        with self.budget, self.whole():                  # a signal waits for the end; what raises leaves a checkpoint
+        with self.budget, apart(), self.whole():         # a signal waits for the end; what raises leaves a checkpoint
             self.begin()
             if self.half: self.take_again()
             else: self.move()

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['BF16_CAPABILITY', 'M_TRIM_THRESHOLD', 'M_MMAP_MAX', 'NEVER', 'MOST_THREADS', 'COMPILERS', 'WHY', 'LONG_STEPS',
-           'LONG_MINUTES', 'usable', 'check_usual', 'pick_device', 'pick_precision', 'Machine', 'trained_in',
+           'LONG_MINUTES', 'usable', 'check_usual', 'pick_device', 'pick_precision', 'Machine', 'apart', 'trained_in',
            'keep_memory', 'start_machine', 'sync_of', 'compiled', 'within', 'by_block', 'worth_compiling', 'seed_all']
 
 # %% ../../nbs/train/machine.ipynb #822f8036
 import ctypes, importlib.metadata, os, random, sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 import numpy as np, torch
@@ -97,6 +97,17 @@ class Machine:
         "What may change from one session to the next, though results may then differ in rounding"
         versions = {p: importlib.metadata.version(p) for p in ('torch','numpy','tiktoken')}
         return dict(versions, device=self.device.type, threads=torch.get_num_threads(), processes=world())
+
+# %% ../../nbs/train/machine.ipynb #apart002
+@contextmanager
+def apart():
+    "Out of every `torch.autocast` that is around, and of what it has kept"
+    with ExitStack() as stack:
+        for kind in ('cpu', 'cuda'):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False, cache_enabled=False))
+        yield
+
 
 # %% ../../nbs/train/machine.ipynb #machtra1
 def trained_in(

@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from ..base.dist import barrier, rank, world
 from ..model.muon import Alone, Muon, local
 from .gradients import Sums, clip_grads, reduce_grads
-from .machine import by_block
+from .machine import apart, by_block
 
 # %% ../../nbs/train/parallel.ipynb #prl00013
 OWN = 'model.'  # What an entry puts before a parameter's plain name
@@ -263,7 +263,7 @@ def hollow(
 @contextmanager
 def looking(self:Parallel):
     "Inside, `model` is whole, and a rank may do with it what it likes; gradients are on afterwards if they were"
-    with torch.set_grad_enabled(torch.is_grad_enabled()):
+    with torch.set_grad_enabled(torch.is_grad_enabled()), apart():
         if self.plain is None or self.model is self.plain: yield
         else:
             barrier()   # who looks alone says so here

@@ -15,9 +15,10 @@ from torch import nn
 from ...base.config import NatInt, PathStr, section
 from ...base.dist import all_sum, together
 from .keep import CSV, Store, identity, to_csv
-from .score import Scorer
+from .score import Parts, Scorer
 from .tasks import Task, encode_example, read_bundle
 from .verdict import CoreResult, from_json, judge_example, task_result
+from ...model.gpt import check_model
 from ...store.files import write_whole
 
 # %% ../../../nbs/eval/core/evaluate.ipynb #cell114
@@ -111,6 +112,7 @@ def at_rest(
 
 # %% ../../../nbs/eval/core/evaluate.ipynb #7a7387bc
 def _check_vocab(model, tok):
+    if not isinstance(model, Parts): check_model(model, '__call__')
     n,V = getattr(tok, 'vocab_size', 0),getattr(model, 'V', None)   # of a callable nobody knows
     if V is not None and n>V: raise ValueError(
         f'the tokenizer has {n} tokens but the model knows {V}; use the tokenizer that the model was trained with')
