@@ -39,7 +39,6 @@ def _apart()->str:
     many = ((k, by, _env(k, 1)) for k,by in LAUNCHERS.items())
     return next((f'{k}={n}: {by} started {n} processes' for k,by,n in many if n>1), '')
 
-# %% ../../nbs/base/dist.ipynb #d1stenv2
 def _contradiction(r, w, l):
     "What cannot be of RANK, WORLD_SIZE and LOCAL_RANK, or ''"
     if w<1: return 'WORLD_SIZE=0 in the environment: there is at least one process'
@@ -58,7 +57,6 @@ def _place()->tuple[int,int,int]:
     if why := _apart(): raise ValueError(f'{why}, each of which would train alone; {TOGETHER}')
     return found
 
-# %% ../../nbs/base/dist.ipynb #cell6
 def rank()->int:
     "Number of this process among all, from 0"
     return _place()[0]
@@ -136,7 +134,6 @@ def _answers(host, port):
     except OSError: return False
     return True
 
-# %% ../../nbs/base/dist.ipynb #d1stmee1
 _met = 0  # how often this process has met the others
 
 def _agents(): return os.environ.get('TORCHELASTIC_USE_AGENT_STORE')=='True'   # torchrun keeps the store
@@ -217,7 +214,6 @@ class Board:
         end,others = time.monotonic()+LAST_S,[f'beat {r}' for r in range(self.world) if r!=self.rank]
         while time.monotonic()<end and any(self.look(k)!='left' for k in others): time.sleep(LOOK_S)
 
-# %% ../../nbs/base/dist.ipynb #d1stpos1
 @patch
 def post(self:Board,
     line:str, # Why this must end; '' for nothing
