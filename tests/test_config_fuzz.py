@@ -169,7 +169,7 @@ def beyond(path):
     res = ['nan', 'inf', '-inf', '1e999'] if k=='number' else [MAX_INT+1, 10**30, -10**30, -MAX_INT, '9'*4200, '9'*5000]
     if 'minimum' in s: res += [s['minimum']-1, s['minimum']-10**9]
     if 'exclusiveMinimum' in s: res += [s['exclusiveMinimum'], s['exclusiveMinimum']-1]
-    if s.get('maximum', MAX_INT)!=MAX_INT: res += [s['maximum']+1, 100*s['maximum']+1]
+    if (hi := s.get('maximum', MAX_INT))!=MAX_INT: res += [hi+1 if hi+1>hi else 2*hi, 100*hi+1]
     return [Raw(v) if isinstance(v, str) else v for v in res]
 
 def out_of_range(rng, rows, fmt):
