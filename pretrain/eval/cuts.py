@@ -18,7 +18,7 @@ from .scripts import Batch, SCRIPTS
 
 # %% ../../nbs/eval/cuts.ipynb #a29d93b0
 class Borrowed:
-    "A vocabulary of tiktoken"
+    "A tokenizer of tiktoken"
     def __init__(self,
         name:str, # As `tiktoken.list_encoding_names` has it
     ):
@@ -29,19 +29,19 @@ class Borrowed:
     def encode_array(self,
         text:str, # Any text
     ):            # Ids
-        "Text to ids"
+        "Encode a text"
         return self.enc.encode_to_numpy(text, disallowed_special=())
 
     def name(self,
         id:int, # An id
     )->str:
-        "How to print one token"
+        "A printable name of a token"
         return token_name(self.enc.decode_single_token_bytes(id))
 
 def open_tokenizer(
     name:str, # A directory, a run, or a name that tiktoken knows
 ):            # Has `encode_array`, `name` and `vocab_size`
-    "The tokenizer that is asked for"
+    "Open a tokenizer"
     path,known = Path(name).expanduser(),tiktoken.list_encoding_names()
     for p in (path/'tokenizer', path):
         if (p/JSON_FILE).is_file(): return Tokenizer.load(p)
@@ -52,14 +52,14 @@ def open_tokenizer(
     raise ValueError(f'{name}: no tokenizer; {hint}')
 
 # %% ../../nbs/eval/cuts.ipynb #285bc2bb
-SHOWN_DOCS,SHOWN_TOKENS = 3,60   # Documents shown as tokens, and of each the first
+SHOWN_DOCS,SHOWN_TOKENS = 3,60   # Documents shown as tokens, and tokens shown of each
 NOTHING = dict(vocab_size=0, learned=True, bytes_per_token=0., bytes=0, tokens=0, scripts={}, shown=[])
 
 def learn(
-    texts:dict,          # Number of a document to it
+    texts:dict,          # Number of a document to its text
     cfg:TokenizerConfig, # Settings
-)->tuple:                # Tokenizer, and the documents that it did not see
-    "A tokenizer from every other document; a lone one is cut in half"
+)->tuple:                # Tokenizer, and the documents that it was not trained on
+    "Train a tokenizer on every other document, or on half of a single one"
     if len(texts)==1:
         (k,t), = texts.items()
         seen,rest = [t[:(len(t)+1)//2]],{k: t[len(t)//2:]}
@@ -69,11 +69,11 @@ def learn(
         return train_tokenizer(seen, cfg),rest
 
 def cut_figures(
-    texts:dict,                    # Number of a document to it, or to its beginning
-    tok=None,                      # Has `encode_array`, `name` and `vocab_size`; None learns one
-    cfg:TokenizerConfig|None=None, # How it learns
+    texts:dict,                    # Number of a document to its text, or the beginning of it
+    tok=None,                      # Has `encode_array`, `name` and `vocab_size`; None = one is trained
+    cfg:TokenizerConfig|None=None, # Settings for training it
 )->dict:                           # `shown` holds `(number, ids, names)` of a few documents
-    "Bytes per token, in all and by the main script of a document"
+    "Measure bytes per token, in all and by the main script of a document"
     texts = {k: t.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') for k,t in texts.items() if t.strip()}
     if not texts: return dict(NOTHING, learned=tok is None)
     tok,rest,learned = (tok,texts,False) if tok else (*learn(texts, cfg or TokenizerConfig()),True)
