@@ -217,7 +217,7 @@ class Run(Alive, Loop, Microscope):
         par,opt = make_model(cfg, V, machine, begin.weights, console.say)
         opt.per_pass = data.loader.n_text/data.per_step
         if begin.news: console.say(begin.news)
-        self.data,self.cfg = data,cfg = with_text(data, cfg, par.model, console.say)
+        with par.looking(): self.data,self.cfg = data,cfg = with_text(data, cfg, par.model, console.say)
         peak = peak_flops(machine.device, machine.dtype, cfg.metrics.peak_tflops)
         console.say(describe_model(cfg.model, V, peak))
         # the loop, which gets all of them
