@@ -240,7 +240,9 @@ def from_shell(
     s,free = raw.strip(),leaf is not None and leaf.ok('text')   # whether any text will do
     try: v = parse_value(s)
     except ValueError:
-        if len(s)>1 and s[0]+s[-1] in ('[]', '{}', '""', "''"): raise ValueError(_half(s) or HALF_TOML) from None
+        lists = not free or leaf.ok(['text'])   # where a bracket begins no list, it is text: [^a]|[a]
+        if len(s)>1 and s[0]+s[-1] in ('""', "''", *('[]','{}')[:2*lists]):
+            raise ValueError(_half(s) or HALF_TOML) from None
         return _as_typed(leaf, raw) if free else float(s) if POINT.fullmatch(s) else s
     tables = leaf and leaf.table and isinstance(v, (list, dict)) and any(isinstance(o, dict) for o in [v, *v])
     return _as_typed(leaf, raw) if free and not tables and not leaf.ok(v) else v

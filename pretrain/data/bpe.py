@@ -10,7 +10,7 @@ __all__ = ['SPLIT_LETTERS', 'SPLIT', 'QUOTES', 'SPACES', 'SPLITS', 'KNOWN', 'AHE
 
 # %% ../../nbs/data/bpe.ipynb #fc10fc29
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from heapq import heappop, heappush
 
@@ -185,6 +185,8 @@ def learn_ranks(
     cfg:TokenizerConfig,  # Settings
 )->dict:                  # Bytes of each token to its rank, fewer than asked for if the text runs out of merges
     "Sample documents and learn merges from them"
+    if isinstance(docs, Mapping) or not isinstance(docs, Iterable):
+        raise ValueError(f'docs: found {type(docs).__name__}; pass a list of documents, or anything that gives texts')
     pieces = sample_pieces(docs, cfg.max_chars, cfg.doc_cap)
     if not pieces: raise ValueError('no text to train a tokenizer on: there are no documents, or all of them are empty')
     bpe,n_buffer = rustbpe.Tokenizer(),max(1, FEED_CHARS//cfg.doc_cap)

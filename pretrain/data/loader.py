@@ -159,13 +159,21 @@ def rows(self:Loader,
 
 # %% ../../nbs/data/loader.ipynb #cell71
 @patch
+def at(self:Loader,
+    step:int,     # Optimizer step, from 0
+    row:int|None, # Or the first row of the global batch
+)->int:           # [rows]
+    "The row of the run with which a step begins"
+    _at_least(0, **(dict(step=step) if row is None else dict(row=row)))
+    return step*self.batch_rows if row is None else row
+
+@patch
 def batch(self:Loader,
     step:int=0,        # Optimizer step, from 0
     row:int|None=None, # Or its first row, for a run whose batch size has changed
 )->tuple[Tensor,Tensor]: # Inputs and targets `[G/W,T]`, int64; targets are -1 where padded
     "This rank's part of a global batch"
-    lo = step*self.batch_rows if row is None else row
-    _at_least(0, row=lo)
+    lo = self.at(step, row)
     return shift(self.rows(lo+self.mine.start, lo+self.mine.stop))
 
 # %% ../../nbs/data/loader.ipynb #69aaa8b5
@@ -174,6 +182,7 @@ def steps(self:Loader,
     epoch:int=0, # From 0
 )->range:        # Steps for `batch`
     "The steps that begin in an epoch"
+    _at_least(0, epoch=epoch)
     return range(*(-(-self.first(e)//self.batch_rows) for e in (epoch, epoch+1)))
 
 @patch
@@ -189,7 +198,7 @@ def n_valid(self:Loader,
     row:int|None=None, # Or the first row of the global batch
 )->int:                # [tokens]
     "Targets in a global batch, over all ranks"
-    lo = step*self.batch_rows if row is None else row
+    lo = self.at(step, row)
     return sum(self.plan(e).targets(a, b) for e,a,b in self.stretches(lo, lo+self.batch_rows))
 
 # %% ../../nbs/data/loader.ipynb #cell96
@@ -223,7 +232,7 @@ def report(self:Loader,
     rows:int|None=None, # Or its rows
 )->LoaderReport:
     "Tokens delivered, repeated and padded in the first steps, from the plans of all their epochs"
-    if rows is None: rows = n_steps*self.batch_rows
+    rows = self.at(n_steps, rows)
     targets = text = cut = epochs = 0
     for epoch,a,b in self.stretches(0, rows):
         p = self.plan(epoch)

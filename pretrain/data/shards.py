@@ -68,10 +68,12 @@ class Tokens:
 def span(self:Tokens,
     i:int,     # Document
     start:int, # First token, counted from the document's beginning
-    n:int,     # How many [tokens]
+    n:int|None, # How many; None is the rest [tokens]
 )->np.ndarray: # A view into the shard
     "Tokens `start` to `start+n` of document `i`"
+    if not (isinstance(i, (int,np.integer)) and 0<=i<self.n_doc): raise IndexError(_no_doc(i, self.n_doc))
     lo = self.starts.item(i)
+    if n is None: n = self.lens.item(i)-start
     at,s = lo+start,bisect.bisect_right(self.bases, lo)-1
     inside = 0<=start and 0<=n and at+n<=self.starts.item(i+1)
     assert inside, f'document {i} has {self.lens[i]} tokens, asked for {start} to {start+n}'
@@ -82,7 +84,12 @@ def doc(self:Tokens,
     i:int,     # Document
 )->np.ndarray: # A view into the shard
     "All tokens of document `i`"
-    return self.span(i, 0, self.lens.item(i))
+    return self.span(i, 0, None)
+
+@patch
+def __getitem__(self:Tokens, i): return self.doc(i)   # `for ids in tokens` too
+
+def _no_doc(i, n): return f'document {brief(i)}: there are {n}'+f', 0 to {n-1}'*(n>0)
 
 # %% ../../nbs/data/shards.ipynb #cell19
 @patch
@@ -121,6 +128,9 @@ def from_docs(cls:Tokens,
     per_shard:int=0, # Documents per shard; 0 puts all into one
 )->Tokens:
     "Tokens held in memory, with the interface of those on disk"
+    if not isinstance(docs, Iterable): raise ValueError(f'docs: found {brief(docs)}; a list of lists of ids would work')
+    if type(vocab_size) is bool or not isinstance(vocab_size, (int,np.integer)) or vocab_size<1:
+        raise ValueError(f'vocab_size = {brief(vocab_size)}: needs an integer > 0, such as tok.vocab_size')
     ids = [ids_of(d, i, vocab_size) for i,d in enumerate(docs)]
     k = per_shard or max(1, len(ids))
     shards = [np.concatenate(ids[i:i+k]) for i in range(0, len(ids), k)]
@@ -377,6 +387,7 @@ def open(cls:Tokens,
     "Map prepared tokens into memory"
     folder = Path(at_home(str(folder)))
     if not folder.exists(): raise FileNotFoundError(f'{folder}: no such folder; `prepare` makes one of a corpus')
+    if not (folder/INDEX).exists(): raise damaged(folder, f'no {INDEX}; if none were ever here, `prepare` makes some')
     try:
         o = read_index(folder)
         allow_files(len(o.shards))

@@ -35,9 +35,9 @@ def _step(o): return o['step'] if type(o.get('step')) is int else -1
 def run_state(
     log:RunLog, # A run
 )->dict:        # Like the state in a checkpoint, as far as it is known
-    "The newest state of a run, from its last checkpoint or its last page"
-    newest = [path for _,path in list_checkpoints(log.path/'checkpoints')[:1]]
-    saved,now = _json(newest[0]/'state.json') if newest else {},_json(log.path/'report'/NOW)
+    "The newest state of a run, from its last checkpoint that can be read or its last page"
+    states = (_json(path/'state.json') for _,path in list_checkpoints(log.path/'checkpoints'))
+    saved,now = next(filter(None, states), {}),_json(log.path/'report'/NOW)
     return saved|now if _step(saved)<=_step(now)<=log.last else saved
 
 # %% ../../nbs/eval/facts.ipynb #fac00013

@@ -62,11 +62,11 @@ class Group:
 def identity(
     log:RunLog, # A run
 )->dict:        # Fingerprints: `train`, `valid`, `tokenizer` …; empty where no checkpoint is left
-    "The fingerprints of the run's text, from its newest checkpoint"
-    found = {}
-    for _,path in list_checkpoints(log.path/'checkpoints')[:1]:
-        with suppress(OSError, ValueError): found = json.loads((path/'state.json').read_bytes())['identity']
-    return found if isinstance(found, dict) else {}
+    "The fingerprints of the run's text, from its newest checkpoint that can be read"
+    for _,path in list_checkpoints(log.path/'checkpoints'):
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            if isinstance(found := json.loads((path/'state.json').read_bytes())['identity'], dict): return found
+    return {}
 
 def group(
     what,         # As `find_runs` takes it

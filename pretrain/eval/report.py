@@ -88,6 +88,16 @@ def _marks(p, text):
     found = _read(p/'evaluation'/YARDSTICKS, json.loads, _are_marks)
     return found.get('bits_per_byte', found) if found.get('val_text', '')==text else {}
 
+def _state(p):
+    "What the newest checkpoint remembers whose state can be read: a run goes on from there, too"
+    why = None
+    for _,c in list_checkpoints(p/'checkpoints'):
+        try:
+            if found := _read(c/'state.json', json.loads, _is_state): return found
+        except (OSError, ValueError) as e: why = why or e
+    if why: raise why
+    return {}
+
 def read_run(
     run_dir, # The directory that the config calls `out`; or a `RunLog`, which stays as it is
 )->RunLog:
@@ -99,8 +109,7 @@ def read_run(
         why = 'no such directory' if not p.is_dir() else 'it has no metrics.jsonl'
         hint = 'give the directory that the config calls `out`'
         raise FileNotFoundError(f'{run_dir}: not a run directory, {why}; {hint}') from None
-    newest = [c for _,c in list_checkpoints(p/'checkpoints')[:1]]
-    state = _read(newest[0]/'state.json', json.loads, _is_state) if newest else {}
+    state = _state(p)
     config = _read(p/'config.toml', parse_toml, _is_config)
     tok = _read(p/'tokenizer'/'tokenizer.json', json.loads, lambda o: isinstance(o.get('fingerprint', ''), str))
     text = [o for k in ('train','valid') for o in config.get('data', {}).get(k, ()) if isinstance(o, dict)]
