@@ -139,8 +139,14 @@ def main():
         runs.append(r := once(bool(i%2), bool(i//2%2), a.shots if i<4 else None))
         print(json.dumps(r), flush=True)
         if a.keep: keep(runs)
-    ok = sum(r['ok'] for r in runs)
-    print(f'{ok} of {len(runs)} times to the last cell')
-    return 0 if ok==len(runs) else 1
+    return verdict(runs)
+
+def verdict(runs):
+    "In a line; the exit code"
+    ok,fits = sum(r['ok'] for r in runs),[f for r in runs for f in r['fits']]
+    grew,shift,gap = (max(f[k] for f in fits) for k in ('grew_px', 'shift', 'gap_ms'))
+    print(f'{ok} of {len(runs)} times to the last cell; a cell grew by at most {grew:g} px under its panel, '
+          f'layout shift at most {shift:g}, no news of a bar for at most {gap:,} ms')
+    return 0 if ok==len(runs) and not (grew or shift) else 1
 
 if __name__=='__main__': sys.exit(main())

@@ -134,6 +134,8 @@ def test_a_cell_that_grows_under_its_panel_is_noticed():
     card = [*calm, look(1100, 790, 'finished'), dict(t=1050, shift=.1, asked=False)]   # a card below, at the end
     moved = lab_runs.measured([*card, dict(t=50, shift=.2, asked=True)], 0, 3000, 5)
     assert (moved['grew_px'], moved['shift'], moved['arrival_asked'])==(190, .1, .2)
+    assert [lab_runs.verdict([dict(ok=True, fits=f)]) for f in ([fine], [fine, moved])]==[0, 1]
+    assert lab_runs.verdict([dict(ok=True, fits=[fine]), dict(ok=False, fits=[fine])])==1
 
 if __name__=='__main__':
     import tempfile

@@ -426,10 +426,10 @@ def fit(self:Loop,
     steps:int|None=None, # How many, at most; None = all that are left
 )->Loop:                 # Itself, at its end or where it was interrupted
     "Train to the end, or for so many steps, or until Ctrl-C; the run can always be resumed"
-    say,upto = self.console.say,self.n_step+at_most(steps)
+    upto = self.n_step+at_most(steps)
     if is_main(): self.place.check()
     if self.over:
-        say(f'finished: {shown(self.out)} has taken all its {self.n_step:,} steps; {self.longer}')
+        self.console.say(f'finished: {shown(self.out)} has taken all its {self.n_step:,} steps; {self.longer}')
         return self
     watch = self.console.watch(self.planned, self.n_step, self.track, self.about())
     with self.budget, self.hold, self.rescued(), watch as bar:
@@ -437,8 +437,9 @@ def fit(self:Loop,
         if self.saved!=self.here: self.save(wait=False)
         by_main(self.wait)
     if not self.over:
-        say(f'{"so far" if self.n_step>=upto else "interrupted"}: after step {self.n_step:,}, which is saved in '
-            f'{shown(self.out)}; start again with the same configuration to go on')
+        end = 'so far' if self.n_step>=upto else 'interrupted'
+        self.console.say(f'{end}: after step {self.n_step:,}, which is saved in {shown(self.out)}; '
+                         'start again with the same configuration to go on')
     return self
 
 # %% ../../nbs/train/loop.ipynb #7rack002
