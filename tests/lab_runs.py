@@ -74,13 +74,14 @@ def measured(seen, begun, ended, at):
     here = [o for o in seen if begun<=o['t']<=ended]
     looks = [(o['t'], c) for o in here for c in o.get('cells', ()) if c['at']==at]
     came = next(t for t,c in looks if going(c))
+    there = next((t for t,_ in looks if t>came), came)   # the frame with its last part has been drawn
     def shift(since, until, asked):
         return round(sum(o['shift'] for o in here if 'shift' in o and since<=o['t']<until and o['asked']==asked), 5)
     high = [c['high'] for t,c in looks if t>=came]
     bars = [(t, c['bar']) for t,c in looks if t>=came and going(c)]
     news = [came]+[b for (_,was),(b,now) in zip(bars, bars[1:]) if was!=now]
-    return dict(came_ms=round(came-begun), arrival=shift(begun, came, False), arrival_asked=shift(begun, came, True),
-                grew_px=round(max(high)-min(high), 2), shift=shift(came, math.inf, False)+shift(came, math.inf, True),
+    return dict(came_ms=round(came-begun), arrival=shift(begun, there, False), arrival_asked=shift(begun, there, True),
+                grew_px=round(max(high)-min(high), 2), shift=shift(there, math.inf, False)+shift(there, math.inf, True),
                 gap_ms=round(max((b-a for a,b in zip(news, news[1:])), default=0)), news=len(news))
 
 def bare(nb):

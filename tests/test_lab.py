@@ -131,6 +131,8 @@ def test_a_cell_that_grows_under_its_panel_is_noticed():
     calm = [look(0, 40, '', 0), look(100, 600, 'step 1'), look(900, 600, 'step 2'), look(1000, 600, 'finished')]
     fine = lab_runs.measured(calm, 0, 3000, 5)
     assert fine==dict(came_ms=100, arrival=0, arrival_asked=0, grew_px=0, shift=0, gap_ms=800, news=2)
+    drawn = lab_runs.measured([*calm, dict(t=105, shift=.1, asked=True)], 0, 3000, 5)   # in the frame of its arrival
+    assert (drawn['shift'], drawn['arrival_asked'])==(0, .1)
     card = [*calm, look(1100, 790, 'finished'), dict(t=1050, shift=.1, asked=False)]   # a card below, at the end
     moved = lab_runs.measured([*card, dict(t=50, shift=.2, asked=True)], 0, 3000, 5)
     assert (moved['grew_px'], moved['shift'], moved['arrival_asked'])==(190, .1, .2)
