@@ -21,9 +21,11 @@ NB,KEPT = ROOT/'nbs/tutorials/first_run.ipynb',ROOT/'nbs/reports/lab.json'
 PARTS = 3   # Of a panel
 DARK = "() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
 # What each look sees: of each cell its height, parts of a panel in it, and the line of its bar; and each layout shift
-# of the notebook, not of the line of state below it. What was not in sight before has not moved: a scroll brought it
+# of the notebook, not of the line of state below it, nor of JupyterLab's invisible button beside an output. What was
+# not in sight before has not moved: a scroll brought it
 WATCH = """() => { window.seen = [];
-    const inside = n => (n?.nodeType === 1 ? n : n?.parentElement)?.closest('.jp-Notebook');
+    const element = n => n?.nodeType === 1 ? n : n?.parentElement;
+    const inside = n => element(n)?.closest('.jp-Notebook') && !element(n).closest('.jp-OutputArea-promptOverlay');
     new PerformanceObserver(l => l.getEntries().filter(e => e.sources.some(s =>
         inside(s.node) && s.previousRect.width)).forEach(e =>
         window.seen.push({t: e.startTime, shift: e.value, asked: e.hadRecentInput}))).observe({type: 'layout-shift'});
