@@ -248,7 +248,7 @@ def test_a_hash_is_remembered_while_the_store_tells(corpus, tmp_path, s3):
     n,after = read('s3://bucket/forms')
     s3.pipe_file('bucket/forms/a.jsonl', packed(DOCS)['a.jsonl'])
     assert n==1 and before[1:]==after[1:] and before[0]!=after[0]
-    assert SECRET.encode() not in (tmp_path/'files.json').read_bytes()
+    assert SECRET.encode() not in (tmp_path/'.files.json').read_bytes()
 
 def test_lists_are_in_order_and_mix(corpus, s3):
     for k in ('2','10','a/1','.hidden','1'): s3.pipe_file(f'bucket/many/{k}.txt', k.encode())

@@ -68,7 +68,7 @@ def in_words(
     return ', '.join(told[:NAMED])+more
 
 # %% ../../nbs/data/edits.ipynb #ed-keep
-MADE_FILE,MADE_MAX = 'corpora.json',2**26 # What corpora were made of, in the cache; its size at most [bytes]
+MADE_FILE,MADE_MAX = '.corpora.json',2**26 # What corpora were made of, in the cache; its size at most [bytes]
 def made_of(
     root:Path, # Folder of the cache
     key:str,   # Which corpus

@@ -64,7 +64,7 @@ def n_workers(
 # %% ../../nbs/data/prepare.ipynb #tag-def
 TAG = TAG_BEGINS+b"\n# Tokens and tokenizers of pretrain; they can be made again\n"
 KINDS = 'tokens','tokenizers' # What is kept, a folder each
-HASHES_FILE = 'files.json' # Remembered hashes of files
+HASHES_FILE = '.files.json' # Remembered hashes of files; hidden, as the folder may be one of texts
 def tag_cache(
     root:Path, # Folder of the cache, made if it isn't there
 ):

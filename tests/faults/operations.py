@@ -44,7 +44,7 @@ def begin(what, tmp):
 
 def hashes(tmp):
     "Content of what is to be the same as in a clean build; locks and the memory of files, which has paths, aside"
-    def counts(p): return p.is_file() and p.suffix!='.lock' and not p.name.startswith(('files.json','corpora.json'))
+    def counts(p): return p.is_file() and p.suffix!='.lock' and not p.name.startswith(('.files.json','.corpora.json'))
     files = [p for p in sorted(tmp.rglob('*')) if counts(p)]
     return {p.relative_to(tmp).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 

@@ -123,7 +123,7 @@ def specials(c, tmp):
     makes = dict(link=put(lambda p: p.symlink_to(outside)), loop=put(lambda p: p.symlink_to(p)), pipe=put(os.mkfifo),
                  holes=hollow, device=put(lambda p: p.symlink_to('/dev/zero')), folder=put(os.mkdir))
     places = (c.folder/'00000.bin', c.folder/'00001.lens', c.folder/INDEX, c.tok_dir/JSON_FILE, c.tok_dir/RANKS_FILE,
-              c.dir/'cache'/'files.json')
+              c.dir/'cache'/'.files.json')
     return [(name, lambda make=make, p=p: make(p)) for name,make in makes.items() for p in places]
 
 def refused(fn):
@@ -186,7 +186,7 @@ def prepared(full, seed, tmp):
     row('links, loops, pipes, devices, folders and a terabyte of holes in place of files: the right tokens, or one '
         'line; nothing else is written', res, (tmp/'outside').read_text()=='stays as it is')
 
-    files = c.tok_dir/JSON_FILE, c.tok_dir/RANKS_FILE, c.dir/'cache'/'files.json'
+    files = c.tok_dir/JSON_FILE, c.tok_dir/RANKS_FILE, c.dir/'cache'/'.files.json'
     todo = [(lambda p=p, b=b: replace(p, b)) for b in loads.values() for p in files]
     res = [c.repaired(harm, True) for harm in some(todo, 4)]
     row('hostile files in the cache of tokenizers and of hashes: made again with the same hashes', res)
