@@ -2,8 +2,8 @@
 notebook because torchrun starts the ranks, once for all cases. `python tests/test_parallel.py` takes every case, 30
 steps, 2 and 4 ranks, and keeps nbs/reports/ranks.json. AdamW is held to 1e-6, and so is Muon with what promises that:
 `train.sums = "float64"` and `train.micro_rows`, where norms and weights are those of one process to the last digit.
-Muon in float32 promises no such thing after its first steps; how far it goes is written down, beside how far one
-process goes from itself where it accumulates."""
+Muon in float32 promises no such thing after its first steps: how far it goes is written down, and held to three times
+what one process goes from itself where it accumulates, which two cases exceed."""
 import json, os, signal, subprocess, sys, tempfile
 from pathlib import Path
 import pytest, torch
@@ -15,6 +15,7 @@ from helpers import on_ranks
 
 SHORT,STEPS,LONG = ('ddp best 1','ddp idle 1','ddp order 2','fsdp best 1','fsdp order 2'),10,30
 ORDER,STATED = ('even','wide','order'),('muon','best','again')   # kinds: to the last digit; float32 Muon
+TIMES = 3   # How much more than accumulation ranks may make of rounding
 TOL = 1e-6      # of a loss or norm, relative where it is above 1
 LIMIT_S,LONG_S = 300,1800   # hung: the quick tier, and every case
 
@@ -82,7 +83,7 @@ def itself(folder):
         yield dict(ranks=1, mode='', kind=kind, held=False,
                    **{k: max(far(o, whole)[k] for o in parts) for k in ('loss','norm')})
 
-def each(folder):
+def each(folder, spread):
     "Every case on two and four ranks beside one: how far they are, and what does not hold"
     one = alone(folder, LONG, as_one.CASES)
     for n in (2, 4):
@@ -92,7 +93,7 @@ def each(folder):
             same = all(many[0][name][k]==one[name][k] for k in ('norm','end'))
             row = dict(ranks=n, mode=mode, kind=kind, micro=int(micro), held=kind not in STATED, same=same,
                        **far(many[0][name], one[name]))
-            try: agree(one, many, name, TOL if row['held'] else float('inf'))
+            try: agree(one, many, name, max(TOL, TIMES*spread.get(kind, 0)))
             except AssertionError as e: row['wrong'] = str(e).splitlines()[0]
             yield row
 
@@ -101,12 +102,14 @@ def main():
     os.environ['FRESH'] = '1'   # see forks.py
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for found in (itself, each):
-            for row in found(Path(folder)):
+        def keep(found):
+            for row in found:
                 rows.append(row)
                 print(*row.values(), flush=True)
+        keep(itself(Path(folder)))
+        keep(each(Path(folder), {r['kind']: max(r['loss'], r['norm']) for r in rows}))
+    REPORT.write_text(json.dumps(rows, indent=1)+'\n')
     wrong = [r['wrong'] for r in rows if 'wrong' in r]
     assert not wrong, wrong
-    REPORT.write_text(json.dumps(rows, indent=1)+'\n')
 
 if __name__=='__main__': main()
