@@ -66,12 +66,13 @@ def memory_need(
     step:int=0,             # Steps already taken: then the moments are there
     optim:OptimConfig=OptimConfig(), # The run's optimizer
     T:int=0,                # Tokens of a row in training, where those of `x` are cut shorter; 0: they are not
-    held:tuple=(1.,1.),     # What this process has of gradients, with their sums, and of moments, each of all
+    held:tuple=(1.,1.,0),   # Share of all gradients, with their sums; share of all moments; gathered parameters [bytes]
 )->dict:                    # Part to size [bytes]
     "What training will take beyond what is there"
     kept = activations(model, loss, x, y, micro_rows, T)
     gradients,moments = (round(f*n) for f,n in zip(held, (param_bytes(model), moment_bytes(model, optim))))
-    return dict(gradients=gradients, moments=0 if step else moments, activations=kept)
+    need = dict(gradients=gradients, moments=0 if step else moments, activations=kept)
+    return need|dict(gathered=held[2]) if held[2] else need
 
 # %% ../../nbs/eval/check_room.ipynb #64db04d9
 MEMINFO,CGROUP = '/proc/meminfo','/sys/fs/cgroup/'

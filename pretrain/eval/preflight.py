@@ -191,7 +191,7 @@ def preflight(
     knows:bool=False,        # Are the first weights made from pairs of tokens? Then the first loss is lower
     at:int|None=None,        # Batch of the loader to check, None = that of `step` [steps]
     window:int=0,            # Tokens that each token may attend to, 0 = all before it [tokens]
-    held:tuple=(1.,1.),      # What this process has of gradients and moments, as `memory_need` takes it
+    held:tuple=(1.,1.,0),    # What this process has of gradients, moments and parameters, as `memory_need` takes it
     say=None,                # Takes the line of each check as soon as it is done
 )->Report:
     "Run all checks that must pass before a run starts or resumes"

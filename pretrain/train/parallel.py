@@ -331,12 +331,15 @@ def join(self:Parallel,
 @patch
 def held(self:Parallel,
     micros:int, # Forwards and backwards of a step
-)->tuple:       # Gradients with their sums, and moments, each of all
-    "What this rank keeps in a step"
-    if self.mode!='fsdp': return 1+2*self.wide,1
+)->tuple:       # Share of all gradients, with their sums; share of all moments; parameters gathered at once [bytes]
+    "What this rank holds in a step"
+    if self.mode!='fsdp': return 1+2*self.wide,1,0
     ps = [*self.trained.parameters()]
-    share = sum(local(p).nbytes for p in ps)/sum(p.nbytes for p in ps)
-    return (2 if self.wide and micros>1 else share),share
+    whole = sum(p.nbytes for p in ps)
+    share = sum(local(p).nbytes for p in ps)/whole
+    sizes = [sum(p.nbytes for p in u.parameters()) for u in units(self.trained)]
+    given_up = [n for n,again in zip(sizes, gathered_again(sizes)) if again]
+    return (2 if self.wide and micros>1 else share),share,whole-sum(given_up)+max(given_up, default=0)
 
 
 # %% ../../nbs/train/parallel.ipynb #prl00089
