@@ -20,33 +20,33 @@ from .kernels import Linear, Turned, looked_through, norm, relu2
 
 # %% ../../nbs/model/blocks.ipynb #cell14
 def may_see(
-    q_at:torch.Tensor,  # Positions of the tokens that look [..., T]
-    k_at:torch.Tensor,  # Positions of the tokens looked at [S]
-    window:int=0,       # Tokens that each may see, itself included; 0 = all before it
+    q_at:torch.Tensor,  # Positions of the queries [..., T]
+    k_at:torch.Tensor,  # Positions of the keys [S]
+    window:int=0,       # Tokens that each query may see, its own included; 0 = all up to its own
 )->torch.Tensor:        # bool [..., T, S]
-    "Which tokens may look at which"
+    "Boolean mask, True where a query may attend to a key"
     back = q_at[...,:,None] - k_at
     return (back>=0) & (back<window) if window else back>=0
 
 # %% ../../nbs/model/blocks.ipynb #0759d620
 def sight(
     T:int,       # Tokens in each row
-    window:int,  # Tokens that each may see; 0 = all before it
-    device=None, # Where the model is
-)->dict:         # Arguments of `scaled_dot_product_attention`
-    "What the tokens of whole rows may see"
+    window:int,  # Tokens that each may see, itself included; 0 = all up to itself
+    device=None, # Device of the mask
+)->dict:         # Keyword arguments of `scaled_dot_product_attention`
+    "Causal mask, or sliding window, for rows that are processed whole"
     if not window or window>=T: return dict(is_causal=True)
     at = torch.arange(T, device=device)
     return dict(attn_mask=may_see(at, at, window))
 
 # %% ../../nbs/model/blocks.ipynb #63d24f7e
 def rope_tables(
-    T:int,       # Positions 0 to T-1
+    T:int,       # Number of positions, 0 to T-1
     D:int,       # Width of a head
-    base:float,  # The slowest pair turns `base` times slower than the first, nearly
-    device=None, # Where the tables live
+    base:float,  # Pair `i` turns by `base**(-2*i/D)` radians per position
+    device=None, # Device of the tables; None = torch's default
 )->tuple:        # Cosines and signed sines, float32 [T,D]
-    "Angles by which RoPE turns each pair of each position; made on the CPU, since not every device has float64"
+    "Cosines and sines of RoPE's angles; computed on the CPU, since not every device has float64"
     speed = base**(-torch.arange(0, D, 2, device='cpu', dtype=torch.float64)/D)
     angle = torch.arange(T, device='cpu', dtype=torch.float64)[:,None]*speed
     cos,sin = (t.float().to(device or torch.get_default_device()) for t in (angle.cos(), angle.sin()))
@@ -55,26 +55,26 @@ def rope_tables(
 # %% ../../nbs/model/blocks.ipynb #772bb48f
 def rotate(
     x:torch.Tensor,    # Queries or keys [..., T, D]
-    cos:torch.Tensor,  # From `rope_tables`, rows of the positions of `x` [..., T, D]
-    sin:torch.Tensor,  # Likewise
+    cos:torch.Tensor,  # Rows of the first of `rope_tables` for the positions of `x` [..., T, D]
+    sin:torch.Tensor,  # Rows of the second of `rope_tables`, likewise
 )->torch.Tensor:       # [..., T, D], dtype of `x`
-    "Turn each pair `(x[i], x[i+D/2])` by the angle of its position"
+    "Rotate each pair `(x[i], x[i+D/2])` by the angle of its position"
     return (x*cos + x.roll(x.shape[-1]//2, -1)*sin).type_as(x)
 
 # %% ../../nbs/model/blocks.ipynb #cell29
 def rms_norm(
     x:torch.Tensor,  # [..., C]
-    eps:float,       # Added to the mean square, so that zeros stay zeros
+    eps:float,       # Added to the mean square, so that a vector of zeros stays zero
 )->torch.Tensor:     # Same shape, mean square 1 along the last axis
-    "RMSNorm without parameters"
+    "Divide by the root mean square along the last axis: RMSNorm without parameters"
     return norm(x, eps)
 
 # %% ../../nbs/model/blocks.ipynb #cell32
 def softcap(
     z:torch.Tensor,  # Scores
-    cap:float,       # Bound; 0 = none
+    cap:float,       # Bound; 0 = return the scores as they are
 )->torch.Tensor:     # Scores inside (-cap, cap)
-    "Squeeze scores smoothly into a range"
+    "Squeeze scores smoothly into a range with a tanh"
     return cap*torch.tanh(z/cap) if cap else z
 
 # %% ../../nbs/model/blocks.ipynb #7863e859
@@ -119,7 +119,7 @@ class ModelConfig:
     def head_dim(self): return self.width//self.n_head
 
     def problems(self)->list:
-        "`(field, what is wrong and what would work)` for everything that contradicts itself"
+        "List `(field, what is wrong and what would work)` for all settings that contradict each other"
         res,C,H,K = [],self.width,self.n_head,self.kv_heads
         lo = C//(2*H)*(2*H)
         if lo!=C:
@@ -133,7 +133,7 @@ class ModelConfig:
 def _either(*xs): return ' or '.join(str(x) for x in xs if x)
 
 def _idle(cfg):
-    "Switches that act on nothing as the others stand"
+    "Problems of switches that have no effect, or cannot work, with the other settings"
     res = []
     if cfg.value_gate and cfg.value_embed=='none':
         res.append(('value_gate', "a gate without a table opens on nothing; with value_embed = 'all' it works"))
@@ -159,9 +159,9 @@ class Attention(nn.Module):
         self.o = Linear(C, C)
 
     def heads(self, x): return x.view(*x.shape[:-1], -1, self.cfg.head_dim).transpose(1,2)   # [B,T,H*D] to [B,H,T,D]
-    def values(self, x): return self.heads(self.v(x))   # [B,H_kv,T,D]
+    def values(self, x): return self.heads(self.v(x))   # [B,T,C] to [B,H_kv,T,D]
 
-    def turned(self, x, rope):
+    def turned(self, x, rope):   # [B,T,H*D] to [B,H,T,D], rotated and normed
         h,eps = self.heads(x),self.cfg.norm_eps
         if looked_through(): return rms_norm(rotate(h, *rope), eps).type_as(x)
         return Turned.apply(h, *rope, eps)
@@ -169,9 +169,9 @@ class Attention(nn.Module):
     def forward(self,
         x:torch.Tensor,  # Normed residual stream [B,T,C]
         rope:tuple,      # Cosines and sines of the positions
-        see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
+        see:dict,        # Mask, as keyword arguments of `scaled_dot_product_attention`
         cache=None,      # Keys and values of earlier tokens, a `Cache`
-        *side,           # As `keys_values` takes it
+        *side,           # Passed on to `keys_values`
     )->torch.Tensor:     # [B,T,C]
         k,v = self.keys_values(x, rope, cache, *side)
         return self.mix(self.queries(x, rope), k, v, see, x)
@@ -182,17 +182,17 @@ def queries(self:Attention,
     x:torch.Tensor,  # Normed residual stream [B,T,C]
     rope:tuple,      # Cosines and sines of the positions
 )->torch.Tensor:     # [B,H,T,D]
-    "What these tokens look for"
+    "Queries of each head, rotated by RoPE and normed"
     return self.turned(self.q(x), rope)
 
 @patch
 def keys_values(self:Attention,
     x:torch.Tensor,  # Normed residual stream [B,T,C]
     rope:tuple,      # Cosines and sines of the positions
-    cache=None,      # Remembers them and adds those of earlier tokens
-    *side,           # What values need beside `x`: nothing here, a `Side` in the chapter on extras
-)->tuple:            # Keys and values [B,H_kv,S,D] each
-    "What there is to be found, and what is handed over"
+    cache=None,      # A `Cache`: stores them, and returns them with those of earlier tokens
+    *side,           # What `values` needs beside `x`: nothing here, a `Side` in the chapter on extras
+)->tuple:            # Keys and values, [B,H_kv,S,D] each
+    "Keys, rotated and normed, and values; with a cache, also those of earlier tokens"
     v = self.values(x, *side)
     k = self.turned(self.k(x), rope)
     return (k,v) if cache is None else cache.put(self.i, k, v)
@@ -203,9 +203,9 @@ def look(self:Attention,
     q:torch.Tensor,  # Queries [B,H,T,D]
     k:torch.Tensor,  # Keys [B,H_kv,S,D]
     v:torch.Tensor,  # Values [B,H_kv,S,D]
-    see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
+    see:dict,        # Mask, as keyword arguments of `scaled_dot_product_attention`
 )->torch.Tensor:     # [B,H,T,D]
-    "What each head finds"
+    "Attention output of each head"
     return F.scaled_dot_product_attention(q, k, v, enable_gqa=self.cfg.kv_heads!=self.cfg.n_head, **see)
 
 @patch
@@ -213,22 +213,22 @@ def mix(self:Attention,
     q:torch.Tensor,  # Queries [B,H,T,D]
     k:torch.Tensor,  # Keys [B,H_kv,S,D]
     v:torch.Tensor,  # Values [B,H_kv,S,D]
-    see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
-    x:torch.Tensor,  # Those that look [B,T,C]; a gate in the chapter on extras reads them
+    see:dict,        # Mask, as keyword arguments of `scaled_dot_product_attention`
+    x:torch.Tensor,  # Input at the queries [B,T,C]; unused here, read by a gate in the chapter on extras
 )->torch.Tensor:     # [B,T,C]
-    "Look, and bring home what was found"
+    "Attend, join the heads, and apply the output matrix"
     return self.o(self.look(q, k, v, see).transpose(1,2).flatten(2))
 
 # %% ../../nbs/model/blocks.ipynb #60e489b9
 def bare(
-    m:nn.Module,  # In the place of a matrix
-)->bool:          # False for what somebody put there, or hung on it
-    "Is its weight all that it does?"
-    hung = m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
-    return type(m) is Linear and not hung and 'forward' not in vars(m)
+    m:nn.Module,  # A matrix of the model, or what replaced it
+)->bool:          # False for another class, a module with hooks, or a replaced `forward`
+    "Is this module a plain `Linear`, so that multiplying by its weight is all that it does?"
+    hooks = m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
+    return type(m) is Linear and not hooks and 'forward' not in vars(m)
 
 class MLP(nn.Module):
-    "Widen, square what is positive, narrow"
+    "MLP with one hidden layer and ReLU² as its activation"
     def __init__(self,
         cfg:ModelConfig,  # Shape
     ):
@@ -241,7 +241,7 @@ class MLP(nn.Module):
         return self.down(F.relu(self.up(x)).square())
 
 class Block(nn.Module):
-    "Attention, then MLP, each added to the residual stream"
+    "Attention, then MLP, each normed before and added to the residual stream"
     def __init__(self,
         cfg:ModelConfig,  # Shape
         i:int,            # Which layer this is
@@ -252,9 +252,9 @@ class Block(nn.Module):
     def forward(self,
         x:torch.Tensor,  # Residual stream [B,T,C]
         rope:tuple,      # Cosines and sines of the positions
-        see:dict,        # What may be seen: arguments of `scaled_dot_product_attention`
+        see:dict,        # Mask, as keyword arguments of `scaled_dot_product_attention`
         cache=None,      # Keys and values of earlier tokens, a `Cache`
-    )->torch.Tensor:     # [B,T,C]
+    )->torch.Tensor:     # Residual stream behind the block [B,T,C]
         x = x + self.attn(rms_norm(x, self.eps), rope, see, cache)
         return x + self.mlp(rms_norm(x, self.eps))
 
@@ -263,7 +263,7 @@ def at_places(
     x:torch.Tensor,   # [B,T,C]
     at:torch.Tensor,  # Positions in each row [B,Q]
 )->torch.Tensor:      # [B,Q,C]
-    "The vectors at some positions"
+    "Select the vectors at some positions of each row"
     return x.gather(1, at[...,None].expand(-1, -1, x.shape[-1]))
 
 @patch
@@ -271,10 +271,10 @@ def only(self:Attention,
     x:torch.Tensor,   # Normed residual stream [B,T,C], of rows that begin at position 0
     rope:tuple,       # Cosines and sines of all positions [T,D]
     at:torch.Tensor,  # Positions wanted in each row [B,Q]
-    cache=None,       # Gets the keys and values of all tokens
-    *side,            # As `keys_values` takes it
+    cache=None,       # Stores the keys and values of all tokens
+    *side,            # Passed on to `keys_values`
 )->torch.Tensor:      # [B,Q,C]
-    "What is found from some positions"
+    "Attention output at some positions only"
     k,v = self.keys_values(x, rope, cache, *side)
     x = at_places(x, at)
     q = self.queries(x, tuple(r[at][:,None] for r in rope))
@@ -286,16 +286,16 @@ def only(self:Block,
     x:torch.Tensor,   # Residual stream [B,T,C], of rows that begin at position 0
     rope:tuple,       # Cosines and sines of all positions [T,D]
     at:torch.Tensor,  # Positions wanted in each row [B,Q]
-    cache=None,       # Gets the keys and values of all tokens
+    cache=None,       # Stores the keys and values of all tokens
 )->torch.Tensor:      # [B,Q,C]
-    "The block's output at some positions"
+    "The block's output at some positions only"
     x = at_places(x, at) + self.attn.only(rms_norm(x, self.eps), rope, at, cache)
     return x + self.mlp(rms_norm(x, self.eps))
 
 # %% ../../nbs/model/blocks.ipynb #b35ca788
 def working_dtype(
-    t:torch.Tensor,  # A weight, or what goes into a matrix product
-)->torch.dtype:      # Autocast's where that is on, else its own
-    "dtype of the matrix products of a tensor, as things stand"
+    t:torch.Tensor,  # A weight, or another operand of a matrix product
+)->torch.dtype:      # Autocast's if it is on, else the tensor's own
+    "dtype in which a matrix product with this tensor runs"
     d = t.device.type
     return torch.get_autocast_dtype(d) if torch.is_autocast_enabled(d) else t.dtype
