@@ -5,8 +5,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 import numpy as np, torch
-from pretrain.base.dist import cleanup, rank, setup, world
-from pretrain.build import load_config, make_model
+from pretrain.base.dist import barrier, cleanup, rank, setup, world
+from pretrain.build import Run, load_config, make_model
 from pretrain.data.loader import Loader
 from pretrain.data.shards import Tokens
 from pretrain.model.gpt import GPT
@@ -28,6 +28,7 @@ KINDS = dict(adamw={}, muon={'optim.matrix': 'muon'}, every=EVERY, best=EVERY|MU
              order=EVERY|MUON|{'train.sums': 'float64', 'train.checkpoint_activations': True})
 MICROS = dict(adamw=(0,1), best=(0,1), every=(1,), muon=(1,), tiny=(0,), again=(0,), frozen=(0,), idle=(1,),
               exact=(0,1), even=(1,), wide=(1,2), order=(1,2))  # rows
+TIMED = 'timed'   # The one that is no comparison
 CASES = [f'{mode} {kind} {micro}' for mode in ('ddp','fsdp') for kind,micros in MICROS.items() for micro in micros]
 
 def text():
@@ -74,10 +75,22 @@ def case(name, steps, out):
     loss,norm = ([r[k] for r in recs] for k in ('loss', 'grad_norm'))
     return dict(ids=ids, loss=loss, norm=norm, mode=par.mode, end=run.shown_whole(end))
 
+def timed(folder):
+    "A run of minutes in shards, from its text on: what is measured before the first step, two steps, and its end"
+    keys = SMALL | {'train.minutes': 9, 'train.parallel': 'fsdp', 'data.train': str(folder/'text'), 'sample.prompts': (),
+                    'tokenizer.vocab_size': 300, 'prepare.workers': 1, 'prepare.cache': str(folder/'cache'),
+                    'metrics.peak_tflops': 1, 'preflight.at_start': False, 'eval.every': 1000}
+    with Run(None, say=None, out=folder/'timed', **keys) as run:
+        recs = [run.step() for _ in range(2)]
+        seen = dict(mode=run.parallel.mode, loss=[r['loss'] for r in recs], n_valid=run.data.text.n_bytes)
+    barrier()   # the first rank writes
+    return seen | dict(saved=[p.name for p in (folder/'timed/checkpoints').glob('step_*')])
+
 if __name__=='__main__':
     folder,steps,*names = sys.argv[1:]
     torch.set_num_threads(1)
     setup('cpu')
-    out = {name: case(name, int(steps), Path(folder)/f'{world()} {name}') for name in names or CASES}
+    def made(name): return case(name, int(steps), Path(folder)/f'{world()} {name}')
+    out = {name: timed(Path(folder)) if name==TIMED else made(name) for name in names or CASES}
     (Path(folder)/f'{world()}_{rank()}.json').write_text(json.dumps(out))
     cleanup()

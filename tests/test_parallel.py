@@ -11,7 +11,7 @@ import pytest, torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import as_one
-from helpers import on_ranks
+from helpers import on_ranks, write_texts
 
 SHORT,STEPS,LONG = ('ddp best 1','ddp idle 1','ddp order 2','fsdp best 1','fsdp order 2'),10,30
 ORDER,STATED = ('even','wide','order'),('muon','best','again')   # kinds: to the last digit; float32 Muon
@@ -59,7 +59,8 @@ def agree(one, many, name, tol=TOL):
 @pytest.fixture(scope='module')
 def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp('ranks')
-    return alone(folder, STEPS, SHORT),torchrun(2, folder, STEPS, SHORT)
+    write_texts(folder/'text', 3)
+    return alone(folder, STEPS, SHORT),torchrun(2, folder, STEPS, (*SHORT, as_one.TIMED))
 
 @pytest.mark.parametrize('name', SHORT)
 def test_two_ranks_are_one_process(both, name):
@@ -71,6 +72,12 @@ def test_modes_are_alike(both):
     one,many = both[0]['ddp order 2'],[both[1][r][f'{mode} order 2'] for r in (0, 1) for mode in ('ddp', 'fsdp')]
     assert all(o[k]==one[k] for o in many for k in ('norm','end'))
     assert all(off(a, b)<=TOL for o in many for a,b in zip(o['loss'], one['loss'], strict=True))
+
+def test_minutes_in_shards(both):
+    "What is measured to plan them takes the whole model, on every rank; and the end of `with` saves what was stepped"
+    a,b = (o[as_one.TIMED] for o in both[1])
+    assert a==b and a['mode']=='fsdp' and a['n_valid'] and all(0<x<10 for x in a['loss'])
+    assert a['saved']==['step_00000002']
 
 REPORT = HERE.parent/'nbs/reports/ranks.json'
 

@@ -130,6 +130,7 @@ class Optim:
         for i,g in enumerate(self.groups):
             g['base_lr'],g['base_decay'] = g['lr'],g.get('weight_decay', 0)
             g.setdefault('name', f'group{i}')
+        self.rates = [g['lr'] for g in self.groups]   # as they were set last
         named = {f'{i} {g["name"]}': [(self.names.get(p, ''),p) for p in g['params']] for i,g in enumerate(self.groups)}
         check_groups(model, named)
 
@@ -238,6 +239,7 @@ def set_lr(self:Optim,
 ):
     "Each group's rate becomes its base rate times `mult`"
     for g in self.groups: g['lr'] = g['base_lr']*mult
+    self.rates = [g['lr'] for g in self.groups]
 
 @patch
 def schedule(self:Optim,
@@ -315,3 +317,11 @@ def check_moved(
     if new := [n for n,p in learns.items() if p not in own]:
         fix = '`copy_` into the old one, or an optimizer made after the change by build_optim(model, cfg), works'
         raise ValueError(f'{new[0]}: the optimizer was made without this parameter, which would not learn; {fix}')
+    if gone := own-{*model.parameters()}:
+        name = min(getattr(opt, 'names', {}).get(p, 'a parameter') for p in gone)
+        raise ValueError(f'{name}: the optimizer has it, the model no longer (does it share the weights of another?), '
+                         'so no checkpoint would bring it back; a model and an optimizer of your own for a Loop work')
+    if (rates := getattr(opt, 'rates', None)) and rates!=(now := [g['lr'] for g in opt.param_groups]):
+        i = next(i for i,pair in enumerate(zip(rates, now)) if pair[0]!=pair[1])
+        raise ValueError(f"opt.param_groups[{i}]['lr'] was set by hand, to {now[i]:g}; the schedule sets it in each "
+                         "step, from 'base_lr', which lasts until the run is made anew; optim.lr and train.allow last")

@@ -7,7 +7,7 @@ __all__ = ['CHUNK', 'GO_ON', 'TMP', 'UNFINISHED', 'OLD', 'EXACT', 'MARK', 'RUN_F
            'TAG_FILE', 'TAG_BEGINS', 'LOCKED_BYTE', 'LOOK_S', 'OWNER_S', 'LOOKS', 'OWNER', 'JUNK', 'BEGUN', 'LOCK_MAX',
            'NAMED', 'UNWRITABLE', 'byte_views', 'Hasher', 'write_file', 'sync_dir', 'make_dir', 'write_whole', 'remove',
            'into_place', 'size_of', 'read_as', 'RunMark', 'read_mark', 'mark_run', 'is_run', 'is_cache', 'take_lock',
-           'locked', 'alive', 'lock_owner', 'counts', 'foreign', 'shown', 'begun_in', 'lock_file', 'RunDir']
+           'locked', 'alive', 'lock_owner', 'counts', 'foreign', 'shown', 'begun_in', 'lock_file', 'RunDir', 'let_go']
 
 # %% ../../nbs/store/files.ipynb #234574d1
 import errno, hashlib, json, os, platform, re, shutil, stat, sys, time, tomllib, weakref
@@ -407,6 +407,14 @@ class RunDir:
         except (OSError, ValueError, AttributeError): return False
 
     def __repr__(self): return f'RunDir({str(self.path)!r})'
+
+def let_go():
+    "In a process that was split off: it may not write, and must not keep others out after the first has ended"
+    for o in [*_mine.values()]:
+        if o.file: o.file.close()
+        o.file = None
+
+if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=let_go)
 
 
 # %% ../../nbs/store/files.ipynb #230fe9a1

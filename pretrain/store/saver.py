@@ -6,7 +6,7 @@
 __all__ = ['LISTED', 'MB', 'CheckpointConfig', 'copied', 'Saver', 'generators', 'rng_state', 'set_rng_state']
 
 # %% ../../nbs/store/saver.ipynb #d7057127
-import copy, random, sys, threading, weakref
+import copy, json, random, sys, threading, weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from torch import Tensor
 from ..base.card import card, pairs, shows, table, verdict
 from ..base.config import NatFloat, NatInt, PosInt, section
-from .checkpoint import CheckpointError, check_state, list_checkpoints, not_saved
+from .checkpoint import STATE, CheckpointError, check_state, list_checkpoints, not_saved
 from .checkpoint import save_checkpoint, step_name
 from .files import GO_ON
 
@@ -74,6 +74,7 @@ class Saver:
     ):
         self.root,self.cfg = Path(root),cfg
         self.thread,self.error,self.buffers,self.hurry = None,None,{},threading.Event()
+        self.then = {} # Step of a checkpoint to the settings under which it was written
         self.news = deque() # Lines for the user, in order; whoever shows them takes them out
         weakref.finalize(self, _tell, self.news)
         self.name = f'save {self.root.resolve()}'
@@ -116,6 +117,19 @@ def _write(self:Saver, todo, write=None, agreed=bool):
 
 # %% ../../nbs/store/saver.ipynb #4041ac28
 @patch
+def stood(self:Saver,
+    step:int,           # Step of a checkpoint that lies there
+    best:int|None=None, # Step of the best validation
+)->bool:
+    "Was it to stay when it was written, whatever the settings are now?"
+    if step not in self.then:
+        try: was = json.loads((self.root/step_name(step)/STATE).read_bytes())['config']['checkpoint']
+        except (OSError, ValueError, LookupError, TypeError, RecursionError): was = {}
+        own = {k: was[k] for k in ('best','keep_every') if k in was}
+        self.then[step] = CheckpointConfig(**own)
+    return self.then[step].stays(step, best)
+
+@patch
 def save(self:Saver,
     step:int,                                 # Optimizer steps taken
     tensors:Mapping[str,Mapping[str,Tensor]], # Part to its tensors, on any device
@@ -134,7 +148,8 @@ def save(self:Saver,
     self.error,self.buffers = None,copied(tensors, self.buffers)
     mine = {part: {k: self.buffers[part,k] for k in ts} for part,ts in tensors.items()}
     todo = dict(step=step, tensors=mine, state=copy.deepcopy(state), before=before)
-    todo |= dict(keep=self.cfg.keep, stays=lambda s: self.cfg.stays(s, best))
+    self.then.pop(step, None)
+    todo |= dict(keep=self.cfg.keep, stays=lambda s: self.cfg.stays(s, best) or self.stood(s, best))
     self.thread = threading.Thread(target=self._write, args=(todo,write,agreed), name=self.name, daemon=False)
     self.thread.start()
 

@@ -246,6 +246,22 @@ def renew(self:Budget,
     self.plan.clear()
     return True
 
+@patch
+def resize(self:Budget,
+    train,        # As `steps_of` takes it
+    changed:dict, # Since the checkpoint: name to values before and now
+    step:int,     # Taken
+    plan:list,    # Of the checkpoint; None or empty in one of an earlier version
+    per_step:int, # Targets of a step from now on [tokens]
+):
+    "A length in tokens stays that, whatever the size of the steps so far was"
+    others = {f'train.{k}' for k in LENGTHS}-{'train.tokens'}
+    if not (plan and (train.tokens or train.tokens_per_param)) or others & {*changed}: return
+    before,now = changed.get('loader.batch_rows', (1,1))
+    had,has = (-(-n//per_step) for n in changed.get('train.tokens', (0,0)))
+    left = -(-(horizon_at(step, plan)-step)*before//now)
+    self.plan = [[0, max(step+left+has-had, 1)]]
+
 # %% ../../nbs/train/budget.ipynb #budg0061
 CLOCK_S = 1,60,3600,86_400  # Of a second, a minute, an hour, a day [s]
 BORN = 19                   # Where after the name `/proc/PID/stat` says when a process began: man 5 proc

@@ -41,6 +41,7 @@ LOGS = ('metrics', 'samples')  # records that are cut back together
 class Kept:
     "A run's directory: logs, checkpoints, and what may be written there now. A subclass has `tensors`"
     in_parts = False  # Does each process write the part of a checkpoint that it has?
+    by_all = False    # Does a checkpoint need every process, whoever writes it?
     def __init__(self,
         out,              # Run directory, or its `RunDir`; nobody else may write there meanwhile
         state:State,      # What it remembers beside its tensors
@@ -54,7 +55,7 @@ class Kept:
         self.console = console or Console()
         self.saver,self.saved = Saver(self.out/'checkpoints', checkpoint),None
         self.safe,self.midway,self.stepping = None,False,False  # the last true moment; is it past? are we in a step?
-        self.hold,self.begun = HoldSignals(),False
+        self.hold,self.begun,self.failed = HoldSignals(),False,False
 
     def __reduce__(self):
         why = 'a run is no copy of itself; save() leaves a checkpoint, and a new Run of the directory goes on from it'
@@ -257,10 +258,12 @@ def interrupt(self:Kept):
 def close(self:Kept):
     "Save what is not saved, and give the directory back; a closed run can still be looked at"
     with self.place.busy:   # a step in another thread comes to its end
+        rest = self.safe and self.n_step and self.saved!=self.here
+        if rest and self.by_all and not (self.failed or self.stepping) and share(bool(self.place.file)): self.save()
         if not self.place.file: return
         if self.stepping: raise ValueError('close from within a step of the same run; it works between steps')
         try:
-            if self.safe and self.n_step and self.saved!=self.here: self.write_alone()
+            if rest and self.saved!=self.here: self.write_alone()
             self.wait()
         finally:
             for log in (self.log, self.samples): log.close()
@@ -271,6 +274,7 @@ def __enter__(self:Kept): return self
 
 @patch
 def __exit__(self:Kept, kind, *_):
+    self.failed = bool(kind)   # others may be gone
     try: self.close()
     except Exception as e:
         if not kind: raise

@@ -18,7 +18,7 @@ from ..store.checkpoint import load_checkpoint
 from ..store.files import shown
 from ..store.log import each_record, read_metrics
 from ..store.saver import CheckpointConfig, rng_state, set_rng_state
-from .budget import Budget, TrainConfig, at_most, of_steps, steps_of
+from .budget import LENGTHS, Budget, TrainConfig, at_most, of_steps, steps_of
 from .console import Console
 from .gradients import accumulate
 from .guard import Guard
@@ -90,10 +90,9 @@ class Loop(Kept):
     model = property(lambda self: self.parallel.model)
     best = property(lambda self: self.state.best)
     compiling = property(lambda self: self.compiles and not self.warm)   # the first step of a process
-    in_parts = property(lambda self: self.parallel.in_parts)
+    in_parts,by_all = (property(lambda self, k=k: getattr(self.parallel, k)) for k in ('in_parts', 'by_all'))
     total = property(lambda self: horizon_at(self.n_step, self.budget.plan))
-    @property
-    def planned(self): return self.total*(self.total!=UNKNOWN)   # 0 = nobody knows yet
+    planned = property(lambda self: self.total*(self.total!=UNKNOWN))   # 0 = nobody knows yet
     done = property(lambda self: self.n_step>=self.total)
     over = property(lambda self: self.done and not self.half)
     def tensors(self): return self.parallel.at_hand(self.opt)
@@ -120,7 +119,7 @@ def jump(self:Loop,
     "Does the learning rate jump because the schedule has changed?"
     changed,was = self.changed,saved['budget'].get('plan', ())
     before = {k.partition('.')[2]: old for k,(old,_) in changed.items() if k.startswith('schedule.')}
-    steps = horizon_at(self.n_step, was) if was else changed.get('train.steps', [self.total])[0]
+    steps = horizon_at(self.n_step, was) if was else changed.get('train.steps', [self.total])[0] or UNKNOWN
     return rate_jump(self.n_step, (steps, replace(self.schedule, **before)), (self.total, self.schedule))
 
 @patch
@@ -156,6 +155,7 @@ def resume(self:Loop)->Loop: # Itself
         self.restore(tensors)
         self.state.load_state_dict(saved)
         if 'train.minutes' in self.changed and share(self.budget.renew(self.n_step)): self.budget.plan.clear()
+        self.budget.resize(self.settings, self.changed, self.n_step, saved['budget'].get('plan'), self.per_step)
         if line := self.jump(saved): self.console.say(line)
         if not set(PLANNERS) & set(self.changed): self.loader.know(*self.state.epoch)
         self.console.say(f'resume: {shown(path)} at step {self.n_step:,}{of_steps(self.planned)}')
@@ -232,7 +232,7 @@ def save_due(self:Loop,
 @patch(as_prop=True)
 def longer(self:Loop)->str:
     "The setting that lets a finished run go on"
-    return f'a larger train.{"minutes" if self.settings.minutes else "steps"} lets it go on'
+    return f'a larger train.{next(k for k in LENGTHS if getattr(self.settings, k))} lets it go on'
 
 @patch
 def left_s(self:Loop)->float:

@@ -225,6 +225,8 @@ class Parallel:
         if self.mode=='ddp' and not wide: self.start_ddp()
         if self.mode=='fsdp': in_shards(self.entry, device, dtype, wide)
 
+    by_all = property(lambda self: self.mode=='fsdp')   # does a checkpoint need every rank?
+
     def __repr__(self): return f'Parallel({self.mode}, {world()} process{"es" if world()>1 else ""})'
 
     def start_ddp(self):

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['HEAD', 'BLOCK', 'PIECE', 'WHOLE', 'FIRST', 'MIDDLE', 'LAST', 'ONLINE_S', 'AGAIN', 'pieces', 'wandb_records',
-           'wandb_rows', 'wandb_mode', 'Wandb', 'Trackio']
+           'wandb_rows', 'wandb_mode', 'own_names', 'Wandb', 'Trackio']
 
 # %% ../../../nbs/train/track/services.ipynb #9ea662b7
 import json, os, struct, zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from fastcore.basics import patch
+from ..progress import TrackConfig
 from .sinks import Info
 
 # %% ../../../nbs/train/track/services.ipynb #aa7921c5
@@ -64,6 +65,15 @@ def wandb_mode()->str:
     if mode := os.environ.get('WANDB_MODE'): return mode
     return 'online' if wandb.api.api_key else 'offline'
 
+def own_names(
+    info:Info, # Of the run
+    settings,  # Of wandb, from its variables and files
+)->dict:       # `project` and `name`
+    "What the config says wins; then what wandb was told elsewhere"
+    track = info.config.get('track', {})
+    project = settings.project if track.get('project')==TrackConfig.project else None
+    return dict(project=project or info.project, name=track.get('name') or settings.run_name or info.name)
+
 class Wandb:
     "A run of Weights & Biases, online or offline"
     sent,local = -1,True   # The last step that was sent; are the rows kept on this machine?
@@ -91,7 +101,7 @@ class Wandb:
         i,w = self.info,self.wandb
         quiet = w.Settings(silent=True, console='off', x_disable_stats=True, disable_git=True, save_code=False,
                            init_timeout=ONLINE_S, login_timeout=ONLINE_S)
-        return w.init(project=i.project, name=i.name, group=i.group or None, id=self.id, resume='allow', mode=mode,
+        return w.init(**own_names(i, w.setup().settings), group=i.group or None, id=self.id, resume='allow', mode=mode,
                       dir=os.environ.get('WANDB_DIR') or str(i.folder), config=i.config, settings=quiet)
 
     @property
