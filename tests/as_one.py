@@ -77,9 +77,10 @@ def case(name, steps, out):
 
 def timed(folder):
     "A run of minutes in shards, from its text on: what is measured before the first step, two steps, and its end"
-    keys = SMALL | {'train.minutes': 9, 'train.parallel': 'fsdp', 'data.train': str(folder/'text'), 'sample.prompts': (),
-                    'tokenizer.vocab_size': 300, 'prepare.workers': 1, 'prepare.cache': str(folder/'cache'),
-                    'metrics.peak_tflops': 1, 'preflight.at_start': False, 'eval.every': 1000}
+    keys = SMALL | {'train.minutes': 9, 'train.parallel': 'fsdp', 'data.train': str(folder/'text'),
+                    'sample.prompts': (), 'tokenizer.vocab_size': 300, 'prepare.workers': 1,
+                    'prepare.cache': str(folder/'cache'), 'metrics.peak_tflops': 1,
+                    'preflight.at_start': False, 'eval.every': 1000}
     with Run(None, say=None, out=folder/'timed', **keys) as run:
         recs = [run.step() for _ in range(2)]
         seen = dict(mode=run.parallel.mode, loss=[r['loss'] for r in recs], n_valid=run.data.text.n_bytes)
