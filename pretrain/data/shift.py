@@ -12,5 +12,5 @@ from torch import Tensor
 def shift(
     rows:Tensor,          # Token ids `[...,T+1]`, -1 where padded
 )->tuple[Tensor,Tensor]:  # Inputs and targets `[...,T]`; targets are -1 where padded
-    "The one place where rows become inputs and targets: each position learns the token after it"
+    "Split rows into inputs and targets, such that the target of each position is the token after it"
     return rows[..., :-1].clamp(min=0), rows[..., 1:].contiguous()
