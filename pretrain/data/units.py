@@ -174,7 +174,7 @@ def hash_file(self:Work,
     own = Hashes(self.names/f'{j}-{i:05}.json')
     with locked(own.path.with_suffix('.lock'), f'hash of {self.files[j][i]}', self.say):
         own.known = self.hashes.known | own.load()
-        with suppress(OSError): own(self.files[j][i], self.jobs[j].data.sources)   # an unreadable file is reported later
+        with suppress(OSError): own(self.files[j][i], self.jobs[j].data.sources)   # unreadable: reported on reading
         own.save()
 
 @patch
