@@ -30,6 +30,10 @@ def summary(o):
     head,_,rest = (ast.get_docstring(o) or '').partition('\n')
     return head,textwrap.dedent(rest).strip()
 
+def meaning(o, com):
+    "First paragraph of a docstring; of a function in one line without one, the comment at its end"
+    return summary(o)[0] or (com.get(o.lineno, '') if o.body[0].lineno==o.lineno else '')
+
 class Param:
     "One parameter or field: `name`, `anno`, `default` and `doc` as written"
     def __init__(self, name, anno, default, doc): self.name,self.anno,self.default,self.doc = name,anno,default,doc
@@ -140,7 +144,7 @@ def describe(name, o, com, link='', level=3, later=()):
         pub = [m for m in methods(o) if not m.name.startswith('_')]
         anchor = lambda m: f'<span id="{name.lower()}.{m.name.lower()}"></span>'
         code = lambda m: f'<code>{html.escape(cell(signature(m)))}</code>'
-        rows = [[f'{anchor(m)}{code(m)}', cell(summary(m)[0])] for m in pub]
+        rows = [[f'{anchor(m)}{code(m)}', cell(meaning(m, com))] for m in pub]
         rows += [[f'<a href="#{name.lower()}.{m.name.lower()}">{code(m)}</a>', cell(summary(m)[0])] for m in later]
         if rows: parts.append(_table(['Method', 'Meaning'], rows))
         hidden = ''.join(map(anchor, (m for m in methods(o) if m.name.startswith('_'))))

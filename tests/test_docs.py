@@ -386,6 +386,9 @@ def test_docments_are_read_from_source():
     assert apidoc.signature(d['Loader'])=='Loader(rows)' and apidoc.lines(SRC)['Loader.batch']==13
     section = dict(apidoc.definitions('@section\nclass C:\n    a:int=1 # One'))['C']
     assert apidoc.signature(section)=='C(*, a:int=1)'
+    short = 'class C:\n    def n(self): return 1 # Rows\n    def m(self):\n        return 1 # Not a meaning'
+    table = apidoc.describe('C', dict(apidoc.definitions(short))['C'], apidoc.comments(short))
+    assert '| Rows |' in table and 'Not a meaning' not in table
     md = apidoc.describe('Loader', d['Loader'], com, 'x.html#L9')
     assert '{#loader .api}' in md and 'How many' in md and 'id="loader.batch"' in md and 'x.html#L9' in md
 

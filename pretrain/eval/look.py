@@ -147,7 +147,7 @@ def look(
     tokenizer:str='',        # A directory, a run or a tiktoken encoding; empty: train one on a sample
     size:float=SIZE,         # Largest amount of text to read, sampled evenly; `math.inf` reads all [bytes]
     say:Callable|None=None,  # Called with a line of progress about once a second
-    **how,                   # Settings for reading, as in `data`: `text_key`, `separator`, `on_error`, `sources`, `valid`
+    **how,                   # Settings of `data` for reading: `text_key`, `separator`, `on_error`, `sources`, `valid`
 )->Look:
     "Report size, languages, duplicates, broken documents and tokens of a corpus; Ctrl-C reports what was read so far"
     if not what: raise ValueError('look: nothing to look at; files, a folder, a pattern, "embedded", texts or a config')

@@ -165,7 +165,7 @@ STANDS = dict(begin='was going on', resume='was going on', end='finished', inter
 
 def _status(events, at):
     "Status of the run when its page was written"
-    last = sorted((e for e in events if e.what in STANDS), key=lambda e: e.at or 0)   # stable: equal times keep their order
+    last = sorted((e for e in events if e.what in STANDS), key=lambda e: e.at or 0)   # of equal times, the later event
     stands = last[-1] if last else None
     said = STANDS[stands.what] if stands else ''
     if said=='stopped' and stands.said: said += f': {safe(stands.said)}'

@@ -95,8 +95,8 @@ class Loop(Kept):
     planned = property(lambda self: self.total*(self.total!=UNKNOWN))   # 0 = nobody knows yet
     done = property(lambda self: self.n_step>=self.total)
     over = property(lambda self: self.done and not self.half)
-    def tensors(self): return self.parallel.at_hand(self.opt)
-    def about(self): return about(self)
+    def tensors(self): return self.parallel.at_hand(self.opt)   # Weights and optimizer tensors held by this process
+    def about(self): return about(self)   # What the panel in a notebook tells of the run
     def __repr__(self):
         loss = f', loss {self.state.ema.value:.4f}' if self.n_step else ''
         return f'Run {shown(self.out)}: step {self.n_step:,}{of_steps(self.planned)}{loss}'
