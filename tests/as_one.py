@@ -56,12 +56,19 @@ def wide(kind):
     "Inside, float64 has norms in float64, too"
     return patch('torch._foreach_norm', lambda gs, p, dtype: NORM(gs, p)) if kind=='exact' else nullcontext()
 
-def case(name, steps, out):
-    "One run: what it saw"
+def nudged(model, seed):
+    "Every parameter moved by its last bit, up or down"
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters(): p.mul_(1+2**-23*(2*torch.randint(0, 2, p.shape, generator=g)-1))
+
+def case(name, steps, out, nudge=None):
+    "One run: what it saw. `nudge` is the seed of a last bit added to its first weights"
     mode,kind,micro = name.split()
     cfg = load_config(None, SMALL | {'train.steps': steps, 'train.micro_rows': int(micro), 'train.parallel': mode} |
                       KINDS[kind])
     par,opt = model_of(cfg, kind)
+    if nudge is not None: nudged(par.model, nudge)
     loader = Loader(text(), T=T, batch_rows=ROWS, seed=cfg.seed, rank=rank(), world=world())
     run = Loop(par, opt, loader, out, cfg.train, cfg.schedule, clip=.5, console=Console(None)).resume()
     batch,ids = run.loader.batch,[]
