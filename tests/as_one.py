@@ -82,6 +82,17 @@ def case(name, steps, out, nudge=None):
     loss,norm = ([r[k] for r in recs] for k in ('loss', 'grad_norm'))
     return dict(ids=ids, loss=loss, norm=norm, mode=par.mode, end=run.shown_whole(end))
 
+def thawed(out):
+    "What is said to a matrix that is frozen on the way, under ddp"
+    cfg = load_config(None, SMALL | {'model.n_layer': 1, 'train.steps': 3, 'train.parallel': 'ddp'})
+    par,opt = model_of(cfg, 'tiny')
+    loader = Loader(text(), T=T, batch_rows=ROWS, rank=rank(), world=world())
+    run = Loop(par, opt, loader, out, cfg.train, cfg.schedule, console=Console(None)).resume()
+    run.step()
+    par.model.blocks[0].attn.q.weight.requires_grad_(False)
+    try: return run.step() and ''
+    except ValueError as e: return str(e)
+
 def timed(folder):
     "A run of minutes in shards, from its text on: what is measured before the first step, two steps, and its end"
     keys = SMALL | {'train.minutes': 9, 'train.parallel': 'fsdp', 'data.train': str(folder/'text'),
@@ -92,6 +103,7 @@ def timed(folder):
         recs = [run.step() for _ in range(2)]
         seen = dict(mode=run.parallel.mode, loss=[r['loss'] for r in recs], n_valid=run.data.text.n_bytes)
     barrier()   # the first rank writes
+    seen |= dict(thawed=thawed(folder/'thawed'))
     return seen | dict(saved=[p.name for p in (folder/'timed/checkpoints').glob('step_*')])
 
 if __name__=='__main__':

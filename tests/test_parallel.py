@@ -80,6 +80,11 @@ def test_minutes_in_shards(both):
     assert a==b and a['mode']=='fsdp' and a['n_valid'] and all(0<x<10 for x in a['loss'])
     assert a['saved']==['step_00000002']
 
+def test_frozen_on_the_way(both):
+    "Its bucket would wait for it, and the step be taken with sums of one rank each"
+    said = {o[as_one.TIMED]['thawed'] for o in both[1]}
+    assert len(said)==1 and 'blocks.0.attn.q.weight: requires_grad was True' in said.pop()
+
 REPORT = HERE.parent/'nbs/reports/ranks.json'
 
 def far(a, b): return {k: max(map(off, a[k], b[k])) for k in ('loss','norm')}

@@ -233,7 +233,15 @@ class Parallel:
         "Wrap, and remember what the wrapper leaves"
         skip = never_used(self.model)
         self.late = [p for n,p in self.model.named_parameters() if n in skip]
-        if len(skip)<sum(p.requires_grad for p in self.model.parameters()): self.entry = in_buckets(self.entry, skip)
+        self.learn = [p.requires_grad for p in self.model.parameters()]
+        if len(skip)<sum(self.learn): self.entry = in_buckets(self.entry, skip)
+
+    def check_learn(self):
+        "Buckets wait for the gradients of those that required one when they were made, and for no others"
+        for (name,p),had in zip(self.model.named_parameters(), self.learn):
+            if p.requires_grad!=had:
+                raise ValueError(f'{name}: requires_grad was {had} when train.parallel=ddp began, and gradients are '
+                                 'summed over ranks as it was then; with train.parallel=fsdp it may change')
 
     def loss(self,
         x,                    # Ids `[B,T]`
@@ -289,6 +297,7 @@ def micro(self:Parallel,
     last:bool,  # Is it the last micro-batch of the step?
 ):
     "Around forward and backward of a micro-batch"
+    if self.mode=='ddp' and not self.wide: self.check_learn()
     quiet = self.mode=='ddp' and not last and hasattr(self.entry, 'no_sync')
     if self.mode=='fsdp' and self.wide: self.entry.set_requires_gradient_sync(last)
     self.inside = self.mode!='one'
