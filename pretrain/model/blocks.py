@@ -81,37 +81,37 @@ def softcap(
 @section
 class ModelConfig:
     "Shape of the GPT and scale of its first weights"
-    depth:NatInt|Literal['auto'] = 0 # Gives shape, batch and rates; "auto": the best for `train.minutes`; 0 = not used
-    dial_tokens:NatInt = 0      # Tokens for which `depth` sets batch and rates; 0 = as the run's length says [tokens]
-    recipe:Literal['plain','best'] = 'plain' # Switches where nobody sets them; `depth` takes the best
+    depth:NatInt|Literal['auto'] = 0 # Sets shape, batch and rates; "auto" = the best for `train.minutes`; 0 = not used
+    dial_tokens:NatInt = 0      # Tokens for which `depth` sets batch and rates; 0 = the length of the run [tokens]
+    recipe:Literal['plain','best'] = 'plain' # Preset for switches that are not set; with `depth` it is "best"
     seq_len:PosInt = 256        # Tokens in a training row, T [tokens]
     n_layer:PosInt = 4          # Blocks, L
     n_head:PosInt = 4           # Query heads, H
     n_kv_head:NatInt = 0        # Key and value heads; 0 = as many as `n_head`
     width:PosInt = 128          # Width of the residual stream, C
     mlp_ratio:PosInt = 4        # Width of the MLP's hidden layer [multiples of `width`]
-    rope_base:PosFloat = 10000. # RoPE: larger = slower pairs, for longer rows
+    rope_base:PosFloat = 10000. # Base of RoPE's angles; larger = slower rotation, for longer rows
     softcap:NatFloat = 15.      # Bound of the logits; 0 = none
     window:NatInt = 0           # Tokens that each token may see, itself included; 0 = all before it [tokens]
     norm_eps:PosFloat = 1e-6    # Added to the mean square in RMSNorm
-    loss_chunk:PosInt = 256     # Tokens whose logits exist at the same time in the loss [tokens]
+    loss_chunk:PosInt = 256     # Tokens whose logits are in memory at the same time in the loss [tokens]
     init_embed:NatFloat = 1.    # Standard deviation of the embedding at the start
     init_head:NatFloat = 0.001  # Standard deviation of the head at the start
     init_matrix:NatFloat = 1.   # Scale of matrices at the start: uniform with deviation `init_matrix/sqrt(inputs)`
-    init_out:NatFloat = 0. # The same for the matrices that write to the residual stream; 0 = blocks start as identity
+    init_out:NatFloat = 0. # The same for matrices that write to the residual stream; 0 = blocks start as the identity
     init_up:PosFloat = 1.       # The same for the first matrix of the MLP [times `init_matrix`]
-    init_pairs:bool = False     # Do embedding and head begin with what pairs of tokens in the text tell?
+    init_pairs:bool = False     # Do embedding and head start from counts of pairs of tokens in the text?
     resid_scalars:bool = False  # Does each block scale the residual stream by a learned number?
     x0_scalars:bool = False     # Does each block add the embedding again, times a learned number?
-    value_embed:Literal['none','alternate','all'] = 'none' # Layers whose values get a vector of the token from a table
-    value_gate:NatFloat = 0.    # Most that a gate multiplies that vector by, half of it at the start; 0 = no gate
+    value_embed:Literal['none','alternate','all'] = 'none' # Layers that add a vector from a table to a token's values
+    value_gate:NatFloat = 0.    # Largest factor of a gate on that vector, which starts at half of it; 0 = no gate
     value_residual:bool = False # Do later layers mix the first layer's values into theirs?
     qk_scale:PosFloat = 1.      # Factor of queries and of keys after their norm
-    post_norm:bool = False      # Is what attention and MLP write normed, too?
+    post_norm:bool = False      # Are the outputs of attention and MLP normed, too?
     attn_gate:bool = False      # Does a gate scale the output of each head?
-    smear:bool = False          # Does a gate add the embedding of the token before?
-    backout:bool = False        # Is a learned share of the middle of the stream taken away at its end?
-    bigram:NatInt = 0           # Rows of a table of pairs of tokens, found by a hash; 0 = none
+    smear:bool = False          # Is the embedding of the previous token added, through a gate?
+    backout:bool = False        # Is a learned share of the stream half-way up subtracted at its end?
+    bigram:NatInt = 0           # Rows of a table of vectors for pairs of tokens, found by a hash; 0 = none
 
     @property
     def kv_heads(self): return self.n_kv_head or self.n_head

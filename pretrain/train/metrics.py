@@ -56,8 +56,8 @@ class Ema:
 @section
 class MetricsConfig:
     "How a run is measured; nothing here changes the training"
-    ema_beta:Frac = 0.9       # Memory of the smoothed loss, under 1; a change is in force from there on
-    peak_tflops:NatFloat = 0. # Peak of one device in the precision of training; 0 = table, else measured [TFLOPS]
+    ema_beta:Frac = 0.9       # Weight of earlier values in the smoothed loss, under 1; a change takes effect at once
+    peak_tflops:NatFloat = 0. # Peak of a device in the precision of training; 0 = from a table, or measured [TFLOPS]
 
     def problems(self)->list[tuple[str,str]]:
         "Problems that the types of single fields cannot exclude"

@@ -25,17 +25,17 @@ from .track.names import wrong_sinks
 class TrackConfig:
     "How often progress is shown, and where else the numbers go"
     log_every:PosInt = 10 # Steps between plain lines, when the output is a file or a pipe [steps]
-    log_s:PosFloat = 30. # A plain line comes at least this often, however slow the steps [s]
-    layers_every:NatInt = 0 # Steps between records of each layer's gradient, update, silent units; 0 = none [steps]
+    log_s:PosFloat = 30. # Largest time between plain lines, if steps are slow [s]
+    layers_every:NatInt = 0 # Steps between records of each layer's gradient, update and dead units; 0 = none [steps]
     redraw_s:PosFloat = 0.5 # Least time between two drawings of the live line, or of the notebook's curves [s]
     to:tuple[str,...] = () # Trackers: tensorboard, wandb, trackio, or a class of yours as module:Class or file.py:Class
-    project:str = 'pretrain' # What they call the runs together
-    name:str = '' # What they call this run; empty = the name of its directory
-    group:str = '' # Runs that wandb and trackio show as one; empty = none
+    project:str = 'pretrain' # Name of the project in the trackers
+    name:str = '' # Name of the run in the trackers; empty = the name of its directory
+    group:str = '' # Group of runs that wandb and trackio show as one; empty = none
     grace_s:PosFloat = 30. # A tracker that takes no row for so long is reported; it ends so long after the run [s]
 
     def problems(self)->list[tuple[str,str]]:
-        "What bounds on single fields can't say"
+        "Problems that the types of single fields cannot exclude"
         return [('to', why)] if (why := wrong_sinks(self.to)) else []
 
 # %% ../../nbs/train/progress.ipynb #8ac3fa52
