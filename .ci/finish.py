@@ -52,6 +52,14 @@ def notebook_line(nb, up):
     return (f'<p class="notebook">This page is a notebook: <a href="{up}notebooks/{nb}" download>download it</a>, or '
             f'<code>jupyter lab nbs/{nb}</code> in a clone.</p>')
 
+IN_CELL = re.compile(r'<td\b.*?</td>', re.S)
+CODE = re.compile(r'(<code>)(.*?)(</code>)', re.S)
+MAY_BREAK = re.compile(r'(?:<[^>]*>|&\w+;)|(?<=\w)(?:[._/]|,)(?=\w)')   # what is a tag or an entity stays whole
+def in_cells(s):
+    "Code in the cells of tables may go on in the next line behind a dot, an underscore, a slash or a comma"
+    def places(m): return m[1]+MAY_BREAK.sub(lambda o: o[0] if len(o[0])>1 else f'{o[0]}<wbr>', m[2])+m[3]
+    return IN_CELL.sub(lambda m: CODE.sub(places, m[0]), s)
+
 def finish(s, up, nb=None):
     "One page; `up` leads to the site's root, `nb` is its notebook below nbs/, if it is one"
     s = re.sub(r'(<span class="math[^>]*>)(.*?)(</span>)', lambda m: m[1]+mathml(m[2])+m[3], s, flags=re.S)
@@ -62,7 +70,7 @@ def finish(s, up, nb=None):
                   '<div role="region" aria-live="polite" aria-label="Results" class="smalldocs-search-results')
     s = s.replace('</head>', f'<script src="{up}site_libs/site.js" defer></script></head>', 1)
     if nb: s = TITLE.sub(lambda m: m[0]+notebook_line(nb, up), s, count=1)
-    return by_keyboard(titled(s))
+    return by_keyboard(titled(in_cells(s)))
 
 # ---------------------------------------------------------------- what all pages load
 
@@ -148,7 +156,7 @@ def said_elsewhere(site):
             links = re.findall(r'<a href="([^"#:]+\.html(?:#[^"]*)?)"', m[3] or '')
             if len(links)!=1: continue
             text = m[3] if m[2]!='p' else f'{head} {head} {m[3]}'
-            res.setdefault(links[0], []).append(html.unescape(re.sub('<[^>]+>', ' ', text)))
+            res.setdefault(links[0], []).append(html.unescape(re.sub('<[^>]+>', ' ', text.replace('<wbr>', ''))))
     return {href: ' '.join(texts) for href,texts in res.items()}
 
 def index_of(site):

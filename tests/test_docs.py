@@ -392,6 +392,10 @@ def test_docments_are_read_from_source():
     md = apidoc.describe('Loader', d['Loader'], com, 'x.html#L9')
     assert '{#loader .api}' in md and 'How many' in md and 'id="loader.batch"' in md and 'x.html#L9' in md
 
+def test_code_in_a_cell_goes_on_behind_punctuation():
+    html = '<td><a href="a.b"><code>GPT.new_cache(&lt;a.b)</code></a></td><code>a.b</code>'
+    assert finish.in_cells(html)==html.replace('GPT.new_', 'GPT.<wbr>new_<wbr>').replace(';a.b', ';a.<wbr>b')
+
 def executed(nb):
     "The cells that nbdev's processors execute, all that hold an import, as one program"
     cells = [c.source for c in NBProcessor(nb).nb.cells if c.cell_type=='code' and nbdev_processors._do_eval(c)]
