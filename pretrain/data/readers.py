@@ -174,7 +174,12 @@ def read_tar(
                     with tar.extractfile(m) as f: yield from read_stream(f, m.name, f'{where}!{m.name}', how, bad)
             if not isinstance(getattr(tar, 'ended', None), tarfile.EOFHeaderError):
                 bad(CorpusError(where, f'the archive is cut off or damaged after byte {tar.offset:,}', kind='cut off'))
+            elif any(more.strip(b'\0') for more in iter(lambda: tar.fileobj.read(BLOCK_BYTES), b'')): bad(_more(where))
     except tarfile.TarError as e: bad(CorpusError(where, f'the archive is damaged or cut off ({e})', kind='cut off'))
+
+def _more(where):
+    what = 'something follows the end of the archive, perhaps another one, and is not read'
+    return CorpusError(where, f'{what}; an archive made anew, as of what tar -xi unpacks, would work', kind='cut off')
 
 def _passed_over(m, how):
     "Say why a member is not read; '' if it is, or is a folder"

@@ -89,10 +89,16 @@ def check_once(
     src:str, # JSON of an object
     key:str, # Key of the text
 ):
-    "Raise `NoText` if the key occurs twice with different values"
-    found = [v for k,v in json.loads(src, object_pairs_hook=list) if k==key]
-    if any(v!=found[0] for v in found):
-        raise NoText(f'{brief(key)} stands there {len(found)} times with different texts; keep one', 'key twice')
+    "Raise `NoText` if the key, or one on the path to it, occurs twice with different values"
+    if all(src.count(json.dumps(o))<2 for o in {key, *key.split('.')}): return
+    o = json.loads(src, object_pairs_hook=tuple)   # objects are tuples, arrays are lists
+    while isinstance(o, tuple):
+        head = key if any(k==key for k,_ in o) else key.partition('.')[0]
+        found = [v for k,v in o if k==head]
+        if not found: return
+        if any(v!=found[0] for v in found):
+            raise NoText(f'{brief(head)} stands there {len(found)} times with different texts; keep one', 'key twice')
+        o,key = found[0],key[len(head)+1:]
 
 def json_text(
     line:str, # One line of a `.jsonl`
@@ -101,7 +107,7 @@ def json_text(
     "Return the text of a line of JSON; `NoText` says what was found instead"
     try:
         o = json.loads(line)
-        if line.count(json.dumps(key))>1 and isinstance(o, dict): check_once(line, key)
+        if isinstance(o, dict): check_once(line, key)
     except json.JSONDecodeError as e:
         other = 'a list' if line[:1]=='[' else 'objects of several lines' if line.strip()=='{' else ''
         would = 'one object a line would work'+(f', and {other} in a file that ends in .json' if other else '')
@@ -304,7 +310,7 @@ def _item_text(o, src, where, w, key, bad):
     "Return the document in a value, or None"
     try:
         if len(src)>w.most: raise too_large(where, 'a value', w.most, w.count(), len(src))
-        if isinstance(o, dict) and src.count(json.dumps(key))>1: check_once(src, key)
+        if isinstance(o, dict): check_once(src, key)
         inner,last = holder(o, key) if isinstance(o, dict) else ({},key)
         if isinstance(inner.get(last), str): return from_text(inner[last], where, w.count(), key)
         return from_text(o, where, w.count(), 'item') if isinstance(o, str) else text_in(o, key)
