@@ -122,7 +122,7 @@ def our_weights(
 
 # %% ../../nbs/export/bring.ipynb #br-origin-def
 TAKEN = ('n_layer','n_head','n_kv_head','width','mlp_ratio','rope_base','softcap','norm_eps','window',
-         *SWITCHES)  # model keys that must agree with the origin
+         *SWITCHES)  # of the model
 BESIDE = ('seq_len','init_out')  # model keys that may differ; some switches require an `init_out`
 
 @dataclass(frozen=True)
