@@ -238,7 +238,7 @@ def with_origin(
 # %% ../../nbs/export/bring.ipynb #br-begin-def
 @dataclass(frozen=True)
 class Beginning:
-    "First weights of a run"
+    "Initial weights of a run"
     print:str=''       # Fingerprint of the weights; '' if they are drawn at random
     weights:dict|None=None  # Weights by our names; None if none need to be loaded
     news:str=''        # Message for the user
@@ -257,7 +257,7 @@ def beginning(
     out,       # Run directory
     own:Callable=lambda: None, # Returns initial weights for a new run without `init`
 )->Beginning:
-    "Find the first weights of a run"
+    "Find the initial weights of a run"
     if not init: return Beginning(weights=None if list_checkpoints(Path(out)/'checkpoints') else own())
     was = begun_with(out)
     if not was or was[0]!=init:
