@@ -29,8 +29,8 @@ from .train.panel import about as about_of
 # %% ../nbs/alive.ipynb #ali00007
 def place_of(
     machine, # A `Machine`
-)->dict:     # Plain values
-    "What a result may depend on"
+)->dict:     # Name to plain value
+    "Describe the machine, as far as results may depend on it"
     own = dict(pretrain=__version__, python=platform.python_version(), **machine.place())
     if machine.device.type=='cuda': own['gpu'] = torch.cuda.get_device_name(machine.device)
     return own | dict(cores=os.cpu_count(), system=f'{platform.system()} {platform.machine()}')
@@ -39,19 +39,19 @@ def place_of(
 def text_of(
     data, # A `Data`: `train` and `valid`
 )->dict:  # Side to documents, bytes, tokens, and counts of what was left out
-    "The size of the text"
+    "Size of the training and validation text"
     def side(o):
         skipped = {k: v for k,v in (o.skipped or {}).items() if type(v) is int}
         return dict(documents=o.n_doc, bytes=o.n_bytes, tokens=o.n_tok, skipped=skipped)
     return dict(train=side(data.train), valid=side(data.valid))
 
 # %% ../nbs/alive.ipynb #ali00015
-COUNTS = 'step','trained','skipped','taken_back','best'   # Of the state of a run
+COUNTS = 'step','trained','skipped','taken_back','best'   # Attributes of the state of a run
 
 def remembered(
     run,   # A `Loop` with its `data`
-)->dict:   # In terms of JSON
-    "What the page of a run needs and its log does not have"
+)->dict:   # Values that JSON can hold
+    "Collect what the page of a run needs and its log does not contain"
     spent = dict(spent_s=run.budget.spent_s, plan=run.budget.plan)
     about = dict(clock=run.clock.secs, budget=spent, place=place_of(run.machine))
     about |= dict(text=text_of(run.data), n_text=run.loader.n_text)
@@ -72,9 +72,9 @@ class Alive:
         if line := add_event(self.out, self.n_step, what, **more): self.console.once(line)
 
     def show(self,
-        wait:bool=False, # Until it is there
+        wait:bool=False, # Wait until the page is written
     ):
-        "Write the page"
+        "Write the page, in the background unless told to wait"
         if not (self.place.write and self.place.file): return
         self.pages,now = self.pages or Again('report', self.saver.news),json.dumps(remembered(self)).encode()
         def write():
@@ -166,9 +166,9 @@ SKETCH = 480,110 # Width and height of the curve in a card [px]
 
 def sketch(
     path,    # The log of a run
-    total=0, # Steps of the whole of it; 0 = as far as it has come
+    total=0, # Steps of the whole run; 0 = up to the current step
 )->Markup:
-    "The loss so far, in a few strokes"
+    "Draw the loss so far from a few records of the log"
     recs = [r for r in glimpse(path) if 'loss' in r] if path.exists() else []
     xs,seen = [r['step'] for r in recs],[('loss', 'loss', 'faint'), ('loss_ema', 'smoothed', 'line')]
     curves = [Curve(name, xs, [r.get(k) for r in recs], look) for k,name,look in seen]
