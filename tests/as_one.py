@@ -83,15 +83,17 @@ def case(name, steps, out, nudge=None):
     return dict(ids=ids, loss=loss, norm=norm, mode=par.mode, end=run.shown_whole(end))
 
 def thawed(out):
-    "What is said to a matrix that is frozen on the way, under ddp"
+    "What is said where ranks ask `fit` for more steps and fewer, and to a matrix that is frozen on the way, under ddp"
     cfg = load_config(None, SMALL | {'model.n_layer': 1, 'train.steps': 3, 'train.parallel': 'ddp'})
     par,opt = model_of(cfg, 'tiny')
     loader = Loader(text(), T=T, batch_rows=ROWS, rank=rank(), world=world())
     run = Loop(par, opt, loader, out, cfg.train, cfg.schedule, console=Console(None)).resume()
     run.step()
+    try: uneven = run.fit(1+rank()) and ''
+    except ValueError as e: uneven = str(e)
     par.model.blocks[0].attn.q.weight.requires_grad_(False)
-    try: return run.step() and ''
-    except ValueError as e: return str(e)
+    try: return uneven,run.step() and ''
+    except ValueError as e: return uneven,str(e)
 
 def timed(folder):
     "A run of minutes in shards, from its text on: what is measured before the first step, two steps, and its end"
@@ -103,7 +105,7 @@ def timed(folder):
         recs = [run.step() for _ in range(2)]
         seen = dict(mode=run.parallel.mode, loss=[r['loss'] for r in recs], n_valid=run.data.text.n_bytes)
     barrier()   # the first rank writes
-    seen |= dict(thawed=thawed(folder/'thawed'))
+    seen |= dict(zip(('uneven','thawed'), thawed(folder/'thawed'), strict=True))
     return seen | dict(saved=[p.name for p in (folder/'timed/checkpoints').glob('step_*')])
 
 if __name__=='__main__':

@@ -80,6 +80,11 @@ def test_minutes_in_shards(both):
     assert a==b and a['mode']=='fsdp' and a['n_valid'] and all(0<x<10 for x in a['loss'])
     assert a['saved']==['step_00000002']
 
+def test_fit_of_other_lengths(both):
+    "One rank would wait for a step that the other does not take, until train.limit_s"
+    said = {o[as_one.TIMED]['uneven'] for o in both[1]}
+    assert len(said)==1 and 'steps of fit: rank 1' in (line := said.pop()) and 'has 2, rank 0' in line
+
 def test_frozen_on_the_way(both):
     "Its bucket would wait for it, and the step be taken with sums of one rank each"
     said = {o[as_one.TIMED]['thawed'] for o in both[1]}

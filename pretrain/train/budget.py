@@ -15,6 +15,7 @@ from operator import index
 from pathlib import Path
 from typing import ClassVar, Literal
 from fastcore.basics import patch
+from ..base.agree import agree
 from ..base.config import NatFloat, NatInt, PathStr, PosFloat, section
 from ..base.screen import fmt_time
 from ..model.schedule import ScheduleConfig, UNKNOWN, horizon_at, lr_at, n_warmdown
@@ -71,7 +72,8 @@ def steps_of(
 def at_most(
     more,   # Steps that are asked for; None = all that are left
 )->int:
-    "How many steps `fit` may take now"
+    "How many steps `fit` may take now; every rank has to ask for the same number"
+    agree({'steps of fit': str(more)}, 'ask for the same number on all ranks')
     try: n = UNKNOWN if more is None else index(more)
     except TypeError: n = 0
     if n<1: raise ValueError(f'fit: {more!r} is no number of steps; 1 or more, or nothing for all that are left, works')
