@@ -44,7 +44,9 @@ class Data:
     part:ValidText|None=None # The part of that which is read before the first step
 
     @property
-    def prints(self): return {k: getattr(self, at).fingerprint for k,at in PRINTS.items()}
+    def prints(self):
+        "Fingerprints of the tokenizer and the tokens"
+        return {k: getattr(self, at).fingerprint for k,at in PRINTS.items()}
     @property
     def per_step(self): return self.loader.batch_rows*self.loader.T   # [tokens]
     @property

@@ -142,9 +142,11 @@ class Plan:
     text:int       # Training tokens that there are
 
     @property
-    def best(self): return best(self.found)
-    def keys(self): return {'model.depth': self.best.depth, 'model.dial_tokens': round(self.best.D)}
-    def shown(self): return self.found[:max(6, self.found.index(self.best)+3)]   # a little past the lowest
+    def best(self): return best(self.found)  # The `Choice` with the fewest bits per byte
+    def keys(self):
+        "The keys that choose the best size"
+        return {'model.depth': self.best.depth, 'model.dial_tokens': round(self.best.D)}
+    def shown(self): return self.found[:max(6, self.found.index(self.best)+3)]  # Rows shown, a little past the best
 
     def row(self,
         o,  # A `Choice`

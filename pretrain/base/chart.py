@@ -159,7 +159,7 @@ class Curve:
     color:int = 0 # Index into `COLORS`, cyclic
 
     @property
-    def paint(self): return COLORS[self.color%len(COLORS)]
+    def paint(self): return COLORS[self.color%len(COLORS)]  # Colour of the curve
 
 @dataclass(frozen=True)
 class Level:

@@ -35,7 +35,7 @@ class ConfigError(ValueError):
     ): super().__init__([one_line(p) for p in problems])
 
     @property
-    def problems(self): return self.args[0]
+    def problems(self): return self.args[0]  # What is wrong, a line each
     def __str__(self): return '\n'.join(self.problems)
 
 # %% ../../nbs/base/config.ipynb #cell85

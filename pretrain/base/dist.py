@@ -189,8 +189,10 @@ class Board:
         self.thread = threading.Thread(target=self.beat, name='signs of life', daemon=True)
         self.thread.start()
 
-    def look(self, key): return self.store.get(key).decode() if self.store.check([key]) else ''
-    def sign(self, text): self.store.set(f'beat {self.rank}', text)
+    def look(self, key):
+        "The value of a key; '' if there is none"
+        return self.store.get(key).decode() if self.store.check([key]) else ''
+    def sign(self, text): self.store.set(f'beat {self.rank}', text)  # Write the sign of life of this rank
     def beat(self):
         "In the thread: one sign after the other, each with where this rank is; and a look at the others'"
         i,others = 0,[0] if self.rank else range(1, self.world)

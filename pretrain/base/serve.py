@@ -268,9 +268,9 @@ class Server(ThreadingHTTPServer):
         self.server_name,self.server_port = self.server_address[:2]
 
     @property
-    def url(self): return f'http://{self.hosts[0]}'
+    def url(self): return f'http://{self.hosts[0]}'  # Address of the server
     @property
-    def page(self): return f'{self.url}/?token={self.token}'
+    def page(self): return f'{self.url}/?token={self.token}'  # Address of the page, with its token
 
     def process_request(self,
         request,         # New connection

@@ -201,7 +201,7 @@ class Source:
         "Return the line of a key, or of the nearest table around it; 0 if unknown"
         return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), 0)
 
-    def where(self, line): return f'{self.name}:{line}' if line else self.name
+    def where(self, line): return f'{self.name}:{line}' if line else self.name  # File and line, as messages name them
 
     def get(self, path):
         "Return the value of a key; `MISSING` if it does not exist"

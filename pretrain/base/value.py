@@ -73,13 +73,13 @@ class Leaf:
     ): self.tp = tp
 
     @cached_property
-    def adapter(self): return TypeAdapter(self.tp, config=STRICT)
+    def adapter(self): return TypeAdapter(self.tp, config=STRICT)  # Pydantic's validator of the type
 
     @cached_property
-    def schema(self): return self.adapter.json_schema()
+    def schema(self): return self.adapter.json_schema()  # JSON schema of the type
 
     @property
-    def kind(self): return self.schema.get('format', '')
+    def kind(self): return self.schema.get('format', '')  # Format that the schema names; '' if none
 
     @cached_property
     def table(self): return next(filter(is_dataclass, _types(self.tp)), None)   # that may stand in the list

@@ -41,7 +41,7 @@ class TextSource:
     on_error:Literal['stop','skip','replace'] = None # What to do with a broken document
 
     @property
-    def called(self): return self.name or default_name(self.path)
+    def called(self): return self.name or default_name(self.path)  # The given name, or one made from the path
     def problems(self): return [] if all(self.path) and self.path else [('path', f'names nothing; {WOULD_WORK}')]
 
 MAGIC = frozenset('*?[') # What makes a part of a path a pattern

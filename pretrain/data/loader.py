@@ -216,7 +216,7 @@ class LoaderReport:
     about:bool=False # Worked out from one epoch, as the others differ little
 
     @property
-    def repeated(self): return self.text-self.distinct
+    def repeated(self): return self.text-self.distinct  # Tokens read more than once
 
     def __repr__(self):
         seen = f'{self.distinct:,} of {self.n_text:,} text tokens ({self.distinct/self.n_text:.1%})'

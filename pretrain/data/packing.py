@@ -23,7 +23,7 @@ class Plan:
     size:np.ndarray  # Length of each piece `[pieces]` [tokens]
     ptr:np.ndarray   # Row r is made of pieces `ptr[r]` to `ptr[r+1]` `[rows+1]`
     @property
-    def n_rows(self): return len(self.ptr)-1
+    def n_rows(self): return len(self.ptr)-1  # Number of rows
 
 # %% ../../nbs/data/packing.ipynb #cell48
 @patch

@@ -39,8 +39,8 @@ class RemoteFile:
         return unquote(urlsplit(with_variables(self.url)).path).rpartition('/')[2]
 
     @property
-    def suffix(self): return PurePosixPath(self.name).suffix
-    def as_posix(self): return self.url
+    def suffix(self): return PurePosixPath(self.name).suffix  # Extension of the name
+    def as_posix(self): return self.url  # The address
     def __str__(self): return self.url
 
 # %% ../../nbs/data/remote.ipynb #rem-fits
@@ -225,7 +225,7 @@ class RemoteStream(io.RawIOBase):
         self.failed_at,self.n_failed,self.since = -1,0,0.  # place of the last failure, how many in a row, since when
         self.anywhere = None                 # can the store begin at any byte? None until it is asked
 
-    def readable(self): return True
+    def readable(self): return True  # As `io` asks
     def readinto(self, b):
         data = self.fetch(len(b))
         b[:len(data)] = data

@@ -55,9 +55,9 @@ class Tokens:
         assert self.bases[-1]==self.starts[-1] and np.isin(ends, self.starts).all(), 'a document crosses a shard'
 
     @property
-    def n_doc(self)->int: return len(self.lens)
+    def n_doc(self)->int: return len(self.lens)  # Number of documents
     @property
-    def n_tok(self)->int: return int(self.starts[-1])
+    def n_tok(self)->int: return int(self.starts[-1])  # Number of tokens
     def __len__(self): return self.n_doc
     def __repr__(self):
         docs,toks,shards = n_of(self.n_doc, 'document'),n_of(self.n_tok, 'token'),n_of(len(self.shards), 'shard')

@@ -43,9 +43,9 @@ class Gunzip:
         return out
 
     @property
-    def eof(self): return self.d.eof
+    def eof(self): return self.d.eof  # Has the member ended?
     @property
-    def unused_data(self): return self.d.unused_data
+    def unused_data(self): return self.d.unused_data  # Bytes after its end
 
 # %% ../../nbs/data/streams.ipynb #be946a86
 IN_LIBRARY = 3,14 # The Python whose standard library has zstd
@@ -89,7 +89,7 @@ class Expanded(io.RawIOBase):
         self.file,self.what,self.where,self.most = file,what,where,most
         self.d,self.buf,self.n_in,self.n_out,self.n_members = None,b'',0,0,0
 
-    def readable(self): return True
+    def readable(self): return True  # As `io` asks
     def close(self):
         "Close this stream and the one that it reads"
         super().close()

@@ -38,9 +38,11 @@ class Job:
     use:Literal['train','valid']        # What the run uses it for
 
     @property
-    def key(self): return 'data.valid' if self.side=='valid' and self.data.valid else 'data.train'
+    def key(self):
+        "Key of the config that names the text"
+        return 'data.valid' if self.side=='valid' and self.data.valid else 'data.train'
     @property
-    def names(self): return self.data.valid if self.key=='data.valid' else self.data.train
+    def names(self): return self.data.valid if self.key=='data.valid' else self.data.train  # Value of that key
 
 def jobs(
     data:CorpusConfig, # Which corpus, a mixture or not
@@ -111,7 +113,7 @@ class Work:
         "Make units, one after the other"
         for o in todo: self.unit(*o)
 
-    def path(self, stage, j, i): return self.folder/f'{stage}-{j}-{i:05}.npz'
+    def path(self, stage, j, i): return self.folder/f'{stage}-{j}-{i:05}.npz'  # File of a piece of work
     def there(self, stage, j, i):
         "Is a unit done, and are the shards that it made still there?"
         path = self.path(stage, j, i)

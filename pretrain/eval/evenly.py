@@ -164,4 +164,6 @@ class Reading:
     @property
     def text_size(self)->int: return sum(max(p.text_size, 0) for p in self.plan.parts)   # [bytes], about
     @property
-    def whole(self)->bool: return self.plan.rate==1 and not self.cut and self.files==len(self.plan.parts)
+    def whole(self)->bool:
+        "Was the whole text read?"
+        return self.plan.rate==1 and not self.cut and self.files==len(self.plan.parts)

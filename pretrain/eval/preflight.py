@@ -62,11 +62,11 @@ class Report:
     ): self.checks,self.left,self.tried = list(checks),list(left),tried
 
     @property
-    def failed(self): return [c for c in self.checks if not c.ok]
+    def failed(self): return [c for c in self.checks if not c.ok]  # Checks that failed
     @property
-    def ok(self): return not self.failed
+    def ok(self): return not self.failed  # Did every check pass?
     @property
-    def seconds(self): return sum(c.seconds for c in self.checks)
+    def seconds(self): return sum(c.seconds for c in self.checks)  # Time of all checks [s]
     def __iter__(self): return iter(self.checks)
     def __len__(self): return len(self.checks)
     def __getitem__(self, name): return next(c for c in self.checks if c.name==name)

@@ -45,7 +45,7 @@ class RunLog:
     sources:dict = field(default_factory=dict) # Name of each source of a mixture to its entry in the records
 
     @property
-    def records(self)->list: return read_metrics(self.path/'metrics.jsonl')
+    def records(self)->list: return read_metrics(self.path/'metrics.jsonl')  # Records of the log
 
 # %% ../../nbs/eval/report.ipynb #39e2b493
 @patch

@@ -57,15 +57,17 @@ class Batch:
     @cached_property
     def sizes(self): return np.fromiter(map(len, self.texts), np.int64, len(self.texts))   # [characters]
     @cached_property
-    def starts(self): return np.cumsum(self.sizes)-self.sizes
+    def starts(self): return np.cumsum(self.sizes)-self.sizes  # Where each text starts [characters]
     @cached_property
-    def cp(self): return np.frombuffer(''.join(self.texts).encode('utf-32-le', 'surrogatepass'), np.uint32)
+    def cp(self):
+        "Code points of all texts, one after the other"
+        return np.frombuffer(''.join(self.texts).encode('utf-32-le', 'surrogatepass'), np.uint32)
     @cached_property
     def doc(self): return np.repeat(np.arange(len(self.texts)), self.sizes)   # of each character
     @cached_property
-    def space(self): return space_table()[self.cp]
+    def space(self): return space_table()[self.cp]  # True where a character is white space
     @cached_property
-    def script(self): return script_table()[self.cp]
+    def script(self): return script_table()[self.cp]  # Script of each character, by number
 
     def count(self,
         mask:np.ndarray, # Whether to count each character, bool [characters]

@@ -57,11 +57,11 @@ class Estimate:
     level:float=LEVEL  # Confidence level
 
     @property
-    def often(self)->str: return f'{PERCENT*self.level:.4g} %'
+    def often(self)->str: return f'{PERCENT*self.level:.4g} %'  # Confidence level in per cent, as text
     @property
-    def low(self)->float: return self.value-self.half
+    def low(self)->float: return self.value-self.half  # Lower end of the interval
     @property
-    def high(self)->float: return self.value+self.half
+    def high(self)->float: return self.value+self.half  # Upper end of the interval
 
 def mean_of(
     x,                 # Numbers

@@ -83,7 +83,7 @@ class View:
     V:int         # Vocabulary
 
     @property
-    def bits(self): return [n/math.log(2) for n in self.nats]
+    def bits(self): return [n/math.log(2) for n in self.nats]  # Bits of each token
     @property
     def bpb(self): return sum(self.bits)/max(1, len(''.join(self.pieces).encode(errors='replace')))
 

@@ -126,7 +126,7 @@ class Kept:
             self.parts,self.n = [self.all(self.below)],sum(int((p[0]<self.below).sum()) for p in self.parts)
 
     @property
-    def thinned(self)->bool: return self.below<self.full
+    def thinned(self)->bool: return self.below<self.full  # Have rows been dropped?
 
     def all(self,
         below:int=0, # Only rows with keys below this; 0 = all

@@ -33,9 +33,9 @@ class Row:
     ends:tuple           # Where the curves of each group end: the earliest of each [as `by`]
 
     @property
-    def at(self)->float: return float(self.grid[-1])
+    def at(self)->float: return float(self.grid[-1])  # Last position that is compared [as `by`]
     @property
-    def last(self)->Estimate: return self.each[-1]
+    def last(self)->Estimate: return self.each[-1]  # Difference at the end
 
 def along_axis(
     a:Group,            # One group

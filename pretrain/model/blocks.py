@@ -114,9 +114,9 @@ class ModelConfig:
     bigram:NatInt = 0           # Rows of a table of vectors for pairs of tokens, found by a hash; 0 = none
 
     @property
-    def kv_heads(self): return self.n_kv_head or self.n_head
+    def kv_heads(self): return self.n_kv_head or self.n_head  # Heads for keys and values
     @property
-    def head_dim(self): return self.width//self.n_head
+    def head_dim(self): return self.width//self.n_head  # Numbers in a head
 
     def problems(self)->list:
         "List `(field, what is wrong and what would work)` for all settings that contradict each other"

@@ -47,9 +47,9 @@ class KVCache:
         self.ids = torch.full((B, T+1), -1, device=device)   # ids passed to `before`, shifted one place to the right
 
     @property
-    def room(self): return self.k.shape[-2]
+    def room(self): return self.k.shape[-2]  # Positions that fit
     @property
-    def device(self): return self.k.device
+    def device(self): return self.k.device  # Device of keys and values
     def __repr__(self): return f'KVCache: {self.lens} of {self.room} tokens, {2*self.k.nbytes/1e6:.1f} MB'
 
 # %% ../../nbs/model/cache.ipynb #fbb26beb

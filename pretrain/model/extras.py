@@ -158,7 +158,7 @@ class RichBlock(Block, Extra):
         if self.keep is not None: x = self.keep*x
         return x if self.recall is None else x + self.recall*side.first
 
-    def out(self, y): return rms_norm(y, self.eps) if self.cfg.post_norm else y
+    def out(self, y): return rms_norm(y, self.eps) if self.cfg.post_norm else y  # Output of a part, normed if so set
 
     def forward(self,
         x:torch.Tensor,  # Residual stream [B,T,C]

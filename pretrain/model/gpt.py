@@ -76,9 +76,9 @@ class GPT(nn.Module):
         return self
 
     @property
-    def seq_len(self): return self.cfg.seq_len
+    def seq_len(self): return self.cfg.seq_len  # Longest row [tokens]
     @property
-    def device(self): return self.embed.weight.device
+    def device(self): return self.embed.weight.device  # Device of the weights
     def __repr__(self): return model_table(self.cfg, self.V)
     @shows
     def _repr_html_(self): return model_card(self.cfg, self.V)

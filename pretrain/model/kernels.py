@@ -109,7 +109,7 @@ class Linear(nn.Linear):
         n_out:int,  # Width of its outputs
     ): super().__init__(n_in, n_out, bias=False)
 
-    def forward(self, x): return linear(x, self.weight)
+    def forward(self, x): return linear(x, self.weight)  # `x` times the transposed weights
 
 # %% ../../nbs/model/kernels.ipynb #kr-flops
 def product_flops(

@@ -187,7 +187,7 @@ class MetricsLog:
         self.named = False # Has the directory been synced, so that the file's name is on the disk?
         self.cut = self.truncate(step) # Number of lines set aside
 
-    def close(self): self.f.close()
+    def close(self): self.f.close()  # Close the file
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
     def __repr__(self): return f'MetricsLog({self.path.name}, last step {self.step})'

@@ -125,7 +125,9 @@ class Budget:
         self.ticks = 0                         # steps of this session
 
     @property
-    def spent_s(self): return self.carried_s+self.before_s+(self.now()-self.began if self.depth else 0.)
+    def spent_s(self):
+        "Time used so far, by earlier sessions too [s]"
+        return self.carried_s+self.before_s+(self.now()-self.began if self.depth else 0.)
 
     def __enter__(self):
         if not self.depth: self.began = self.now()

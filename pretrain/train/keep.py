@@ -62,12 +62,12 @@ class Kept:
         raise ValueError(f'{shown(self.out)}: {why}')
 
     @property
-    def n_step(self): return self.state.step
+    def n_step(self): return self.state.step  # Steps taken
     @property
-    def clock(self): return self.state.clock
+    def clock(self): return self.state.clock  # Times of the run
     @property
     def half(self): return bool(self.safe) and 'half' in self.safe[0]
-    def note(self, text): self.console.note(text)
+    def note(self, text): self.console.note(text)  # Show a line of news
     def __fspath__(self): return str(self.out)   # a run in the place of its directory
 
 # %% ../../nbs/train/keep.ipynb #46b54d8f

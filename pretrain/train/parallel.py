@@ -35,7 +35,7 @@ class Entry(nn.Module):
         super().__init__()
         self.model,self.loss = model,loss
 
-    def forward(self, x, y, reduction): return self.loss(x, y, reduction=reduction)
+    def forward(self, x, y, reduction): return self.loss(x, y, reduction=reduction)  # The model's loss
 
 # %% ../../nbs/train/parallel.ipynb #prl00016
 def never_used(
@@ -147,9 +147,9 @@ class Copies(Alone):
         world:int, # Number of ranks
     ): self.rank,self.world = rank,world
 
-    def mine(self, n): return share_of(n, self.rank, self.world)
-    def take(self, X, shape): return X[self.mine(len(X))]
-    def give(self, U, n, shape): return self.gather(U, n)
+    def mine(self, n): return share_of(n, self.rank, self.world)  # Share of `n` that is this rank's
+    def take(self, X, shape): return X[self.mine(len(X))]  # This rank's share of the matrices
+    def give(self, U, n, shape): return self.gather(U, n)  # All matrices, from the shares of all ranks
 
     def gather(self, own, n):
         "The shares of all, one after the other `[n,...]`"
@@ -180,8 +180,12 @@ class Shards(Copies):
     "Every rank has some rows of every matrix; those of its own it makes whole"
     exchange = staticmethod(exchange)
 
-    def rows(self, R): return [len(range(R)[share_of(R, r, self.world)]) for r in range(self.world)]
-    def count(self, n): return [len(range(n)[share_of(n, r, self.world)]) for r in range(self.world)]
+    def rows(self, R):
+        "Number of rows of each rank"
+        return [len(range(R)[share_of(R, r, self.world)]) for r in range(self.world)]
+    def count(self, n):
+        "Number of whole matrices of each rank"
+        return [len(range(n)[share_of(n, r, self.world)]) for r in range(self.world)]
 
     def take(self, X, shape):
         "Rows of all matrices `[n,r,C]` become whole matrices of this rank"

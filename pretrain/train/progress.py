@@ -118,10 +118,10 @@ class Off:
         p,   # A `Progress`
         out, # Stream to write to
     ): self.p,self.out = p,out
-    def update(self): return None
-    def note(self, text): return None
+    def update(self): return None  # Shows nothing
+    def note(self, text): return None  # Shows nothing
     def wrote(self): return False   # Does it show what a model wrote?
-    def close(self): return None
+    def close(self): return None  # Does nothing
 
 VIEWS = dict(off=Off)                         # mode to the class of its view
 CURVES = ('loss', 'loss_ema', 'val_bpb', 'lr', 'grad_norm')  # keys of a record that a notebook draws
@@ -156,7 +156,7 @@ class Progress:
         self.view.close()
 
     @property
-    def over(self): return 0<self.total<=self.step
+    def over(self): return 0<self.total<=self.step  # Is the last step taken?
 
     def remember(self, r):
         "Add a record: update the latest value of each number, and the curves"
@@ -262,7 +262,7 @@ class Plain(Off):
         slow = self.last is None or time.monotonic()-self.last>=p.cfg.log_s
         if slow or p.step%p.cfg.log_every==0 or p.over: self.say()
 
-    def note(self, text): self.write(text+'\n')
+    def note(self, text): self.write(text+'\n')  # Print a line
     def close(self):
         if self.said!=self.p.step and self.p.step>self.p.start: self.say()
 

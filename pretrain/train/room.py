@@ -55,7 +55,7 @@ class Meter(TorchDispatchMode):
         self.refs[at] = weakref.ref(s, gone)
         self.live += n
 
-    def note(self): self.most = max(self.most, self.live)
+    def note(self): self.most = max(self.most, self.live)  # Keep the largest so far
 
 # %% ../../nbs/train/room.ipynb #room011
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class Room:
     activations:int  # Kept by autograd for the backward pass
     passing:int      # Temporary: a chunk of logits, the work of one block
     @property
-    def peak(self): return sum(getattr(self, k) for k in KINDS)
+    def peak(self): return sum(getattr(self, k) for k in KINDS)  # Sum of all kinds [bytes]
 
 KINDS = ('parameters', 'moments', 'gradients', 'gathered', 'activations', 'passing')
 

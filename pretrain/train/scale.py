@@ -87,7 +87,7 @@ class Timed:
     exposed:float  # Messages that computation does not hide
     waiting:float  # Waiting for other machines
     @property
-    def total(self): return self.compute+self.exposed+self.waiting
+    def total(self): return self.compute+self.exposed+self.waiting  # Time of a step [s]
     @property
     def share(self): return self.compute/self.total   # share of the time that is arithmetic
 

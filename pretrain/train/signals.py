@@ -44,7 +44,7 @@ class HoldSignals:
         self.old = {}
 
     @property
-    def interrupted(self): return bool(self.hit and not self.depth)
+    def interrupted(self): return bool(self.hit and not self.depth)  # Did a signal come inside the last `with`?
 
 # %% ../../nbs/train/signals.ipynb #8414afe5
 SIGNALLED = 128  # plus the number of the signal: exit code of a process ended by it, as shells report it

@@ -181,7 +181,7 @@ class Task:
     order:list = field(repr=False)  # Row of each example
 
     def __len__(self): return len(self.order)
-    def item(self, i): return self.rows[self.order[i]]
+    def item(self, i): return self.rows[self.order[i]]  # Row that is asked as the i-th
     def where(self, i): return f'{self.label}: row {self.order[i]} ({self.file}, line {self.lines[self.order[i]]})'
 
 # %% ../../../nbs/eval/core/tasks.ipynb #dd7fc2e4
@@ -323,7 +323,7 @@ class Option:
         self.best = np.full(n, -1, np.int64)          # the model's first guess in the place of each
 
     @property
-    def scorable(self): return 0<self.start<self.end
+    def scorable(self): return 0<self.start<self.end  # Are there tokens to score, with a context before?
     @property
     def mean(self): return math.fsum(self.losses.tolist())/len(self.losses) if self.scorable else math.nan
     def __repr__(self): return f'Option({len(self.ids)} tokens, scored {self.start} to {self.end})'

@@ -54,7 +54,7 @@ class Example:
     encode:Callable = field(default=None, repr=False, compare=False)  # Makes the options anew
 
     @property
-    def nan(self): return any(math.isnan(l) for l in self.losses)
+    def nan(self): return any(math.isnan(l) for l in self.losses)  # Is a loss not a number?
     @property
     def ids(self)->list:
         "Token ids that the model read for each option"
@@ -111,19 +111,21 @@ class TaskResult:
     n_cropped:int=0    # Examples whose prompt lost its beginning, to fit
 
     @property
-    def accuracy(self): return self.n_correct/self.n if self.n else math.nan
+    def accuracy(self): return self.n_correct/self.n if self.n else math.nan  # Share of correct answers; NaN of none
     @property
     def se(self):
         "Standard error of the accuracy"
         return math.sqrt(self.accuracy*(1-self.accuracy)/self.n) if self.n else math.nan
     @property
-    def cropped(self): return f', {self.n_cropped} of {self.n} cropped to fit' if self.n_cropped else ''
+    def cropped(self):
+        "How many prompts were cropped, in words"
+        return f', {self.n_cropped} of {self.n} cropped to fit' if self.n_cropped else ''
     @property
-    def centred(self): return centre(self.accuracy, self.baseline)
+    def centred(self): return centre(self.accuracy, self.baseline)  # Accuracy; 0 = guessing, 1 = perfect
     @property
-    def centred_v2(self): return centre(self.accuracy, self.baseline_v2)
+    def centred_v2(self): return centre(self.accuracy, self.baseline_v2)  # The same with the baseline of CORE v2
     @property
-    def centred_se(self): return self.se/(1-self.baseline/PERCENT)
+    def centred_se(self): return self.se/(1-self.baseline/PERCENT)  # Standard error of `centred`
 
 # %% ../../../nbs/eval/core/verdict.ipynb #7b01abed
 def task_result(
@@ -148,16 +150,16 @@ class CoreResult:
         if not self.tasks: return math.nan
         return math.fsum(getattr(t, k) for t in self.tasks.values())/len(self.tasks)
     @property
-    def core(self): return self._mean('centred')
+    def core(self): return self._mean('centred')  # Mean centred accuracy of the tasks
     @property
-    def core_v2(self): return self._mean('centred_v2')
+    def core_v2(self): return self._mean('centred_v2')  # The same with the baselines of CORE v2
     @property
     def se(self):
         "Standard error of `core`"
         if not self.tasks: return math.nan
         return math.sqrt(math.fsum(t.centred_se**2 for t in self.tasks.values()))/len(self.tasks)
     @property
-    def n_nan(self): return sum(t.n_nan for t in self.tasks.values())
+    def n_nan(self): return sum(t.n_nan for t in self.tasks.values())  # Answers whose loss is not a number
     @property
     def cropped(self)->str:
         "How many questions were asked without their beginning, or ''"

@@ -94,9 +94,9 @@ class Tracker:
                     pid=os.getpid(), command=self.command)
 
     @property
-    def command(self): return f'pretrain track {shown(self.run)}'
+    def command(self): return f'pretrain track {shown(self.run)}'  # Command that sends what is missing
     @property
-    def mine(self): return self.pid==os.getpid()
+    def mine(self): return self.pid==os.getpid()  # Was it made by this process?
 
 # %% ../../../nbs/train/track/beside.ipynb #bb22539d
 @patch

@@ -42,7 +42,7 @@ class Sent:
         self.facts.append(key)
 
     @property
-    def last(self): return self.steps[-1] if len(self) else -1
+    def last(self): return self.steps[-1] if len(self) else -1  # Last step sent; -1 = none
 
 # %% ../../../nbs/train/track/follow.ipynb #b5eb159c
 @patch

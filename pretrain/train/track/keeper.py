@@ -105,10 +105,12 @@ class Worker:
         except (OSError, ValueError): return {}
 
     @property
-    def gone(self): return self.p.poll() is not None
+    def gone(self): return self.p.poll() is not None  # Has the process ended?
 
     @property
-    def fine(self): return self.gone and self.p.returncode==0 and self.status.get('done', False)
+    def fine(self):
+        "Did it end with everything sent?"
+        return self.gone and self.p.returncode==0 and self.status.get('done', False)
 
     def memory(self)->int: # Bytes; 0 where it can't be known
         try: return int(Path(f'/proc/{self.p.pid}/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')

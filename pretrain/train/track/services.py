@@ -202,7 +202,7 @@ class Trackio(Wandb):
         rows = [[step, s['prompt'], s['text']] for s in samples]
         self.wrote = dict(samples=self.wandb.Table(dataframe=pd.DataFrame(rows, columns=['step', 'prompt', 'text'])))
 
-    def picture(self, name, step, path): self.run.log({name: self.wandb.Image(str(path))}, step=step)
+    def picture(self, name, step, path): self.run.log({name: self.wandb.Image(str(path))}, step=step)  # Send a picture
 
 # %% ../../../nbs/train/track/services.ipynb #31b10015
 @patch

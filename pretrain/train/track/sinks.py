@@ -80,8 +80,8 @@ class TensorBoard:
         self.clean = True
         return step
 
-    def flush(self): self.file.flush()
-    def finish(self): self.file.close()
+    def flush(self): self.file.flush()  # Write what is buffered
+    def finish(self): self.file.close()  # Close the file
 
 # %% ../../../nbs/train/track/sinks.ipynb #6b6d74cd
 @patch
