@@ -59,14 +59,14 @@ def remembered(
 
 # %% ../nbs/alive.ipynb #ali00019
 class Alive:
-    "A run that can be looked at while it goes on; whoever inherits has `data` and `cfg`, and `Loop` behind this"
+    "Mixin that writes the events and the page of a run; a subclass has `data` and `cfg`, and inherits from `Loop` next"
     going,pages,yards = False,None,None   # Has it said that it goes on? What writes its page; what compresses its text
 
     def happened(self,
         what:str, # As `add_event` takes it
         **more,   # What else is known
     ):
-        "Keep an event, where this process writes"
+        "Record an event, if this process is the one that writes"
         self.going = what=='begin'
         if not (self.place.write and self.place.file): return
         if line := add_event(self.out, self.n_step, what, **more): self.console.once(line)
@@ -85,29 +85,29 @@ class Alive:
         self.settle()
 
     def settle(self):
-        "Wait for a page that is being written, and say what came of it"
+        "Wait for a page that is being written, and report its errors"
         if self.pages: self.pages.join()
         self.console.empty(self.saver.news)
 
     def remember(self):
-        "Keep what the page needs and the log does not have, once no page is being written"
+        "Store what the page needs and the log does not have, once no page is being written"
         self.settle()
         write_report(self.out, NOW, json.dumps(remembered(self)).encode())
 
     def begin(self):
-        "Once, before the first step of a process, and where an interrupted one goes on"
+        "Record the event that the run begins, or goes on after an interrupt; at the first time write the page"
         new = not self.begun
         super().begin()
         if not self.going: self.happened('begin', place=place_of(self.machine), changed=self.changed if new else {})
         if new: self.show()
 
     def write_record(self):
-        "The log's; a page where it has a validation"
+        "Write the record to the log, and the page if the record has a validation"
         super().write_record()
         if 'val_bpb' in self.rec: self.show()
 
     def rescue(self):
-        "After the checkpoint, why it was needed; this raises nothing"
+        "Save a checkpoint, then record why it was needed and write the page; a failure of the page is only reported"
         e,phase = sys.exception(),self.clock.left
         super().rescue()
         rows = self.settings.micro_rows or self.loader.batch_rows//world()
@@ -119,12 +119,12 @@ class Alive:
         except Exception as e: self.console.say(f'warning: the report is not written: {e}')
 
     def report(self):
-        "Figures, curves, what the model wrote at which step, and the facts of the run, on one page"
+        "Make the page: figures, curves, what the model wrote at which step, and the facts of the run"
         if self.yards: self.yards.join()
         return report_run(self.out, self.cfg, remembered(self))
 
     def close(self):
-        "Nothing of the run goes on"
+        "End the run in this process: record it, write the page, save what is not saved, and give the directory back"
         if self.going:
             self.happened('close')
             self.show(wait=True)
