@@ -131,11 +131,12 @@ def export_run(
 UNSAID = 2048 # Length of the context, if the model's config gives none [tokens]
 
 def load_any(
-    where,         # A run, as `load_model` takes it; or a folder of transformers; or a GGUF file
+    where,         # A run, as `load_model` takes it; or a folder of transformers; or a GGUF file or its folder
     device='auto', # As `train.device`
 )->tuple:          # (model, tokenizer, config, step), as `load_model`; for a folder the default config and step 0
     "Load a model from a run, an exported folder, or a folder of another architecture"
-    config,gguf = Path(where)/'config.json',Path(where).suffix=='.gguf' and Path(where).is_file()
+    path,config = Path(where),Path(where)/'config.json'
+    gguf = path.suffix=='.gguf' if path.is_file() else any(path.glob('*.gguf')) and not config.is_file()
     if is_run(where) or not (gguf or config.is_file()): return load_model(where, device)
     if gguf or read_json(config).get('model_type')!=MODEL_TYPE:
         model,tok = load_hf(where, pick_device(device)[0])
