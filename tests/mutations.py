@@ -210,7 +210,7 @@ MUTATIONS = [
     Mutation('weights that were cut off are saved', 'train/loop', "        self.safe = None                             # while", '        # while', 'nbs/train/loop.ipynb#Whatever raises', full=True),
     Mutation('a log is not tried again', 'store/log', 'if not left: raise', 'raise', 'nbs/store/log.ipynb#What it refuses', 'OSError', full=True),
     Mutation('an evaluation overwrites the loss', 'train/metrics', "named(f'{name}/{o}', x, there)", "named(o, x, there)", 'nbs/train/metrics.ipynb#Numbers of others', full=True),
-    Mutation('a closed run leaves its last steps', 'train/keep', 'if rest and self.saved!=self.here: self.write_alone()', 'pass', 'nbs/train/keep.ipynb#Given back', 'FileNotFoundError', full=True),
+    Mutation('a closed run leaves its last steps', 'train/keep', 'if rest and self.unsaved: self.write_alone()', 'pass', 'nbs/train/keep.ipynb#Given back', 'FileNotFoundError', full=True),
     Mutation('lock ignored', 'store/files', 'fcntl.LOCK_EX|fcntl.LOCK_NB', 'fcntl.LOCK_SH|fcntl.LOCK_NB', 'nbs/store/files.ipynb#One builder at a time'),
     Mutation('hash not checked', 'store/checkpoint', "if sha not in (None, entry['sha256'])", 'if False', 'nbs/store/checkpoint.ipynb#Verifying'),
     Mutation('a save is not awaited at the exit', 'store/saver', 'name=self.name, daemon=False', 'name=self.name, daemon=True', 'nbs/store/saver.ipynb#In the background', full=True),

@@ -53,7 +53,7 @@ class Kept:
         self.out,self.state,self.checkpoint = self.place.path,state,checkpoint
         self.identity = identity or dict(config={}, identity={}, place={})
         self.console = console or Console()
-        self.saver,self.saved = Saver(self.out/'checkpoints', checkpoint),None
+        self.saver,self.saved,self.left = Saver(self.out/'checkpoints', checkpoint),None,None
         self.safe,self.midway,self.stepping = None,False,False  # the last true moment; is it past? are we in a step?
         self.hold,self.begun,self.failed = HoldSignals(),False,False
 
@@ -67,6 +67,8 @@ class Kept:
     def clock(self): return self.state.clock  # Times of the run
     @property
     def half(self): return bool(self.safe) and 'half' in self.safe[0]
+    def by_hand(self): return {}   # What was set by hand, and stands in a checkpoint
+    def touched(self): return ()   # Another value after each change of what a checkpoint holds
     def note(self, text): self.console.note(text)  # Show a line of news
     def __fspath__(self): return str(self.out)   # a run in the place of its directory
 
@@ -83,6 +85,16 @@ def mark(self:Kept,
 def here(self:Kept)->tuple: # Step, and is it half?
     "The step that a checkpoint would be of now"
     return self.safe and (self.safe[0]['step'], self.half)
+
+@patch
+def settle(self:Kept):
+    "What there is now stands in a checkpoint"
+    self.saved,self.left = self.here,self.touched()
+
+@patch(as_prop=True)
+def unsaved(self:Kept)->bool:
+    "Would a checkpoint of now hold something that the last does not: a step, or a change by hand?"
+    return (self.saved,self.left)!=(self.here,self.touched())
 
 @patch
 def kept(self:Kept)->int:
@@ -127,7 +139,7 @@ def save(self:Kept,
     if not self.midway: self.mark(self.safe[0].get('half'))
     who = together if self.in_parts else by_main
     with self.clock('save'): who(lambda: self.write_checkpoint(wait))
-    self.saved = self.here
+    self.settle()
 
 @patch
 def write_checkpoint(self:Kept,
@@ -144,8 +156,9 @@ def write_checkpoint(self:Kept,
         tensors,rows = own_parts(tensors, rank())
         write = Together(board(), rows)
         how |= dict(write=write, agreed=write.agreed)
-    self.saver.save(state['step'], tensors, state | self.identity, best=best, **how)
-    self.saved = self.here
+    held = state | self.identity | dict(by_hand=self.by_hand())
+    self.saver.save(state['step'], tensors, held, best=best, **how)
+    self.settle()
     if wait: self.wait()
 
 @patch
@@ -212,7 +225,7 @@ def rescue(self:Kept):
     "Save the last true moment and say where; this never raises, since an error is already on its way"
     if not (self.place.write and self.n_step): return
     try:
-        if self.saved!=self.here or not self.safe: self.write_alone()
+        if self.unsaved or not self.safe: self.write_alone()
         self.wait()
         path = self.saver.root/step_name(self.saved[0])
         self.console.say(f'saved: {shown(path)}; the same command goes on from there')
@@ -258,12 +271,12 @@ def interrupt(self:Kept):
 def close(self:Kept):
     "Save what is not saved, and give the directory back; a closed run can still be looked at"
     with self.place.busy:   # a step in another thread comes to its end
-        rest = self.safe and self.n_step and self.saved!=self.here
+        rest = self.safe and self.n_step and self.unsaved
         if rest and self.by_all and not (self.failed or self.stepping) and share(bool(self.place.file)): self.save()
         if not self.place.file: return
         if self.stepping: raise ValueError('close from within a step of the same run; it works between steps')
         try:
-            if rest and self.saved!=self.here: self.write_alone()
+            if rest and self.unsaved: self.write_alone()
             self.wait()
         finally:
             for log in (self.log, self.samples): log.close()

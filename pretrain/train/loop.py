@@ -32,7 +32,7 @@ from .panel import about
 from .parallel import Parallel
 from .progress import TrackConfig
 from .signals import STOPS
-from .state import State, of_today
+from .state import State, hand_set, of_today, set_again, touched
 from .track.beside import Tracker
 
 # %% ../../nbs/train/loop.ipynb #881cbb1d
@@ -96,6 +96,8 @@ class Loop(Kept):
     done = property(lambda self: self.n_step>=self.total)
     over = property(lambda self: self.done and not self.half)
     def tensors(self): return self.parallel.at_hand(self.opt)   # Weights and optimizer tensors held by this process
+    def by_hand(self): return hand_set(self.parallel.trained, self.opt)
+    def touched(self): return () if self.by_all else touched(self.model, self.opt)   # of one rank's own
     def about(self): return about(self)   # What the panel in a notebook tells of the run
     def __repr__(self):
         loss = f', loss {self.state.ema.value:.4f}' if self.n_step else ''
@@ -154,13 +156,14 @@ def resume(self:Loop)->Loop: # Itself
         self.accept(path, saved)
         self.restore(tensors)
         self.state.load_state_dict(saved)
+        for line in set_again(saved.get('by_hand', {}), self.parallel.trained, self.opt): self.console.say(line)
         if 'train.minutes' in self.changed and share(self.budget.renew(self.n_step)): self.budget.plan.clear()
         self.budget.resize(self.settings, self.changed, self.n_step, saved['budget'].get('plan'), self.per_step)
         if line := self.jump(saved): self.console.say(line)
         if not set(PLANNERS) & set(self.changed): self.loader.know(*self.state.epoch)
         self.console.say(f'resume: {shown(path)} at step {self.n_step:,}{of_steps(self.planned)}')
     self.mark(path and saved.get('half'))
-    if path: self.saved = self.here
+    if path: self.settle()
     by_main(self.open_logs)
     return self
 
@@ -274,11 +277,6 @@ def save(self:Loop,
     "Write a checkpoint, to which every rank contributes its part"
     with self.parallel.gathered(self.opt): Kept.save(self, wait)
 
-@patch
-def save_step(self:Loop):
-    "Write a checkpoint after a step; the first is waited for, to measure how long it takes"
-    with self.budget.look('save'): self.save(wait=self.budget.unseen('save'))
-
 # %% ../../nbs/train/loop.ipynb #e4bf771a
 @patch
 def loss(self:Loop,
@@ -376,7 +374,8 @@ def step(self:Loop)->dict: # The step's record, as it stands in `metrics.jsonl`
                 best = self.state.best
                 self.ask(self.after)
                 self.write_record()
-                if self.save_due(best): self.save_step()
+                if self.save_due(best):   # the first is waited for, to measure how long it takes
+                    with self.budget.look('save'): self.save(wait=self.budget.unseen('save'))
     if self.hold.interrupted: self.interrupt()
     return self.rec
 
@@ -434,7 +433,7 @@ def fit(self:Loop,
     watch = self.console.watch(self.planned, self.n_step, self.track, self.about())
     with self.budget, self.hold, self.rescued(), watch as bar:
         while not (self.over or self.n_step>=upto or self.stopping()): self.next_step(bar)
-        if self.saved!=self.here: self.save(wait=False)
+        if self.unsaved: self.save(wait=False)
         by_main(self.wait)
     if not self.over:
         end = 'so far' if self.n_step>=upto else 'interrupted'
