@@ -87,7 +87,7 @@ def here(self:Kept)->tuple: # Step, and is it half?
     return self.safe and (self.safe[0]['step'], self.half)
 
 @patch
-def settle(self:Kept):
+def note_saved(self:Kept):
     "What there is now stands in a checkpoint"
     self.saved,self.left = self.here,self.touched()
 
@@ -139,7 +139,7 @@ def save(self:Kept,
     if not self.midway: self.mark(self.safe[0].get('half'))
     who = together if self.in_parts else by_main
     with self.clock('save'): who(lambda: self.write_checkpoint(wait))
-    self.settle()
+    self.note_saved()
 
 @patch
 def write_checkpoint(self:Kept,
@@ -158,7 +158,7 @@ def write_checkpoint(self:Kept,
         how |= dict(write=write, agreed=write.agreed)
     held = state | self.identity | dict(by_hand=self.by_hand())
     self.saver.save(state['step'], tensors, held, best=best, **how)
-    self.settle()
+    self.note_saved()
     if wait: self.wait()
 
 @patch

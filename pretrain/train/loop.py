@@ -163,7 +163,7 @@ def resume(self:Loop)->Loop: # Itself
         if not set(PLANNERS) & set(self.changed): self.loader.know(*self.state.epoch)
         self.console.say(f'resume: {shown(path)} at step {self.n_step:,}{of_steps(self.planned)}')
     self.mark(path and saved.get('half'))
-    if path: self.settle()
+    if path: self.note_saved()
     by_main(self.open_logs)
     return self
 
