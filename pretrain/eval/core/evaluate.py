@@ -150,6 +150,7 @@ def evaluate_core(
         _check_vocab(model, tok)
         return read_bundle(bundle, max_per_task),Store(resume_dir, fresh) if resume_dir and rank==0 else None
     (tasks,store),scorer = on_all(begin, world),Scorer(model, batch_tokens, share)
+    if store: store.asked = [t.label for t in tasks]
     bar,results,examples = _Bar(progress if rank==0 else None, sum(map(len, tasks))),[],[]
     with at_rest(model), closing(bar):
         for task in tasks:
@@ -160,7 +161,9 @@ def evaluate_core(
             examples += asked
             bar.finish(len(task), f'{task.label} {r.accuracy:.4f} ± {r.se:.4f}{r.cropped}')
     res = CoreResult(results, examples)
-    if store: write_whole(store.path/CSV, to_csv(res).encode())
+    if store:
+        store.end(res)
+        write_whole(store.path/CSV, to_csv(res).encode())
     return res
 
 # %% ../../../nbs/eval/core/evaluate.ipynb #c4664ded

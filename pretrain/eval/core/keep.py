@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROBE_TOL', 'OTHERS', 'RESULTS', 'CSV', 'WIDE', 'NARROW', 'identity', 'difference', 'read_results', 'read_examples',
-           'Store', 'load_core', 'to_csv', 'core_dir', 'compare_core']
+           'Store', 'load_core', 'to_csv', 'core_dir', 'same_questions', 'compare_core']
 
 # %% ../../../nbs/eval/core/keep.ipynb #d631e328
 import hashlib, json, os
@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from .tasks import Task, encode_example
 from .verdict import BOOT_SEED, Comparison, CoreResult, N_BOOT, TaskResult
 from .verdict import from_json, judge_example, task_result
+from ...base.words import n_of
 from ...store.files import write_whole
 
 # %% ../../../nbs/eval/core/keep.ipynb #06dad066
@@ -56,12 +57,13 @@ def _counted(t): return TaskResult(**{k: v for k,v in t.items() if k not in ('id
 
 def read_results(
     path:Path,  # A directory of results
-)->dict:        # Label to what is known of a finished task
+)->tuple:       # Labels of the tasks that were asked last; label to what is known of a finished task
     "What a directory says it holds"
     try:
-        tasks = json.loads((path/RESULTS).read_text(encoding='utf-8'))['tasks']
+        found = json.loads((path/RESULTS).read_text(encoding='utf-8'))
+        tasks = found['tasks']
         for t in tasks.values(): list(t['identity']['probe']),t['sha256'],float(_counted(t).baseline)
-        return tasks
+        return [str(l) for l in found.get('asked', tasks)],tasks
     except OSError as e:
         raise ValueError(f'{path/RESULTS}: {e.strerror}; a directory that evaluate_core wrote would work') from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -87,9 +89,9 @@ class Store:
         path,              # The directory; made if it isn't there
         fresh:bool=False,  # Forget what it holds
     ):
-        self.path,self.tasks = Path(path),{}
+        self.path,self.asked,self.tasks = Path(path),[],{}
         self.path.mkdir(parents=True, exist_ok=True)
-        if (self.path/RESULTS).exists() and not fresh: self.tasks = read_results(self.path)
+        if (self.path/RESULTS).exists() and not fresh: self.asked,self.tasks = read_results(self.path)
 
     def put(self,
         task:Task,      # A finished task
@@ -100,7 +102,19 @@ class Store:
         text = ''.join(json.dumps(e.to_json(), ensure_ascii=False, allow_nan=False)+'\n' for e in examples)
         sha256 = write_whole(self.path/f'{task.label}.jsonl', text.encode())
         self.tasks[task.label] = asdict(task_result(task, examples)) | dict(identity=ident, sha256=sha256)
-        write_whole(self.path/RESULTS, json.dumps(dict(tasks=self.tasks), indent=1).encode())
+        self.write()
+
+    def write(self):
+        asked = self.asked or [*self.tasks]
+        write_whole(self.path/RESULTS, json.dumps(dict(asked=asked, tasks=self.tasks), indent=1).encode())
+
+    def end(self,
+        res:CoreResult, # Of all tasks that were asked
+    ):
+        "Count the kept answers as the result does: with today's baselines"
+        for label,t in res.tasks.items(): self.tasks[label] |= asdict(t)
+        self.asked = [*res.tasks]
+        self.write()
 
 # %% ../../../nbs/eval/core/keep.ipynb #12f8aad0
 @patch
@@ -121,7 +135,12 @@ def load_core(
 )->CoreResult:     # Without token ids
     "A result as it was kept"
     path,results,examples = Path(path),[],[]
-    for label,t in read_results(path).items():
+    asked,tasks = read_results(path)
+    if lacking := [l for l in asked if l not in tasks]:
+        raise ValueError(f'{path}: unfinished, {len(lacking)} of {n_of(len(asked), "task")} not asked yet, such as '
+                         f'{lacking[0]}; the command that began it goes on')
+    for label in asked:
+        t = tasks[label]
         rows = read_examples(path, label, t['sha256'])
         if rows is None: raise ValueError(f'{path}: {label}.jsonl is damaged or missing; '
                                           'evaluate_core with this resume_dir makes it anew')
@@ -151,6 +170,17 @@ def core_dir(
     return Path(out)/'core'/(f'step_{step:08}'+(f'_{max_per_task}' if max_per_task>0 else ''))
 
 # %% ../../../nbs/eval/core/keep.ipynb #fcb95bf6
+def same_questions(
+    a:Path,  # A directory of results
+    b:Path,  # Another
+):
+    "Refuse what was asked otherwise, as far as the files tell"
+    (_,x),(_,y) = read_results(a),read_results(b)
+    for l in x.keys() & y.keys():
+        was,now = ({k: t[l]['identity'].get(k) for k in ('data','delimiter')} for t in (x,y))
+        if bad := difference(was | dict(probe=[]), now | dict(probe=[])):
+            raise ValueError(f'{l}: not the same in {a} and {b} ({bad}); the same bundle for both would work')
+
 def compare_core(
     a,                   # A `CoreResult`, or a directory with one
     b,                   # Another
@@ -158,4 +188,5 @@ def compare_core(
     seed:int=BOOT_SEED,  # Of the draws
 )->Comparison:
     "Is one model better than another?"
+    if all(isinstance(r, (str, os.PathLike)) for r in (a,b)): same_questions(Path(a), Path(b))
     return Comparison(*(load_core(r) if isinstance(r, (str, os.PathLike)) else r for r in (a,b)), n, seed)

@@ -6,18 +6,19 @@
 __all__ = ['LIST', 'TABLE', 'TABLE_V2', 'DATA', 'LABEL', 'BASELINE', 'SHOTS', 'DELIMITER', 'TASK_FIELDS', 'NOT_YAML', 'SPEC',
            'WORKS', 'SHUFFLE_SEED', 'SHOT_SEED', 'CORRECTED', 'BUNDLE_URL', 'BUNDLE_LAYOUT', 'NEEDS_CONTEXT',
            'NO_BEGINNING', 'STYLES', 'MARKS', 'write_bundle', 'BundleError', 'row_problem', 'read_rows',
-           'read_baselines', 'read_specs', 'spec_problem', 'example_order', 'Task', 'spec_label', 'read_task',
-           'read_bundle', 'shots_of', 'solved', 'prompts', 'common', 'spans', 'Option', 'lm_problem', 'encode_example',
-           'token_box', 'show_example']
+           'read_baselines', 'read_specs', 'misspelt', 'spec_problem', 'example_order', 'Task', 'spec_label',
+           'baseline_problem', 'read_task', 'read_bundle', 'shots_of', 'solved', 'prompts', 'common', 'spans', 'Option',
+           'lm_problem', 'encode_example', 'token_box', 'show_example']
 
 # %% ../../../nbs/eval/core/tasks.ipynb #5aabf500
-import csv, hashlib, html, json, math, random, re
+import csv, hashlib, html, io, json, math, random, re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 
-from ...base.words import brief, one_line
+from ...base.card import PERCENT
+from ...base.words import brief, like, one_line
 
 # %% ../../../nbs/eval/core/tasks.ipynb #cell8
 LIST,TABLE,TABLE_V2,DATA = 'core.yaml','eval_meta_data.csv','eval_meta_data_v2.csv','eval_data'
@@ -105,14 +106,22 @@ def read_baselines(
     path:Path,  # A table of the bundle
 )->dict:        # Label to what guessing scores [%]
     "What guessing scores"
-    with open(path, newline='', encoding='utf-8') as f:
-        r = csv.DictReader(f)
-        try: columns = set(r.fieldnames or ())
-        except (csv.Error, UnicodeDecodeError) as e: raise BundleError(f'{path}: not a table ({e})') from None
-        if not {LABEL,BASELINE} <= columns: raise BundleError(f'{path}: columns {LABEL!r} and {BASELINE!r} are needed')
-        try: return {row[LABEL]: float(row[BASELINE] or 'nan') for row in r}
-        except (TypeError, ValueError, csv.Error):
-            raise BundleError(f'{path}, line {r.line_num}: {BASELINE!r} is not a number') from None
+    try: text = path.read_text(encoding='utf-8-sig')   # Excel begins a table with a byte order mark
+    except OSError as e: raise BundleError(f'{path}: not a table ({e.strerror})') from None
+    except UnicodeDecodeError as e: raise BundleError(f'{path}: not a table ({e})') from None
+    r,res,twice = csv.DictReader(io.StringIO(text)),{},''
+    try: columns = set(r.fieldnames or ())
+    except csv.Error as e: raise BundleError(f'{path}: not a table ({e})') from None
+    if not {LABEL,BASELINE} <= columns: raise BundleError(f'{path}: columns {LABEL!r} and {BASELINE!r} are needed')
+    try:
+        for row in r:
+            label,b = row[LABEL],float(row[BASELINE] or 'nan')
+            if label in res and res[label]!=b: twice = f'{label} stands there twice, with another number'
+            res[label] = b
+    except (TypeError, ValueError, csv.Error):
+        raise BundleError(f'{path}, line {r.line_num}: {BASELINE!r} is not a number') from None
+    if twice: raise BundleError(f'{path}: {twice}; one of them works')
+    return res
 
 # %% ../../../nbs/eval/core/tasks.ipynb #9011dbf8
 # What a text that isn't YAML, or a hostile one, makes of the reader
@@ -139,6 +148,14 @@ WORKS = dict(icl_task_type=f'one of {", ".join(TASK_FIELDS)}', num_fewshot='a li
 def _is_below(folder, name):
     if not isinstance(name, str) or not name or '\0' in name: return False
     return (folder/name).resolve().is_relative_to(folder.resolve())
+
+def misspelt(
+    spec:dict,  # Entry of a task
+)->str:         # A key that would be passed over, and what it may mean; or ''
+    "Was a key meant that is spelt otherwise?"
+    for k in spec.keys()-SPEC.keys():
+        if near := like(str(k), SPEC): return f'{one_line(brief(k))}: unknown key; did you mean {near[0]!r}?'
+    return ''
 
 def spec_problem(
     path:Path,  # The bundle
@@ -198,6 +215,17 @@ def spec_label(
 def _no_baseline(path, label):
     return f'{path/TABLE}: {label}: no baseline; a row with {LABEL!r} and {BASELINE!r} is needed'
 
+def baseline_problem(
+    task:Task,  # A task
+)->str:         # Which number is no score of guessing, and what would work; or ''
+    "Can an accuracy be centred with the task's baselines?"
+    n = 0 if task.kind=='language_modeling' else len(task.rows[0][TASK_FIELDS[task.kind][1]])
+    for table,b in ((TABLE,task.baseline), (TABLE_V2,task.baseline_v2)):
+        what,guess = f'{table}: {task.label}: {BASELINE!r} is {b:g}',PERCENT/max(n, 1)
+        if not 0<=b<PERCENT: return f'{what}; a number from 0 to below {PERCENT} would work'
+        if n>1 and round(b*n, 1)==1: return f'{what}, where guessing among {n} scores {guess:.3g} per cent'
+    return ''
+
 def _too_few(task):
     need = task.shots+1
     return f'{task.where(0)}: {task.shots} shots need {need} examples, found {len(task)}' \
@@ -212,6 +240,7 @@ def read_task(
 )->Task:
     "One task of a bundle"
     label,spec = spec_label(path, spec),SPEC | spec
+    if odd := misspelt(spec): raise BundleError(f'{path/LIST}: {label}: {odd}')
     if k := spec_problem(path, spec):
         raise BundleError(f'{path/LIST}: {label}: {k} is {one_line(brief(spec[k]))}; {WORKS[k]} would work')
     if not math.isfinite(base.get(label, math.nan)): raise BundleError(_no_baseline(path, label))
@@ -221,6 +250,7 @@ def read_task(
     task = Task(label=label, kind=kind, shots=spec['num_fewshot'][0], delimiter=spec['continuation_delimiter'],
                 baseline=base[label], baseline_v2=base_v2.get(label, base[label]), file=file, sha256=sha256,
                 rows=rows, lines=lines, order=example_order(len(rows), max_per_task))
+    if bad := baseline_problem(task): raise BundleError(f'{path}/{bad}')
     if len(task)<=task.shots: raise BundleError(_too_few(task))
     return task
 
@@ -244,7 +274,7 @@ def read_bundle(
         raise BundleError(f'{path}: no CORE bundle ({lacking[0]} is missing); {BUNDLE_LAYOUT}')
     specs,base = read_specs(path),read_baselines(path/TABLE)
     base_v2 = base | CORRECTED
-    if (path/TABLE_V2).exists(): base_v2 |= read_baselines(path/TABLE_V2)
+    if (path/TABLE_V2).exists(): base_v2 |= {k: b for k,b in read_baselines(path/TABLE_V2).items() if not math.isnan(b)}
     tasks = [read_task(path, s, base, base_v2, max_per_task) for s in specs]
     labels = [t.label for t in tasks]
     if twice := [l for l in labels if labels.count(l)>1]:
