@@ -15,10 +15,10 @@ from fastcore.basics import patch
 from .base.dist import by_main, is_main
 from .base.screen import offer
 from .build import Run, load_config
-from .eval.groups import AXES, SEED_DIR, curve, group, on_grid, seed_of, shared_grid, shared_text
+from .eval.groups import AXES, SEED_DIR, curve, group, on_grid, seed_of, shared_grid, shared_text, told_of_group
 from .eval.report import FAINT, FEW, SMALL, new_figure
 from .eval.sure import Estimate, mean_of
-from .eval.versus import columns, compare, in_cell, save_figure, told_of_run
+from .eval.versus import check_distinct, columns, compare, in_cell, save_figure, told_of_run
 from .store.files import is_run, write_whole
 from .train.signals import Stopped
 
@@ -41,6 +41,7 @@ class Series:
     ):
         self.path,self.group = Path(path),group(path)
         self.text = shared_text(self.group.runs)
+        check_distinct([self.group], self.text)
 
     @property
     def values(self)->list: # [bits per byte]
@@ -70,8 +71,9 @@ def _row(log, text):
 def __repr__(self:Series):
     runs = self.group.runs
     rows = [['seed', 'step', 'last', 'best', 'at step', 'training'], *(_row(o, self.text) for o in runs)]
-    notes = [f'note: {l}' for o in runs for l in told_of_run(o, self.text)]
-    return '\n'.join([f'{self.path}: validation [bits per byte]', columns(rows), self.told(), *notes])
+    notes = [*told_of_group(self.group), *(l for o in runs for l in told_of_run(o, self.text))]
+    head,notes = f'{self.path}: validation [bits per byte]',[f'note: {l}' for l in notes]
+    return '\n'.join([head, columns(rows), self.told(), *notes])
 
 # %% ../nbs/seeds.ipynb #seeds18
 SIZE = (5.5, 2.9)   # Of the figure [inch]

@@ -15,7 +15,8 @@ from ..base.card import safe, table, whole_page
 from ..base.chart import Area, Curve, chart
 from ..base.words import short_names
 from .curves import PANEL, SETTLE, WIDE
-from .groups import AXES, KEY, Group, find_runs, on_grid, run_flops, shared_grid, texts_of
+from .groups import AXES, KEY, Group, find_runs, on_grid, run_flops, shared_grid, shared_text
+from .groups import texts_of, told_of_group
 from .page import STYLE, when
 from .report import NAMED, RunLog, along, read_run, summary, thin
 from .sure import mean_of
@@ -32,6 +33,7 @@ def groups_of(
             if (key := Path(p).resolve()) in seen: continue
             seen.add(key)
             runs.append(p)
+        if isinstance(what, (list,tuple)) and runs: what = Path(runs[0]).parent
         if runs: found.append((what if len(runs)>1 else runs[0], [read_run(p) for p in runs]))
     return [Group(n, runs) for n,(_,runs) in zip(short_names([o for o,_ in found]), found)]
 
@@ -103,8 +105,13 @@ def _run_row(name, log):
             _said(s.val_bpb, '.4f'), _said(s.best_bpb, '.4f'), _said(s.best_step, ','), _said(s.tok_per_s, ',.0f'))
 
 def _mean_line(g):
-    ends = [s.val_bpb for s in map(summary, g.runs) if s.val_bpb is not None]
-    return f'<li>{safe(g.name)}: last validation {safe(mean_of(ends))}</li>' if len(ends)>1 else ''
+    runs = [o for o in g.runs if texts_of(o)]
+    if len(runs)<2: return ''
+    try: text = shared_text(runs)
+    except ValueError as e: return f'<li>{safe(g.name)}: no mean: {safe(e)}</li>'
+    ends = [texts_of(o)[text][1][-1] for o in runs]
+    notes = ''.join(f'; {safe(l)}' for l in told_of_group(g))
+    return f'<li>{safe(g.name)}: last validation {safe(mean_of(ends))}{notes}</li>'
 
 @dataclass(frozen=True, repr=False)
 class RunsReport:

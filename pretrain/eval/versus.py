@@ -17,7 +17,8 @@ import numpy as np
 from fastcore.basics import patch
 from ..base.chart import on_paper, png_of
 from ..base.words import n_of, short_names
-from .groups import AXES, Group, curve, group, on_grid, partners, shared_grid, shared_text, texts_of
+from .groups import AXES, Group, curve, group, on_grid, partners, shared_grid, shared_text
+from .groups import texts_of, told_of_group
 from .report import FAINT, FEW, MUTED, SMALL, RunLog, new_figure
 from .sure import LEVEL, Estimate, digits, paired, welch
 from ..store.files import write_whole
@@ -175,6 +176,7 @@ def compare(
 )->Comparison:
     "Is one setting better than another, and by how much?"
     if by not in EQUAL: raise ValueError(f'by = {by!r}: expected one of {", ".join(EQUAL)}')
+    if not 0<level<1: raise ValueError(f'level = {level:g}: a probability between 0 and 1, such as 0.95, works')
     if len(runs)<2: raise ValueError('compare: one group is nothing to compare; two or more would work')
     if names and len(names)!=len(runs): raise ValueError(f'names: {len(names)} for {len(runs)} groups')
     groups = [group(o, n) for o,n in zip(runs, names or ['']*len(runs))]
@@ -187,7 +189,8 @@ def compare(
 
 def _compared(groups, text, by, level):
     "Compare each group with the first along every axis, and collect notes"
-    rows,ends,notes = {},{},[l for g in groups for o in g.runs for l in told_of_run(o, text)]
+    rows,ends,notes = {},{},[l for g in groups for l in told_of_group(g)]
+    notes += [l for g in groups for o in g.runs for l in told_of_run(o, text)]
     for i,g in enumerate(groups[1:], 1):
         for axis in AXES:
             try: rows[i, axis] = along_axis(groups[0], g, text, axis, level)
