@@ -25,7 +25,7 @@ from .remote import RemoteFile, find_remote
 from .readers import EMBEDDED, READERS, WHOLE, content_hash, embedded_documents
 from .readers import read_file, reads, unreadable
 from .records import MAX_DOC
-from .streams import BLOCK, FORMATS, MAX_EXPAND, kinds, open_stream
+from .streams import FORMATS, MAX_EXPAND, ends_with, kinds, written_as
 from .tables import INFO, SPLITS, beside, check_one_split, several_splits, texts_beside
 from ..store.files import MARK, TAG_FILE, is_cache, is_run
 
@@ -340,7 +340,9 @@ class Marks:
     "Do the settings of a corpus meet anything?"
     def __init__(self,
         cfg:CorpusConfig, # Settings
-    ): self.cfg,self.kinds,self.whole,self.crlf,self.inside,self.n_doc = cfg,Counter(),0,0,Left(),0
+    ):
+        self.cfg,self.kinds,self.whole,self.crlf,self.n_doc = cfg,Counter(),0,0,0
+        self.inside,self.odd = Left(),Left()   # left out inside archives; texts that are written for programs
 
     def add(self,
         source,   # A source that was read
@@ -350,7 +352,8 @@ class Marks:
         "Look at a source"
         kind,sep = source if source==EMBEDDED else kinds(_name(source))[0],self.cfg.separator
         self.kinds[kind] += 1
-        if kind not in WHOLE or not sep or n>1 or not n or _ends_with(source, sep.encode()): return
+        if kind in WHOLE and n==1 and (form := written_as(last)): self.odd.add(form, _name(source))
+        if kind not in WHOLE or not sep or n>1 or not n or ends_with(source, sep.encode()): return
         self.whole += 1
         self.crlf += '\n' in sep and _other_ends(sep) in last
 
@@ -375,19 +378,14 @@ class Marks:
         "All sources have been read"
         what = n_of(len(sources), 'source')
         if not self.n_doc: raise CorpusError(key, f'{what} without a single document ({count})')
-        count.left,inside = sources.left,[f'left out inside archives: {self.inside}']*bool(self.inside)
+        said = [f'left out inside archives: {self.inside}']*bool(self.inside)
+        said += [f'read with all markup: {self.odd}; {_WITHOUT}']*bool(self.odd)
+        count.left = sources.left
         count.remarks += [*self.remarks(key), *texts_beside(self.kinds, self.cfg.formats),
-                          *several_splits(sources, key), *inside]
+                          *several_splits(sources, key), *said]
 
+_WITHOUT = 'its text alone, or JSON under a name that ends in .jsonl or .json, is read without'
 def _other_ends(sep): return sep.replace('\r\n', '\n') if '\r\n' in sep else sep.replace('\n', '\r\n')
-def _ends_with(source, end):
-    "Is there a separator at the end? Of a file that can't be read there is nothing more to say"
-    last = b''
-    try:
-        with open_stream(source) as f:
-            while new := f.read(BLOCK): last = (last+new)[-len(end):]
-    except (CorpusError,OSError): return True
-    return last==end
 
 # %% ../../nbs/data/corpus.ipynb #cell69
 def read_source(
