@@ -270,7 +270,8 @@ def _own_text(overrides, cfg, tok, key):
         return run_tokens(cfg.data, asked.prepare, tok, key), asked, ''
     toks = valid_tokens(asked.data, tok, asked.prepare)
     same = (joined(toks) if isinstance(toks, dict) else toks).fingerprint==key
-    return toks, asked, '' if same else "; not the run's own validation text"
+    seen = '' if asked.data.valid or asked.data.train!=cfg.data.train else ', and it may have trained on it'
+    return toks, asked, '' if same else f"; not the run's own validation text{seen}"
 
 def _eval_run(where, overrides, device):
     "Evaluate a run's checkpoint on its own validation text, in its precision"
@@ -305,7 +306,7 @@ def _eval_table(where, overrides, a):
     from pretrain.build import load_config
     from pretrain.data.corpus import documents
     from pretrain.eval.bpb import bits_per_text, bpb_table
-    from pretrain.eval.text import sample_texts
+    from pretrain.eval.text import sample_texts, trained_on
     n,window = BYTES if a.bytes is None else a.bytes,a.window or 0
     if n<0 or window<0: raise ValueError(f'--bytes {n}, --window {window}: 0, or a number above it, would work')
     cfg = load_config(None, overrides)
@@ -317,7 +318,9 @@ def _eval_table(where, overrides, a):
     for w,(model,tok) in models.items():
         try: found[w] = (tok.vocab_size, T, bits_per_text(model, tok, texts, T))
         except ValueError as e: raise ValueError(f'{w}: {e}') from None
-    return bpb_table(found, ''.join(texts).encode())
+    mine = {w: load_config(_run_of(w)/'config.toml').data for w in where if _is_run(w)}
+    seen = [f'\nnote: {w} was trained on some of this text' for w,data in mine.items() if trained_on(data, a.data)]
+    return bpb_table(found, ''.join(texts).encode())+''.join(seen)
 
 # %% ../nbs/cli.ipynb #3d2bc459
 @_command(DEVICE, DTYPE,
@@ -340,24 +343,19 @@ look_,plan_ = _command(*ARGS)(look_),_command(CONFIG, OVERRIDES, *PLAN_ARGS)(pla
 report_ = _command(*REPORT_ARGS)(report_)
 
 # %% ../nbs/cli.ipynb #f7fee21e
-def _core_run(a):
-    "CORE of a run's checkpoint, kept in its directory"
-    from pretrain.eval.core.evaluate import evaluate_core
+def _core_of(a):
+    "CORE of a run's checkpoint, kept in its directory or where --out says; or of a Hugging Face model"
+    from pretrain.eval.core.evaluate import CoreConfig, evaluate_core
     from pretrain.eval.core.keep import core_dir
     from pretrain.train.progress import Progress
-    model,tok,cfg,step = load_run(a.where, a.device)
-    n = cfg.core.max_per_task if a.max_per_task is None else a.max_per_task
-    return evaluate_core(model, tok, a.bundle or cfg.core.bundle, n, model.seq_len, cfg.core.batch_tokens, Progress,
-                         resume_dir=core_dir(_run_of(a.where), step, n))
-
-def _core_other(a):
-    "CORE of a Hugging Face model, or of a run whose answers are to be kept elsewhere"
-    from pretrain.eval.core.evaluate import evaluate_core
-    from pretrain.train.progress import Progress
-    if not a.bundle: raise ValueError(f'{a.where}: --bundle DIR says where the questions are')
-    model,tok = open_model(a.where, a.device, a.dtype)
-    return evaluate_core(model, tok, a.bundle, a.max_per_task or 0, model.seq_len, progress=Progress,
-                         resume_dir=a.out)
+    if own := _is_run(a.where): model,tok,cfg,step = load_run(a.where, a.device)
+    elif not a.bundle: raise ValueError(f'{a.where}: --bundle DIR says where the questions are')
+    else: model,tok = open_model(a.where, a.device, a.dtype)
+    core = cfg.core if own else CoreConfig()
+    n = core.max_per_task if a.max_per_task is None else a.max_per_task
+    out = a.out or (core_dir(_run_of(a.where), step, n) if own else None)
+    return evaluate_core(model, tok, a.bundle or core.bundle, n, model.seq_len, core.batch_tokens, Progress,
+                         resume_dir=out)
 
 # %% ../nbs/cli.ipynb #11ee9ac3
 @_command(DEVICE, DTYPE,
@@ -378,7 +376,7 @@ def _core(a):
         raise ValueError('core: no model; a run directory, a Hugging Face model, or --compare DIR DIR would work')
     else:
         if _is_run(a.where): _idle(a, ['dtype'], 'a run is read in the precision in which it was trained')
-        print(_core_run(a) if _is_run(a.where) and not a.out else _core_other(a))
+        print(_core_of(a))
 
 # %% ../nbs/cli.ipynb #exp-def
 @_command(

@@ -155,7 +155,7 @@ def checkpoint_rows(
     for step,path in list_checkpoints(log.path/'checkpoints'):
         try: files = read_manifest(path)['files']
         except CheckpointError:
-            res.append((step, None, '', 'damaged'))
+            if path.is_dir(): res.append((step, None, '', 'damaged'))   # else its run has deleted it just now
             continue
         n = sum(part_of(f)=='model' for f in files)
         res.append((step, sum(o['size'] for o in files.values()), n_of(n, 'part') if n>1 else 'whole',

@@ -6,7 +6,7 @@
 __all__ = ['BLOCK_IDS', 'GOLDEN', 'PARTS', 'LEAST', 'NAME_BYTES', 'LITTLE', 'UNITS', 'YARD_BYTES', 'YARDSTICKS', 'doc_bytes',
            'spread_order', 'pick_pieces', 'text_at', 'piece_ids', 'sample_texts', 'name_text', 'ValidText',
            'valid_text', 'fair_shares', 'mixed_text', 'part_of', 'text_bpb', 'text_yardsticks', 'kept_text',
-           'keep_yardsticks', 'other_text', 'valid_tokens', 'run_tokens']
+           'keep_yardsticks', 'other_text', 'valid_tokens', 'run_tokens', 'trained_on']
 
 # %% ../../nbs/eval/text.ipynb #2bf417bd
 import hashlib, json
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..base.words import brief, n_of, one_line
-from ..data.corpus import CorpusConfig
+from ..data.corpus import CorpusConfig, find_files, paths_of, real_name
 from ..data.prepare import PrepareConfig, open_as, prepare, tokens_dir
 from ..data.mixture import joined
 from ..data.parts import parts, prepare_side
@@ -319,3 +319,13 @@ def run_tokens(
     where = one_line(brief(data.valid or data.train))
     raise ValueError(f'{where}: not the text that the run was validated on; put it back as it was, '
                      'or name the text to measure, as data.valid=PATH')
+
+# %% ../../nbs/eval/text.ipynb #text0a52
+def trained_on(
+    data:CorpusConfig,  # Of a run
+    path:str,           # Of the text to measure, as `data.train` may name it
+)->bool:                # False, too, where what it trained on is no longer there
+    "Did a run train on some of the files that a path names?"
+    def files(names): return {real_name(o) for o in find_files(names, formats=data.formats)}
+    with suppress(ValueError, OSError): return bool(files(paths_of(data.train)) & files([path]))
+    return False

@@ -61,19 +61,20 @@ def manifest_text(
     return to_json(m | dict(sha256=hashlib.sha256(to_json(m)).hexdigest()))
 
 # %% ../../nbs/store/checkpoint.ipynb #66e53dce
+def _why_not(e): return 'missing' if isinstance(e, (FileNotFoundError,NotADirectoryError)) else e.strerror
+
 def open_regular(
     path:Path,         # A file
     most:int|None=None,# Larger ones are refused [bytes]
 ):                     # Opened for reading
     "A regular file; anything else, or nothing, is an error"
     try: s = os.lstat(path)
-    except OSError as e:
-        gone = isinstance(e, (FileNotFoundError,NotADirectoryError))
-        raise CheckpointError(f'{path}: {"missing" if gone else e.strerror}') from None
+    except OSError as e: raise CheckpointError(f'{path}: {_why_not(e)}') from None
     if not stat.S_ISREG(s.st_mode): raise CheckpointError(f'{path}: not a regular file')
     if most is not None and s.st_size>most:
         raise CheckpointError(f'{path}: {s.st_size} bytes, more than the {most} that it may have')
-    return open(path, 'rb')
+    try: return open(path, 'rb')
+    except OSError as e: raise CheckpointError(f'{path}: {_why_not(e)}') from None   # deleted in between, by its run
 
 # %% ../../nbs/store/checkpoint.ipynb #96830507
 MANIFEST_MAX = 2**20  # Bytes; a manifest has a line or two for each file
