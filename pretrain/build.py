@@ -46,7 +46,7 @@ from .model.optim import OptimConfig, build_optim
 from .model.schedule import ScheduleConfig, check_schedule
 from .reading import Data, read_data, refuse_early, with_text
 from .sizes import check_depth, dialled, kept_keys, remarks, settle, waits
-from .store.checkpoint import load_checkpoint, pick_checkpoint, split_run
+from .store.checkpoint import load_picked, split_run
 from .store.saver import CheckpointConfig
 from .store.files import begun_in, is_run, shown, write_whole
 from .store.shipped import find_config
@@ -439,10 +439,9 @@ def load_model(
     (out,which),where = split_run(out),pick_device(device)[0]
     if not (out/'config.toml').is_file(): raise FileNotFoundError(f'{out}: not a run directory (no config.toml in it)')
     cfg,tok = load_config(out/'config.toml'),Tokenizer.load(out/'tokenizer')
-    path = pick_checkpoint(out, which)
+    path,tensors,state = load_picked(out, which, ['model'])
     if path is None:
         raise FileNotFoundError(f'{out}: no checkpoint yet; train.save_every, Ctrl-C or the end of the run writes one')
-    tensors,state = load_checkpoint(path, ['model'])
     was = state | dict(config=todays(path, state['config']))
     if why := other_model(was, to_dict(cfg), tok.fingerprint): raise ValueError(f'{shown(path)}: {why}')
     with torch.random.fork_rng(devices=[]): model = GPT(cfg.model, tok.vocab_size, trained_in(state))

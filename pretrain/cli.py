@@ -279,12 +279,12 @@ def _eval_run(where, overrides, device):
     from pretrain.build import load_config, load_model
     from pretrain.eval.bpb import losses_of
     from pretrain.eval.text import text_bpb, valid_text
-    from pretrain.store.checkpoint import list_checkpoints
+    from pretrain.store.checkpoint import load_picked
     run = _run_of(where)
     load_config(run/'config.toml', overrides)
     idle_keys(overrides, RUN_KEYS, 'keys of data and prepare, eval.bytes and eval.rows act')
     model,tok,cfg,step = load_model(where, device)
-    saved = json.loads((dict(list_checkpoints(run/'checkpoints'))[step]/'state.json').read_bytes())['identity']
+    saved = load_picked(run, step, [])[2]['identity']
     toks,cfg,other = _own_text(overrides, cfg, tok, saved['valid'])
     text,precision = valid_text(toks, tok, cfg.eval.bytes),saved['precision'].removeprefix('torch.')
     if cfg.train.threads: torch.set_num_threads(cfg.train.threads)

@@ -26,7 +26,7 @@ from .export.hf import load_hf
 from .export.nanochat import DTYPES, MODEL_TYPE, check_dtype, export_hf
 from .model.generate import generate_batch
 from .model.gpt import GPT
-from .store.checkpoint import list_checkpoints, load_checkpoint, split_run
+from .store.checkpoint import load_picked, split_run
 from .store.files import is_run
 from .store.log import read_metrics
 from .train.machine import pick_device
@@ -83,7 +83,7 @@ def parcel_of(
     model,tok,cfg,step = load_model(run, 'cpu')
     model.precision = None
     out = split_run(run)[0]
-    state = load_checkpoint(dict(list_checkpoints(out/'checkpoints'))[step], [])[1]
+    state = load_picked(out, step, [])[2]
     key,facts = state['identity']['valid'],run_facts(out, cfg, state)
     rows,valid = compare_rows(cfg, model, tok, key),kept_text(cfg, tok, key, MEASURED_BYTES)
     return Parcel(model, tok, rows, out.resolve().name, step, facts, valid)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BAD', 'MISSING', 'OURS', 'BODY', 'READ_S', 'WRITE_S', 'END_S', 'HEAD', 'LINE', 'HEADERS', 'LOOPBACK', 'CONNECTIONS',
-           'FULL_S', 'FULL', 'SIGNALLED', 'Refused', 'admit', 'length_of', 'body_of', 'policy', 'Gone', 'Handler',
-           'sse', 'Server', 'open_server', 'serve_until']
+           'FULL_S', 'PLAIN', 'FULL', 'SIGNALLED', 'Refused', 'admit', 'length_of', 'body_of', 'policy', 'Gone',
+           'Handler', 'sse', 'hosts_of', 'Server', 'open_server', 'serve_until']
 
 # %% ../../nbs/base/serve.ipynb #serv003
 import errno, io, json, re, secrets, signal, socket, sys, threading, time
@@ -13,6 +13,7 @@ from base64 import b64encode
 from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from urllib.parse import parse_qs, unquote
 
 from fastcore.basics import patch
@@ -247,7 +248,15 @@ def answer(self:Handler):
 
 # %% ../../nbs/base/serve.ipynb #serv031
 LOOPBACK,CONNECTIONS,FULL_S = '127.0.0.1',256,.2   # The only address; most connections; time to refuse another [s]
+PLAIN = 80   # Port that clients leave out of `Host`
 FULL = b'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\ntoo many connections\n'
+
+def hosts_of(
+    port:int, # Port of a server
+)->tuple:     # Values of `Host`, the first as it is printed
+    "Names by which clients may ask for a server"
+    names = LOOPBACK,'localhost'
+    return *(f'{name}:{port}' for name in names),*(names if port==PLAIN else ())
 
 class Server(ThreadingHTTPServer):
     "HTTP server for this machine only"
@@ -260,11 +269,11 @@ class Server(ThreadingHTTPServer):
         self.doors,self.ending = doors,False
         self.token,self.room = secrets.token_urlsafe(24),threading.Semaphore(CONNECTIONS)
         super().__init__((LOOPBACK, port), Handler)
-        self.hosts = tuple(f'{name}:{self.server_port}' for name in (LOOPBACK, 'localhost'))
+        self.hosts = hosts_of(self.server_port)
 
     def server_bind(self):
         "Bind as the base class does, but without looking up the name of this machine"
-        ThreadingHTTPServer.__mro__[2].server_bind(self)
+        TCPServer.server_bind(self)
         self.server_name,self.server_port = self.server_address[:2]
 
     @property

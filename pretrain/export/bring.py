@@ -28,7 +28,7 @@ from .tokenizer import read_tokenizer
 from ..model.blocks import ModelConfig
 from ..model.extras import SWITCHES
 from ..model.gpt import GPT
-from ..store.checkpoint import list_checkpoints, load_checkpoint, pick_checkpoint, split_run
+from ..store.checkpoint import list_checkpoints, load_checkpoint, load_picked, split_run
 from ..store.files import UNFINISHED, is_run, make_dir, size_of
 from ..store.tensors import check_finite, tensor_chunks
 
@@ -147,10 +147,10 @@ def print_of(
 # %% ../../nbs/export/bring.ipynb #br-open-def
 def _of_run(run, which):
     "Open a checkpoint of a run"
-    path = pick_checkpoint(run, which)
+    path,_,state = load_picked(run, which, [])
     if path is None: raise ValueError(f'{run}: no checkpoint yet, so there are no weights to begin with')
     known = {f.name for f in fields(ModelConfig)}
-    shape = load_checkpoint(path, [])[1]['config']['model']
+    shape = state['config']['model']
     return Origin(ModelConfig(**{k: v for k,v in shape.items() if k in known}), Tokenizer.load(run/'tokenizer'),
                   lambda: load_checkpoint(path, ['model'])[0]['model'])
 

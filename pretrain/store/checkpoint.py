@@ -7,7 +7,7 @@ __all__ = ['CHECKPOINT_FORMAT', 'MANIFEST', 'STATE', 'FILE_NAME', 'MANIFEST_MAX'
            'NEWEST', 'BEST', 'ASKED', 'check_state', 'to_json', 'manifest_text', 'open_regular', 'read_manifest',
            'check_entry', 'verify_checkpoint', 'is_intact', 'step_name', 'list_checkpoints', 'clean_up', 'prune',
            'not_saved', 'check_room', 'finish', 'save_checkpoint', 'read_checked', 'load_checkpoint',
-           'newest_checkpoint', 'split_run', 'pick_checkpoint']
+           'newest_checkpoint', 'split_run', 'pick_checkpoint', 'load_picked']
 
 # %% ../../nbs/store/checkpoint.ipynb #cell3
 import errno, hashlib, json, math, os, re, shutil, stat, warnings
@@ -328,7 +328,7 @@ def split_run(
     raise ValueError(f'{name}: after the @ a step, {BEST} or {NEWEST} would work')
 
 # %% ../../nbs/store/checkpoint.ipynb #f5824615
-ASKED = 3  # Frames from the warning up to whoever asked
+ASKED = 4  # Frames from the warning up to whoever asked
 
 def _not_there(which, step, there):
     "Why there is no such checkpoint, and which there are"
@@ -344,12 +344,27 @@ def pick_checkpoint(
     which=NEWEST,  # As `split_run` gives it
 )->Path|None:      # None where the newest is meant and there is none at all
     "The checkpoint that is meant; if it isn't there, a CheckpointError names those that are"
-    root = Path(run)/'checkpoints'
-    newest,damaged = newest_checkpoint(root)
-    for line in damaged if which==NEWEST else (): warnings.warn(f'{line}; {newest.name} is taken', stacklevel=ASKED)
-    if which==NEWEST: return newest
-    best = newest and (load_checkpoint(newest, [])[1].get('best') or {})
-    step = (best or {}).get('step') if which==BEST else which
+    root,step = Path(run)/'checkpoints',which
+    if which in (NEWEST,BEST):
+        newest,damaged = newest_checkpoint(root)
+        for line in damaged if which==NEWEST else (): warnings.warn(f'{line}; {newest.name} is taken', stacklevel=ASKED)
+        if which==NEWEST: return newest
+        step = (newest and load_checkpoint(newest, [])[1].get('best') or {}).get('step')
     there = [s for s,_ in list_checkpoints(root)]
     if step in there: return root/step_name(step)
     raise CheckpointError(f'{run}: {_not_there(which, step, there)}')
+
+# %% ../../nbs/store/checkpoint.ipynb #pick0002
+def load_picked(
+    run,           # Run directory, where another process may be training
+    which=NEWEST,  # As `split_run` gives it
+    parts=None,    # As `load_checkpoint` takes it
+)->tuple:          # Path, tensors, state; (None, {}, {}) where the newest is meant and there is none at all
+    "Read the checkpoint that is meant, and pick again if the run deleted it meanwhile"
+    while True:
+        there = list_checkpoints(Path(run)/'checkpoints')
+        try:
+            path = pick_checkpoint(run, which)
+            return path,*(load_checkpoint(path, parts) if path else ({}, {}))
+        except CheckpointError:
+            if list_checkpoints(Path(run)/'checkpoints')==there: raise
