@@ -43,9 +43,9 @@ ROPE_BASE = 10000.  # the library's default
 
 def _rope_base(c):
     "Base of RoPE; raise ValueError for other kinds of RoPE"
-    rope = c['rope_parameters'] or {}
-    if rope.get('rope_type', 'default')!='default':
-        raise ValueError(f'rope_parameters.rope_type = {brief(rope["rope_type"])}; our RoPE is plain ("default")')
+    rope = c.get('rope_scaling') or c['rope_parameters'] or {}   # the older name, which wins where both are set
+    kind = rope.get('rope_type', rope.get('type', 'default'))
+    if kind!='default': raise ValueError(f'rope_parameters.rope_type = {brief(kind)}; our RoPE is plain ("default")')
     return float(rope.get('rope_theta', c.get('rope_theta', ROPE_BASE)))
 
 def _shape(c):
@@ -91,7 +91,8 @@ def read_tensors(
 )->dict:         # Name to tensor
     "Read all tensors of a transformers folder"
     index = folder/WEIGHTS_INDEX
-    files = sorted({*read_json(index)['weight_map'].values()}) if index.is_file() else [WEIGHTS]
+    one = (folder/WEIGHTS).is_file() or not index.is_file()   # transformers looks for the single file first, too
+    files = [WEIGHTS] if one else sorted({*read_json(index)['weight_map'].values()})
     res = {}
     for name in files:
         if not (folder/name).is_file() or Path(name).name!=name: raise ValueError(f'{folder}: no {name} here')
@@ -160,7 +161,8 @@ def _of_folder(path):
     shape,tok = shape_of(config, str(path/'config.json')),read_tokenizer(path)
     V = (DEFAULTS | config)['vocab_size']
     if V!=tok.vocab_size:
-        raise ValueError(f'{path}: vocab_size = {V} in config.json, but its tokenizer has {tok.vocab_size} tokens')
+        raise ValueError(f'{path}: vocab_size = {V} in config.json, but its tokenizer has {tok.vocab_size} tokens; '
+                         f'saved after model.resize_token_embeddings({tok.vocab_size}) it would fit')
     return Origin(shape, tok, lambda: our_weights(read_tensors(path), shape, V, path))
 
 def open_origin(
@@ -171,7 +173,9 @@ def open_origin(
     if is_run(path): return _of_run(path, which)
     if (path/'config.json').is_file(): return _of_folder(path)
     what = 'neither a run nor a folder with config.json' if path.is_dir() else 'no such folder'
-    raise ValueError(one_line(f'{where}: {what}; a run of ours, or a folder that pretrain export wrote, would work'))
+    if path.suffix=='.gguf' or any(path.glob('*.gguf')): what = 'a model for llama.cpp, from which no run can begin'
+    works = 'a run of ours, or a folder that pretrain export --format hf wrote, would work'
+    raise ValueError(one_line(f'{where}: {what}; {works}'))
 
 # %% ../../nbs/export/bring.ipynb #br-keys-def
 def keep_tokenizer(

@@ -78,7 +78,7 @@ def whole_folder(
 ):       # Temporary folder to fill, inside `with`
     "Within the context, fill a temporary folder, which is renamed when it is complete"
     check_place(to)
-    path = Path(to).absolute()
+    path = Path(to).resolve()   # where a link leads, an empty folder may be
     make_dir(path.parent)
     temp = path.with_name(f'{UNFINISHED}{path.name}.{os.getpid()}')
     shutil.rmtree(temp, ignore_errors=True)   # may be left by a dead process with the same id

@@ -188,9 +188,9 @@ def tokenizer_files(
     seq_len:int,   # Longest text that the model reads [tokens]
 )->dict:           # Name of each file to its contents
     "Make the tokenizer files that transformers reads"
-    config = dict(tokenizer_class='PreTrainedTokenizerFast', bos_token=BOS, eos_token=BOS, model_max_length=seq_len,
-                  split_special_tokens=True, clean_up_tokenization_spaces=False,
-                  model_input_names=['input_ids', 'attention_mask'])
+    config = dict(tokenizer_class='PreTrainedTokenizerFast', bos_token=BOS, eos_token=BOS, pad_token=BOS,
+                  padding_side='left', model_max_length=seq_len, split_special_tokens=True,
+                  clean_up_tokenization_spaces=False, model_input_names=['input_ids', 'attention_mask'])
     return {TOKENIZER_JSON: tokenizer_json(tok), TOKENIZER_CONFIG: config}
 
 # %% ../../nbs/export/tokenizer.ipynb #tk-needs-def
@@ -231,6 +231,9 @@ def tokenizer_from(
     model = data['model']
     _need(model['type']=='BPE' and not model.get('dropout'), where, f'its model is {model["type"]}, not plain BPE')
     _need(not data.get('normalizer'), where, 'it has a normalizer, which changes the text')
+    for k in ('end_of_word_suffix','continuing_subword_prefix'): _need(not model.get(k), where, f'its model has {k}')
+    added = next((o['content'] for o in data.get('added_tokens', []) if not o.get('special')), None)
+    _need(added is None, where, f'texts become its added token {added!r}, which is not special')
     special = {o['content']: o['id'] for o in data.get('added_tokens', [])}
     ranks,pattern = _ranks(model, special, where),split_pattern(data.get('pre_tokenizer'), where)
     try: tok = Tokenizer(ranks, pattern, tuple(sorted(special, key=special.get)))
