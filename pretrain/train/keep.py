@@ -7,7 +7,7 @@ __all__ = ['LOGS', 'LIMITED', 'SEE', 'SHARED', 'take_dir', 'Kept']
 
 # %% ../../nbs/train/keep.ipynb #b2f88d91
 import copy, platform
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 import torch
 from fastcore.basics import patch
 from .. import __version__
@@ -21,7 +21,7 @@ from ..store.log import MetricsLog, to_plain
 from ..store.sharded import Together, own_parts
 from ..store.saver import CheckpointConfig, Saver, generators, rng_state
 from .console import Console
-from .signals import HoldSignals
+from .signals import HoldSignals, stoppable
 from .state import State
 
 # %% ../../nbs/train/keep.ipynb #80b8dce8
@@ -55,7 +55,7 @@ class Kept:
         self.console = console or Console()
         self.saver,self.saved,self.left = Saver(self.out/'checkpoints', checkpoint),None,None
         self.safe,self.midway,self.stepping = None,False,False  # the last true moment; is it past? are we in a step?
-        self.hold,self.begun,self.failed = HoldSignals(),False,False
+        self.hold,self.begun,self.failed,self.around = HoldSignals(),False,False,ExitStack()
 
     def __reduce__(self):
         why = 'a run is no copy of itself; save() leaves a checkpoint, and a new Run of the directory goes on from it'
@@ -283,7 +283,9 @@ def close(self:Kept):
             self.place.close()
 
 @patch
-def __enter__(self:Kept): return self
+def __enter__(self:Kept):
+    self.around.enter_context(stoppable(self.hold.note))   # between steps, too, no signal ends the process unsaved
+    return self
 
 @patch
 def __exit__(self:Kept, kind, *_):
@@ -292,3 +294,4 @@ def __exit__(self:Kept, kind, *_):
     except Exception as e:
         if not kind: raise
         self.console.say(f'warning: {e}')
+    finally: self.around.close()

@@ -27,10 +27,10 @@ class HoldSignals:
         self.depth += 1
         if self.depth==1: self.hit = 0
         if self.depth==1 and threading.current_thread() is threading.main_thread():
-            self.old = {s: signal.signal(s, self._mark) for s in stop_signals()+SAVES}
+            self.old = {s: signal.signal(s, self.note) for s in stop_signals()+SAVES}
         return self
 
-    def _mark(self, sig, frame):
+    def note(self, sig, frame):   # Handler of these signals
         if sig in SAVES:
             self.save = True
             return
@@ -58,12 +58,14 @@ class Stopped(KeyboardInterrupt):
         self.sig = int(sig)
 
 @contextmanager
-def stoppable():
-    "Context manager: SIGTERM and SIGHUP stop as Ctrl-C does; SIGUSR1, which asks for a checkpoint, is ignored"
+def stoppable(
+    asked=signal.SIG_IGN, # Handler of SIGUSR1, which asks for a checkpoint; the default ignores it
+):
+    "Context manager: SIGTERM and SIGHUP stop as Ctrl-C does"
     def stop(sig, frame): raise Stopped(sig)
     main = threading.current_thread() is threading.main_thread()
     meant = stop_signals()+SAVES if main else ()
-    old = {s: signal.signal(s, signal.SIG_IGN if s in SAVES else stop) for s in meant}
+    old = {s: signal.signal(s, asked if s in SAVES else stop) for s in meant}
     try: yield
     finally:
         for s,h in old.items(): signal.signal(s, h or signal.SIG_DFL)
