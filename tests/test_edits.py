@@ -179,6 +179,18 @@ def test_leave_is_told_with_the_file_and_prepare_says_it(stopped, tmp_path):
     (change,) = [r['changed'] for r in lab.log() if 'changed' in r]
     assert set(change)=={'train', 'train.steps'}
 
+def test_another_corpus_begins_with_its_first_row_and_one_that_returns_where_it_was_left(stopped, tmp_path):
+    shutil.copytree(stopped.dir, tmp_path/'x')
+    os.chdir(tmp_path/'x')
+    lab = Lab(tmp_path/'x')
+    for k in range(9): lab.write(f'more/{k}.txt', f'Text number {k} of another corpus, which is better.\n'*20)
+    for steps,text in ((2,'text'), (4,'more'), (5,'more'), (6,'text')):   # the third goes on within a stage
+        done = lab.train(*GIVEN, 'out=stages', f'train.steps={steps}', f'data.train={text}', 'train.allow=train')
+        assert done.code==0, done.err
+        assert ('begins with its first row' in done.text)==(steps in (4,6)), done.text
+    rows = [r['row'] for r in lab.log('stages') if 'row' in r]
+    assert rows==[rows[1]*k for k in (0, 1, 0, 1, 2, 2)], rows   # it was 0 to 5
+
 if __name__=='__main__':
     import tempfile
     with tempfile.TemporaryDirectory() as d:

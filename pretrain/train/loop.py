@@ -32,7 +32,7 @@ from .panel import about
 from .parallel import Parallel
 from .progress import TrackConfig
 from .signals import STOPS
-from .state import State, hand_set, of_today, set_again, touched
+from .state import State, at_corpus, hand_set, of_today, set_again, touched
 from .track.beside import Tracker
 
 # %% ../../nbs/train/loop.ipynb #881cbb1d
@@ -136,6 +136,7 @@ def accept(self:Loop,
     for line in found.news: self.console.say(line)
     self.changed = found.changed
     if found.changed: self.news['changed'] = found.changed
+    if 'train' in found.changed: saved.update(at_corpus(saved, *found.changed['train'], found.other))
 
 @patch
 def read_checkpoint(self:Loop,
