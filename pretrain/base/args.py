@@ -60,6 +60,7 @@ def arg(
 class Command(argparse.ArgumentParser):
     "Parser of one command: takes arguments in any order, and reports errors in one line"
     def error(self, message):
+        "Say in one line what is wrong, as a ValueError"
         if 'expected one argument' in message: message += '; a value that begins with - is written --name=-value'
         raise ValueError(f'{masked(message)}; `{self.prog} --help` explains')
 

@@ -139,6 +139,7 @@ class Hashes:
         self.lists,self.now = {},{}
 
     def load(self)->dict:
+        "Read what the file knows, or nothing"
         try: return read_as(dict[str,tuple[str,str]], self.path, HASHES_MAX)
         except (OSError,ValueError): return {}
 

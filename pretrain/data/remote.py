@@ -227,6 +227,7 @@ class RemoteStream(io.RawIOBase):
 
     def readable(self): return True  # As `io` asks
     def readinto(self, b):
+        "Fill a buffer with the next bytes, and count them"
         data = self.fetch(len(b))
         b[:len(data)] = data
         self.at += len(data)
@@ -240,6 +241,7 @@ class RemoteStream(io.RawIOBase):
         except Exception: pass   # it is not needed any more
 
     def close(self):
+        "Close the connection, too"
         self.drop()
         super().close()
 

@@ -173,6 +173,7 @@ class Attention(nn.Module):
         cache=None,      # Keys and values of earlier tokens, a `Cache`
         *side,           # Passed on to `keys_values`
     )->torch.Tensor:     # [B,T,C]
+        "Attend from each token to itself and earlier ones"
         k,v = self.keys_values(x, rope, cache, *side)
         return self.mix(self.queries(x, rope), k, v, see, x)
 
@@ -237,6 +238,7 @@ class MLP(nn.Module):
         self.down = Linear(cfg.mlp_ratio*cfg.width, cfg.width)
 
     def forward(self, x):
+        "Apply the MLP to each vector [...,C]"
         if bare(self.up) and bare(self.down): return relu2(x, self.up.weight, self.down.weight)
         return self.down(F.relu(self.up(x)).square())
 
@@ -255,6 +257,7 @@ class Block(nn.Module):
         see:dict,        # Mask, as keyword arguments of `scaled_dot_product_attention`
         cache=None,      # Keys and values of earlier tokens, a `Cache`
     )->torch.Tensor:     # Residual stream behind the block [B,T,C]
+        "Add attention, then the MLP, to the residual stream"
         x = x + self.attn(rms_norm(x, self.eps), rope, see, cache)
         return x + self.mlp(rms_norm(x, self.eps))
 

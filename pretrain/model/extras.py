@@ -100,6 +100,7 @@ class RichAttention(Attention, Extra):
         self.gate = Gate(cfg, cfg.n_head, GATE_MOST) if cfg.attn_gate else None
 
     def begin(self):
+        "Set the first values, those of the table too"
         super().begin()
         if self.table: self.table.weight.normal_(0, self.cfg.init_matrix/self.cfg.width**.5)
 
@@ -154,6 +155,7 @@ class RichBlock(Block, Extra):
         self.learned('recall', cfg.x0_scalars, RECALL)
 
     def enter(self, x, side):
+        "Scale the residual stream [B,T,C], and add the embedding again, as the switches say"
         if self.half: side.mid = x
         if self.keep is not None: x = self.keep*x
         return x if self.recall is None else x + self.recall*side.first
@@ -167,6 +169,7 @@ class RichBlock(Block, Extra):
         cache,           # Keys and values of earlier tokens, a `Cache`, or None
         side:Side,       # What the blocks share
     )->torch.Tensor:     # Residual stream behind the block [B,T,C]
+        "Add attention, then the MLP, to the residual stream, with every switch"
         x = self.enter(x, side)
         x = x + self.out(self.attn(rms_norm(x, self.eps), rope, see, cache, side))
         return x + self.out(self.mlp(rms_norm(x, self.eps)))
@@ -213,6 +216,7 @@ class Ends(Extra):
         self.learned('backout', cfg.backout, BACKOUT)
 
     def begin(self):
+        "Set the first values; the table of pairs begins with zeros"
         super().begin()
         if self.pairs: self.pairs.weight.zero_()
 

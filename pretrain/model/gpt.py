@@ -68,6 +68,7 @@ class GPT(nn.Module):
         ids:torch.Tensor,  # Token ids [B,T]
         cache:Cache=None,  # Tokens read before; gets the new ones
     )->torch.Tensor:       # Logits [B,T,V]
+        "Compute the scores of each next token"
         return self.logits(self.hidden(ids, cache))
 
     def _apply(self, *args, **kw):   # .to, .bfloat16, .to_empty …: the tables stay exact, and are never empty

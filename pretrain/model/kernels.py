@@ -84,6 +84,7 @@ class Product(torch.autograd.Function):
     "`x @ W.T` and its gradients"
     @staticmethod
     def forward(ctx, x, W):
+        "Multiply"
         ctx.save_for_backward(x, W)
         return times(x, W)
 

@@ -142,6 +142,7 @@ class Together:
     def agreed(self,
         go:bool, # Would this process try again?
     )->bool:     # Decision of the first process, for all
+        "Ask whether all processes try again; the first decides"
         key = f'{self.turn} {self.n} again'
         if not self.board.rank: self.board.store.set(key, '1' if go else '0')
         return self.board.wait(key, [0])=='1'

@@ -258,7 +258,9 @@ class Parallel:
 
     def compile(self,
         make:Callable,  # From a function to a compiled one
-    ): self.door.loss = by_block(self.door.model, self.door.loss, make)
+    ):
+        "Compile the loss block by block"
+        self.door.loss = by_block(self.door.model, self.door.loss, make)
 
 # %% ../../nbs/train/parallel.ipynb #prl00083
 def hollow(

@@ -62,6 +62,7 @@ class Thin:
         self.xs,self.ys = [],[]
 
     def add(self, x, y):
+        "Add a point; of more than twice `size`, keep `size`"
         self.xs.append(x)
         self.ys.append(y)
         if len(self.xs)<=2*self.size: return
@@ -254,10 +255,12 @@ class Plain(Off):
         if self.out is not None and not offer(self.out, s): self.out = None
 
     def say(self):
+        "Print where the run is"
         self.last,self.said = time.monotonic(),self.p.step
         self.write(self.p.line()+'\n')
 
     def update(self):
+        "Print a line if one is due"
         p = self.p
         slow = self.last is None or time.monotonic()-self.last>=p.cfg.log_s
         if slow or p.step%p.cfg.log_every==0 or p.over: self.say()
@@ -291,10 +294,12 @@ class Terminal(Plain):
         self.draw = Throttle(p.cfg.redraw_s)
 
     def columns(self):
+        "Find the width of the terminal [characters]"
         try: return os.get_terminal_size(self.out.fileno()).columns or shutil.get_terminal_size().columns
         except (OSError, ValueError, AttributeError): return shutil.get_terminal_size().columns
 
     def paint(self):
+        "Write bar and line over the last ones"
         p,width = self.p,self.columns()
         n,(done,todo) = BAR*min(p.step, p.total)//max(p.total, 1),bar_marks(self.out)
         bar = done*n+todo*(BAR-n)+' ' if width>=MIN_COLUMNS else ''
@@ -306,10 +311,12 @@ class Terminal(Plain):
         if self.p.over or self.draw.due(): self.repaint()
 
     def note(self, text):
+        "Print a message above the live line"
         self.write(f'{WIPE}{text}\n')
         self.repaint()
 
     def close(self):
+        "Show the last state, and leave it"
         self.repaint()
         self.write('\n')
 
@@ -338,15 +345,18 @@ class Notebook(Off):
         threading.Thread(target=self.pulse, daemon=True).start()
 
     def bar(self):
+        "Make the bar, as HTML and as text"
         p = self.p
         return {'text/html': bar(p.step, p.total, p.brief()), 'text/plain': p.line()}
 
     def curves(self):
+        "Draw the curves; when the run has ended, in both sizes"
         p,ways = self.p,(FINE, ROUGH) if self.closed.is_set() else (FINE,)
         svgs = (charts(p.curves, p.total or p.step, p.about, o) for o in ways)
         return {'text/html': drawn(*svgs), 'text/plain': CURVED}
 
     def below(self):
+        "Make the news and the newest samples, as HTML and as text"
         t,news = self.p.texts,[*self.news]
         newest = [f'sample: step {t.xs[-1]:,}: {o["prompt"]}|{o["text"]}' for o in t.ys[-1]] if len(t) else []
         html = below(news, t.xs, t.ys, self.p.about.prompts)

@@ -48,6 +48,7 @@ class Meter(TorchDispatchMode):
         return res
 
     def count(self, s):
+        "Count a new storage until it is freed"
         at,n = s._cdata,s.nbytes()
         def gone(_):
             self.refs.pop(at, None)
@@ -75,6 +76,7 @@ class Spans(Meter):
         super().__init__()
 
     def note(self):
+        "Keep the largest so far, with and without the gradients of this span and of all"
         now = (self.live, self.live+self.own, self.live+self.done)
         self.tops = tuple(map(max, self.tops, now))
 
@@ -86,6 +88,7 @@ class Spans(Meter):
         self.note()
 
     def mark(self, where):
+        "End a span here, and begin the next"
         self.note()
         self.spans.append(Span(where, self.live, *self.tops))
         self.own = 0

@@ -30,7 +30,8 @@ class HoldSignals:
             self.old = {s: signal.signal(s, self.note) for s in stop_signals()+SAVES}
         return self
 
-    def note(self, sig, frame):   # Handler of these signals
+    def note(self, sig, frame):
+        "Take note of a signal; handler of all of them"
         if sig in SAVES:
             self.save = True
             return

@@ -105,6 +105,7 @@ class Store:
         self.write()
 
     def write(self):
+        "Write the results so far, whole or not at all"
         asked = self.asked or [*self.tasks]
         write_whole(self.path/RESULTS, json.dumps(dict(asked=asked, tasks=self.tasks), indent=1).encode())
 

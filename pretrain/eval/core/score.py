@@ -252,10 +252,12 @@ class Branches:
 
     def place(self, T): return self.at,self.end,dict(attn_mask=self.see)
     def before(self, ids):
+        "Find the token before each token: of a branch's first, the last of the stem [B,T]"
         lens = torch.tensor(self.cache.lens, device=ids.device)[:,None]
         return id_before(ids).where(~self.begins, self.cache.ids.gather(1, lens))
     def advance(self, T): return self.cache.lens   # the rows stay as long as they were
     def put(self, i, k, v):
+        "Store keys and values behind the stem, and return all up to there"
         end = self.base+k.shape[2]
         self.cache.write(i, slice(self.base, end), k, v)
         return self.cache.read(i, 0, end)
@@ -277,6 +279,7 @@ class Tree:
     def place(self, T): return self.at,self.end,dict(attn_mask=self.see)
     def put(self, i, k, v): return k,v
     def before(self, ids):
+        "Find the token before each token: of a branch's first, the last of the stem [B,T]"
         stem = ids.gather(1, self.last.clamp(min=0)).where(self.last>=0, -1)
         return id_before(ids).where(~self.begins, stem)
     def advance(self, T): return None

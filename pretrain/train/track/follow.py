@@ -38,6 +38,7 @@ class Sent:
 
     def __len__(self): return len(self.steps)
     def add(self, step, key):
+        "Note a step, and the key of what was sent of it"
         self.steps.append(step)
         self.facts.append(key)
 
@@ -206,6 +207,7 @@ class Status(dict):
         with suppress(OSError, ValueError): self.update(json.loads(path.read_bytes()))
 
     def save(self, **news):
+        "Update, and write to the file, whole or not at all"
         self.update(news)
         temp = self.path.with_suffix('.new')
         temp.write_text(json.dumps(self))

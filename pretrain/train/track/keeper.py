@@ -101,6 +101,7 @@ class Worker:
 
     @property
     def status(self):
+        "What the process wrote about itself last; {} = nothing"
         try: return json.loads(self.state.read_bytes())
         except (OSError, ValueError): return {}
 
@@ -113,6 +114,7 @@ class Worker:
         return self.gone and self.p.returncode==0 and self.status.get('done', False)
 
     def memory(self)->int: # Bytes; 0 where it can't be known
+        "Find how much memory the process has"
         try: return int(Path(f'/proc/{self.p.pid}/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')
         except (OSError, ValueError, IndexError): return 0
 

@@ -81,6 +81,7 @@ class Wandb:
     def start(self,
         info:Info, # Of the run
     )->int|None:   # The last step that is really there
+        "Import the library, and begin or go on with the run there"
         import wandb
         self.wandb,self.info = wandb,info
         return self.begin()
@@ -98,6 +99,7 @@ class Wandb:
         return self.last() if self.local else self.run.step-1
 
     def init(self, mode):
+        "Open the run in a mode of the library"
         i,w = self.info,self.wandb
         quiet = w.Settings(silent=True, console='off', x_disable_stats=True, disable_git=True, save_code=False,
                            init_timeout=ONLINE_S, login_timeout=ONLINE_S)
@@ -174,6 +176,7 @@ class Trackio(Wandb):
     def start(self,
         info:Info, # Of the run
     )->int|None:   # The last step that is really there
+        "Import the library, and begin or go on with the run there"
         import trackio
         self.wandb,self.info,self.wrote = trackio,info,{}
         return self.begin()
@@ -194,10 +197,12 @@ class Trackio(Wandb):
         return -1 if step is None else step
 
     def row(self, step, numbers):
+        "Send the numbers of a step, with the samples that wait for them"
         self.run.log(dict(numbers, **self.wrote), step=step)
         self.sent,self.wrote = step,{}
 
     def texts(self, step, samples):
+        "Keep the samples, as a table, for the row of this step"
         import pandas as pd
         rows = [[step, s['prompt'], s['text']] for s in samples]
         self.wrote = dict(samples=self.wandb.Table(dataframe=pd.DataFrame(rows, columns=['step', 'prompt', 'text'])))

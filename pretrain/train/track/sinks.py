@@ -59,6 +59,7 @@ class TensorBoard:
     def start(self,
         info:Info, # Of the run
     ):
+        "Open the file of events, behind what is there"
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
         self.event,self.summary,self.clean = event_pb2,summary_pb2,False
@@ -75,6 +76,7 @@ class TensorBoard:
     def back(self,
         step:int, # The first that is gone
     )->int:
+        "Write that all events from a step on are void"
         log = self.event.SessionLog(status=self.event.SessionLog.START)
         self.write(step=step, session_log=log)
         self.clean = True
