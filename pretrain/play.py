@@ -7,11 +7,11 @@ __all__ = ['WAITING', 'LOOK_S', 'Turns', 'page', 'Playing', 'serve']
 
 # %% ../nbs/play.ipynb #play003
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.resources import files
 
 from .base.screen import tell
-from .base.serve import Gone, Handler, Refused, WRITE_S, open_server, serve_until, sse
+from .base.serve import Gone, Handler, Refused, WRITE_S, open_server, serve_until
 from .eval.completions import Answer, Player, whole
 
 # %% ../nbs/play.ipynb #play051
@@ -64,21 +64,10 @@ class Playing:
         "Answer a completion"
         ask,found = self.player.ask(h.read()),None
         with self.turns.take(h.here):
-            if ask.stream: self.flow(h, Answer(self.player, ask))
+            if ask.stream:
+                with closing(Answer(self.player, ask).chunks()) as events: h.flow(events)
             else: found = whole(Answer(self.player, ask), h.here)
         if found: h.send(200, found)
-
-    def flow(self,
-        h:Handler,     # Of a request
-        answer:Answer, # A new answer
-    ):
-        "Send an answer token by token, as server-sent events"
-        h.begin(200, 'text/event-stream')
-        h.flowing = True
-        for event in answer.chunks():
-            if not h.here(): raise Gone
-            h.put(sse(event))
-        h.put(sse(None))
 
 # %% ../nbs/play.ipynb #play069
 def serve(

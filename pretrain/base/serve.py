@@ -209,11 +209,11 @@ def refuse(self:Handler,
     "Send a refusal instead of an answer"
     more = {401: dict(WWW_Authenticate='Bearer'), 405: dict(Allow=self.allow), 429: dict(Retry_After='1')}
     try:
-        if self.flowing: self.put(sse(e.json()))
+        if self.flowing: self.event(e.json())
         else: self.send(e.status, e.json(), **more.get(e.status, {}))
     except (Gone, OSError): pass   # the client has gone
 
-# %% ../../nbs/base/serve.ipynb #serv028
+# %% ../../nbs/base/serve.ipynb #serv0261
 @patch
 def here(self:Handler)->bool:
     "Is the client still connected, and the server not ending?"
@@ -222,6 +222,29 @@ def here(self:Handler)->bool:
     try: return bool(self.connection.recv(1, socket.MSG_PEEK))
     except BlockingIOError: return True
 
+@patch
+def event(self:Handler,
+    event:dict|None, # Event; None for the end of the stream
+):
+    "Send an event of a stream"
+    data = sse(event)
+    last = b'0\r\n\r\n' if event is None or 'error' in event else b''
+    self.put(data if self.request_version=='HTTP/1.0' else b'%x\r\n%b\r\n%b' % (len(data), data, last))
+
+@patch
+def flow(self:Handler,
+    events, # Dicts, as they are made
+):
+    "Send events one by one, for as long as the client is there"
+    more = {} if self.request_version=='HTTP/1.0' else dict(Transfer_Encoding='chunked')
+    self.begin(200, 'text/event-stream', **more)
+    self.flowing = True
+    for e in events:
+        if not self.here(): raise Gone
+        self.event(e)
+    self.event(None)
+
+# %% ../../nbs/base/serve.ipynb #serv028
 @patch
 def read(self:Handler):
     "Read the body of the request as JSON"
