@@ -159,7 +159,7 @@ def make_model(
 # %% ../nbs/build.ipynb #begun-def
 FORMER = {'tokenizer.pattern': SPLIT_LETTERS, 'data.split_min_docs': 1000, 'data.formats': ('.txt','.jsonl'),
           'eval.share': 0.}  # Once so
-CHOSEN = ('eval.bytes',)     # Of a run by itself, where its config leaves it open
+CHOSEN = ('eval.bytes','train.init') # What a run keeps where its config leaves it open
 
 # %% ../nbs/build.ipynb #327f45b2
 def identity_of(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEFAULTS', 'FIXED', 'ROPE_BASE', 'JSON_MAX', 'TAKEN', 'BESIDE', 'NAMED', 'shape_of', 'read_json', 'read_tensors',
-           'our_weights', 'Origin', 'print_of', 'open_origin', 'keep_tokenizer', 'init_keys', 'init_problems',
+           'our_weights', 'Origin', 'print_of', 'open_origin', 'keep_tokenizer', 'gone', 'init_keys', 'init_problems',
            'own_keys', 'with_origin', 'Beginning', 'begun_with', 'beginning']
 
 # %% ../../nbs/export/bring.ipynb #br-imports
@@ -192,6 +192,12 @@ def keep_tokenizer(
     except OSError: shutil.rmtree(temp)   # another process was faster
     return str(folder)
 
+def gone(
+    init:str, # `train.init`
+)->bool:
+    "Is there nothing of that name, so that only a run that began with it knows what it was?"
+    return not os.path.lexists(split_run(init)[0])
+
 NAMED = ('tokenizer.path',)  # keys taken from the origin besides the shape
 
 def init_keys(
@@ -200,7 +206,9 @@ def init_keys(
     root:Path,  # Folder of the cache
 )->dict:        # Dotted keys to values
     "Return the keys that hold where the config does not set them"
-    if own.get('train.init')==init: return {k: v for k,v in own.items() if k.startswith('model.') or k in NAMED}
+    begun = own.get('train.init')
+    if begun and (begun==init or gone(init)):
+        return {k: v for k,v in own.items() if k.startswith('model.') or k in NAMED}
     o = open_origin(init)
     return o.keys() | {'tokenizer.path': keep_tokenizer(o.tok, root)}
 
@@ -262,14 +270,15 @@ def beginning(
     own:Callable=lambda: None, # Returns initial weights for a new run without `init`
 )->Beginning:
     "Find the initial weights of a run"
-    if not init: return Beginning(weights=None if list_checkpoints(Path(out)/'checkpoints') else own())
     was = begun_with(out)
-    if not was or was[0]!=init:
+    print = was[1] if was else ''
+    if not init: return Beginning(print, None if list_checkpoints(Path(out)/'checkpoints') else own())
+    if not was or was[0]!=init and not (print and gone(init)):
         weights = open_origin(init).read()
         return Beginning(print_of(weights), weights)
     news = ''
     with suppress(ValueError, OSError):   # the origin may have been deleted
-        if print_of(open_origin(init).read())!=was[1]:
+        if print_of(open_origin(init).read())!=print:
             news = (f'train.init: {init} holds other weights than those that this run began with; '
                     'it goes on from its own checkpoint')
-    return Beginning(was[1], None, news)
+    return Beginning(print, None, news)
