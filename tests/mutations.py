@@ -193,7 +193,7 @@ MUTATIONS = [
     Mutation('a jump of the rate is not said', 'model/schedule', 'if abs(after-want)<=CLOSE*want', 'if True', 'nbs/model/schedule.ipynb#A schedule that changes on the way', full=True),
     Mutation('a key without effect is refused', 'train/identity', ' and (acts(k, before) or acts(k, after))', '', 'nbs/train/identity.ipynb#Comparing', full=True),
     Mutation('data of a rollback not passed over', 'train/state', 'here = dict(row=self.row+rows, ', 'here = dict(', 'nbs/train/state.ipynb#Taken back', full=True),
-    Mutation('another corpus begins as far in as the former was read', 'train/state', 'places.pop(now, [0,[0,0]])', "places.pop(now, [saved['row'],[0,0]])", 'nbs/train/state.ipynb#Another corpus', full=True),
+    Mutation('another corpus begins as far in as the former was read', 'train/state', 'begin = left = 0,loader', "begin = left = saved['row'],loader", 'nbs/train/state.ipynb#Another corpus', full=True),
     Mutation('a piece of a tensor at the place of another', 'store/sharded', 'first = min(rank*-(-n//W), n)', 'first = 0', 'nbs/store/sharded.ipynb#What a process has'),
     Mutation('missing rows are not missed', 'store/tensors', "if lo<end and ([first", "if False and ([first", 'nbs/store/tensors.ipynb#Rows in several files', full=True),
     Mutation('a rank that failed to write is not asked', 'store/sharded', "bad = next((o for o in said if 'error' in o), None)", 'bad = None', 'nbs/store/sharded.ipynb#Together', 'KeyError', full=True),

@@ -187,9 +187,22 @@ def test_another_corpus_begins_with_its_first_row_and_one_that_returns_where_it_
     for steps,text in ((2,'text'), (4,'more'), (5,'more'), (6,'text')):   # the third goes on within a stage
         done = lab.train(*GIVEN, 'out=stages', f'train.steps={steps}', f'data.train={text}', 'train.allow=train')
         assert done.code==0, done.err
-        assert ('begins with its first row' in done.text)==(steps in (4,6)), done.text
+        assert ('which begins with its first row' in done.text)==(steps in (4,6)), done.text
     rows = [r['row'] for r in lab.log('stages') if 'row' in r]
     assert rows==[rows[1]*k for k in (0, 1, 0, 1, 2, 2)], rows   # it was 0 to 5
+
+def test_under_other_weights_each_source_goes_on_where_it_was(stopped, tmp_path):
+    shutil.copytree(stopped.dir, tmp_path/'x')
+    os.chdir(tmp_path/'x')
+    lab = Lab(tmp_path/'x')
+    for k in range(9): lab.write(f'more/{k}.txt', f'Text number {k} of another corpus, which is better.\n'*20)
+    for steps,a,b in ((2,3,1), (4,1,3)):
+        mixed = f'data.train=[{{path="text", weight={a}}}, {{path="more", weight={b}}}]'
+        done = lab.train(*GIVEN, 'out=mixed', f'train.steps={steps}', mixed, 'train.allow=train')
+        assert done.code==0, done.err
+    state = json.loads((sorted(Path('mixed/checkpoints').iterdir())[-1]/'state.json').read_text())
+    B = state['row']//2
+    assert (state['step'], state['epoch'])==(4, [0, -2*B*3//4, 0, -2*B//4]), state['epoch']   # it was [0,0, 0,0]
 
 if __name__=='__main__':
     import tempfile

@@ -87,9 +87,20 @@ def know(self:Loader,
 ):
     "Note with which row an epoch begins; the epochs before it then need no plan"
     i = bisect_left(self.epochs, epoch)
-    if self.epochs[i:i+1]==array('q', [epoch]): return
+    if self.epochs[i:i+1]==array('q', [epoch]) and self.firsts[i]==first: return
+    while i and self.firsts[i-1]>first: i -= 1   # what contradicts it was so of rows that are counted from elsewhere
+    if self.epochs[i:i+1] and self.epochs[i]<=epoch: del self.epochs[i:],self.firsts[i:]
     self.epochs.insert(i, epoch)
     self.firsts.insert(i, first)
+
+@patch
+def go_on(self:Loader,
+    shares:dict, # Of the corpus before: source to its share; empty where it was no mixture
+    row:int,     # That it had reached
+    marks:list,  # As `mark` told it there
+)->list[int]:    # The `mark` of row 0
+    "Where another corpus begins, whose rows are counted from 0"
+    return self.mark(0)
 
 @patch
 def first(self:Loader,

@@ -215,13 +215,28 @@ def turned(self:MixedLoader,
     return [f'{k}: all of its text has been used {n_of(b, "time")}; from here on it repeats in another order'
             for k,a,b in zip(self.parts, was[::2], now[::2]) if b>a]
 
+# %% ../../nbs/data/mixture.ipynb #ml-anew1
+@patch
+def go_on(self:MixedLoader,
+    shares:dict, # Of the mixture before: source to its share; empty where it was none
+    row:int,     # That it had reached
+    marks:list,  # As `mark` told it there
+)->list[int]:    # The `mark` of row 0
+    "Where the sources stand when rows are counted from 0"
+    begun,at = len(marks)==2*len(shares)>0,{}
+    if begun:
+        weights = [Fraction(o).limit_denominator(ROUND) for o in shares.values()]
+        at = dict(zip(shares, zip(marks[::2], marks[1::2], Turns(weights).before(row).tolist())))
+    each = [at.get(k, (0, 0, 0)) for k in self.parts]
+    return [o for epoch,first,k in each for o in (epoch, first-k)]
+
 # %% ../../nbs/data/mixture.ipynb #ml-epoch
 @patch
 def first(self:MixedLoader,
     epoch:int, # From 0
 )->int:        # [rows]
     "Return the row of the run at which an epoch, in the sense above, begins"
-    return epoch*sum(o.first(1) for o in self.each)
+    return epoch*sum(o.plan(0).n_rows for o in self.each)
 
 # %% ../../nbs/data/mixture.ipynb #ml-report
 @dataclass(frozen=True, kw_only=True, repr=False)

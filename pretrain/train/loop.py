@@ -104,7 +104,7 @@ class Loop(Kept):
         return f'Run {shown(self.out)}: step {self.n_step:,}{of_steps(self.planned)}{loss}'
 
 # %% ../../nbs/train/loop.ipynb #173ab79d
-PLANNERS = ('seed', 'train', 'loader.window')  # a change of these moves the ends of epochs
+PLANNERS = ('seed', 'loader.window')  # a change of these moves the ends of epochs
 
 @patch
 def restore(self:Loop,
@@ -136,7 +136,7 @@ def accept(self:Loop,
     for line in found.news: self.console.say(line)
     self.changed = found.changed
     if found.changed: self.news['changed'] = found.changed
-    if 'train' in found.changed: saved.update(at_corpus(saved, *found.changed['train'], found.other))
+    if 'train' in found.changed: saved.update(at_corpus(saved, *found.changed['train'], found.other, self.loader))
 
 @patch
 def read_checkpoint(self:Loop,

@@ -104,12 +104,16 @@ def at_corpus(
     saved:dict,  # State of a checkpoint
     was:str,     # Fingerprint of the text that it was trained on
     now:str,     # And of the one to go on with
-    other:bool,  # Is it another corpus, of which nothing was read?
-)->dict:         # What it becomes; empty where the place in the data stays
+    other:bool,  # Is it another corpus, whose rows are counted anew?
+    loader,      # Of it: says where its sources go on
+)->dict:         # What of the state is another one
     "The place in the text to go on with"
+    if not other and now not in saved['places']: return dict(epoch=[0,0])   # the rows stay, the ends of epochs do not
     places = saved['places'] | {was: [saved['row'], saved['epoch']]}
-    if now not in places and not other: return {}
-    row,epoch = places.pop(now, [0,[0,0]])
+    shares = saved['identity'].get('shares', {})
+    begin = left = 0,loader.go_on(shares, saved['row'], saved['epoch'])
+    if now in places: left = places.pop(now)
+    row,epoch = begin if shares and loader.identity else left   # sources of a mixture have gone on since
     return dict(row=row, epoch=epoch, places=places, earlier=saved['trained'])
 
 # %% ../../nbs/train/state.ipynb #5a7a0009
