@@ -46,7 +46,7 @@ def text_of(
     return dict(train=side(data.train), valid=side(data.valid))
 
 # %% ../nbs/alive.ipynb #ali00015
-COUNTS = 'step','trained','skipped','taken_back','best'   # Attributes of the state of a run
+COUNTS = 'step','trained','earlier','skipped','taken_back','best'   # Attributes of the state of a run
 
 def remembered(
     run,   # A `Loop` with its `data`

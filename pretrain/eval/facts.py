@@ -77,7 +77,9 @@ def data_rows(
     rows = [(f'{side}ing text' if side=='train' else 'validation text', _side(text[side]))
             for side in ('train','valid') if isinstance(text.get(side), dict)]
     trained = _count(state, 'trained') or int(sum(v for v in log.series('tokens')[1] if v==v))
-    times = f', {trained/n:.2f} times the {n:,} tokens of the text' if n else ''
+    earlier = _count(state, 'earlier')   # on other corpora, before the run went on with this one
+    last = f', {trained-earlier:,} of them on the last corpus' if earlier else ''
+    times = f'{last}, {(trained-earlier)/n:.2f} times the {n:,} tokens of the text' if n else ''
     if trained: rows.append(('trained on', f'{n_of(trained, "target")}{times}'))
     lost = dict(skipped='in skipped steps', taken_back='taken back by rollbacks')
     not_trained = [f'{c:,} {what}' for k,what in lost.items() if (c := _count(state, k))]
