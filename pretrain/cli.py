@@ -115,8 +115,8 @@ def _train(a):
     "Train: prepare what is missing, then go to the end, or go on where an earlier run stopped"
     if a.seeds is not None: return _train_seeds(a)
     from pretrain.build import Run
-    from pretrain.train.budget import process_age
-    run = Run(_load(a), age_s=process_age() if vars(a).get('typed') else 0.).fit()
+    from pretrain.train.budget import waited_s
+    run = Run(_load(a), age_s=waited_s() if vars(a).get('typed') else 0.).fit()
     return 0 if run.done else SIGNALLED+run.hold.hit
 
 def _train_seeds(a):
