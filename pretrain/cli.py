@@ -139,6 +139,8 @@ def _check(a):
 def _tokenizer(a):
     "Train the tokenizer of a config, or find it in the cache; --save keeps a copy"
     from pretrain.data.parts import tokenizer_of
+    from pretrain.export.folder import check_outside
+    if a.save: check_outside(a.save)   # the tokenizer of a run is that of its weights
     c = _load(a)
     tok = tokenizer_of(c.data, c.tokenizer, c.prepare)
     print(f'vocabulary {tok.vocab_size:,}, fingerprint {tok.fingerprint}')

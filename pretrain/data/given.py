@@ -62,6 +62,7 @@ def _no_texts(docs, key):
     if isinstance(docs, (str, bytes)): return 'one text is written [text], and a file is named in data.train as it is'
     if isinstance(docs, os.PathLike): return 'a file is named in data.train as it is'
     if isinstance(docs, Mapping): return f'give one of its values, such as docs[{brief(str(next(iter(docs), key)))}]'
+    if isinstance(docs, (set,frozenset)): return 'a set has another order in each process; sorted(docs) would work'
     if hasattr(docs, 'columns') and not hasattr(docs, 'features'): return f'give its column, docs[{brief(key)}]'
     return '' if isinstance(docs, Iterable) else 'a list, a generator or a dataset would work'
 

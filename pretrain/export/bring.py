@@ -95,7 +95,8 @@ def read_tensors(
     files = [WEIGHTS] if one else sorted({*read_json(index)['weight_map'].values()})
     res = {}
     for name in files:
-        if not (folder/name).is_file() or Path(name).name!=name: raise ValueError(f'{folder}: no {name} here')
+        if not (folder/name).is_file() or Path(name).name!=name:
+            raise ValueError(f'{folder}: no {name} here; save_pretrained of transformers writes one')
         try: res |= safetensors.torch.load_file(folder/name)
         except (SafetensorError, OSError, ValueError, RuntimeError) as e:
             raise ValueError(one_line(f'{folder/name}: not a whole safetensors file ({e})')) from None
@@ -117,6 +118,8 @@ def our_weights(
         if name not in theirs: raise ValueError(f'{where}: {name} is missing')
         have,need = tuple(theirs[name].shape),tuple(shapes[ours])
         if have!=need: raise ValueError(f'{where}: {name} is {have}, and config.json asks for {need}')
+        if not theirs[name].is_floating_point():
+            raise ValueError(f'{where}: {name} is {theirs[name].dtype}, as a quantised weight is; floating point works')
     res = {ours: theirs[name].float() for ours,name in to.items()}
     check_finite(res, f'{where}: ', '; no run can begin with them')
     return res
