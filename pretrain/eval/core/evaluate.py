@@ -14,12 +14,11 @@ from torch import nn
 
 from ...base.config import NatInt, PathStr, section
 from ...base.dist import all_sum, together
-from .keep import CSV, Store, identity, to_csv
+from .keep import Store, identity
 from .score import Parts, Scorer
 from .tasks import Task, encode_example, read_bundle
 from .verdict import CoreResult, from_json, judge_example, task_result
 from ...model.gpt import check_model
-from ...store.files import write_whole
 
 # %% ../../../nbs/eval/core/evaluate.ipynb #cell114
 def gather(
@@ -161,9 +160,7 @@ def evaluate_core(
             examples += asked
             bar.finish(len(task), f'{task.label} {r.accuracy:.4f} ± {r.se:.4f}{r.cropped}')
     res = CoreResult(results, examples)
-    if store:
-        store.end(res)
-        write_whole(store.path/CSV, to_csv(res).encode())
+    on_all(lambda: store and store.end(res), world)
     return res
 
 # %% ../../../nbs/eval/core/evaluate.ipynb #c4664ded

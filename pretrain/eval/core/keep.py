@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['PROBE_TOL', 'OTHERS', 'RESULTS', 'CSV', 'WIDE', 'NARROW', 'identity', 'difference', 'read_results', 'read_examples',
-           'Store', 'load_core', 'to_csv', 'core_dir', 'same_questions', 'compare_core']
+           'to_csv', 'Store', 'load_core', 'core_dir', 'same_questions', 'compare_core']
 
 # %% ../../../nbs/eval/core/keep.ipynb #d631e328
 import hashlib, json, os
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from fastcore.basics import patch
@@ -82,7 +83,26 @@ def read_examples(
         return [json.loads(l) for l in raw.decode().split('\n') if l]
     except (OSError, ValueError, RecursionError): return None
 
+# %% ../../../nbs/eval/core/keep.ipynb #cell122
+CSV = 'core.csv'     # The table in a directory of results
+WIDE,NARROW = 35,10  # Columns of the published files
+
+def to_csv(
+    res:CoreResult,  # A result
+)->str:
+    "Accuracy and centred accuracy of each task, and CORE, as in the published tables"
+    def line(a, b, c): return f'{a:<{WIDE}}, {b:<{NARROW}}, {c:<{NARROW}}\n'
+    rows = [line(t.label, f'{t.accuracy:.6f}', f'{t.centred:.6f}') for t in res.tasks.values()]
+    return ''.join([line('Task', 'Accuracy', 'Centered'), *rows, line('CORE', '', f'{res.core:.6f}')])
+
 # %% ../../../nbs/eval/core/keep.ipynb #f955a655
+@contextmanager
+def _told(path):
+    "Around writing: what the system refuses, as a mistake that every process hears of"
+    try: yield
+    except OSError as e: raise ValueError(f'{path}: results cannot be kept there ({e.strerror}); another directory '
+                                          '(--out, resume_dir) would work') from None
+
 class Store:
     "A directory that keeps the examples of each finished task"
     def __init__(self,
@@ -90,7 +110,7 @@ class Store:
         fresh:bool=False,  # Forget what it holds
     ):
         self.path,self.asked,self.tasks = Path(path),[],{}
-        self.path.mkdir(parents=True, exist_ok=True)
+        with _told(self.path): self.path.mkdir(parents=True, exist_ok=True)
         if (self.path/RESULTS).exists() and not fresh: self.asked,self.tasks = read_results(self.path)
 
     def put(self,
@@ -100,14 +120,15 @@ class Store:
     ):
         "Keep a task"
         text = ''.join(json.dumps(e.to_json(), ensure_ascii=False, allow_nan=False)+'\n' for e in examples)
-        sha256 = write_whole(self.path/f'{task.label}.jsonl', text.encode())
+        with _told(self.path): sha256 = write_whole(self.path/f'{task.label}.jsonl', text.encode())
         self.tasks[task.label] = asdict(task_result(task, examples)) | dict(identity=ident, sha256=sha256)
         self.write()
 
     def write(self):
         "Write the results so far, whole or not at all"
         asked = self.asked or [*self.tasks]
-        write_whole(self.path/RESULTS, json.dumps(dict(asked=asked, tasks=self.tasks), indent=1).encode())
+        text = json.dumps(dict(asked=asked, tasks=self.tasks), indent=1)
+        with _told(self.path): write_whole(self.path/RESULTS, text.encode())
 
     def end(self,
         res:CoreResult, # Of all tasks that were asked
@@ -116,6 +137,7 @@ class Store:
         for label,t in res.tasks.items(): self.tasks[label] |= asdict(t)
         self.asked = [*res.tasks]
         self.write()
+        with _told(self.path): write_whole(self.path/CSV, to_csv(res).encode())
 
 # %% ../../../nbs/eval/core/keep.ipynb #12f8aad0
 @patch
@@ -148,18 +170,6 @@ def load_core(
         examples += map(from_json, rows)
         results.append(_counted(t))
     return CoreResult(results, examples)
-
-# %% ../../../nbs/eval/core/keep.ipynb #cell122
-CSV = 'core.csv'     # The table in a directory of results
-WIDE,NARROW = 35,10  # Columns of the published files
-
-def to_csv(
-    res:CoreResult,  # A result
-)->str:
-    "Accuracy and centred accuracy of each task, and CORE, as in the published tables"
-    def line(a, b, c): return f'{a:<{WIDE}}, {b:<{NARROW}}, {c:<{NARROW}}\n'
-    rows = [line(t.label, f'{t.accuracy:.6f}', f'{t.centred:.6f}') for t in res.tasks.values()]
-    return ''.join([line('Task', 'Accuracy', 'Centered'), *rows, line('CORE', '', f'{res.core:.6f}')])
 
 # %% ../../../nbs/eval/core/keep.ipynb #8b9239c7
 def core_dir(
