@@ -21,6 +21,7 @@ from typing import Literal
 from fastcore.basics import patch
 
 from ..base.config import NatInt, PathStr, PosInt, section
+from ..base.meanwhile import n_cores
 from ..base.words import n_of, one_line
 from .corpus import CorpusConfig, corpus_fingerprint, find_files
 from .split import split_documents
@@ -58,8 +59,7 @@ def n_workers(
     prep:PrepareConfig, # Settings
 )->int:
     "Workers to use: the number asked for, or one per core that this process may use"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return prep.workers or cores
+    return prep.workers or n_cores()
 
 # %% ../../nbs/data/prepare.ipynb #tag-def
 TAG = TAG_BEGINS+b"\n# Tokens and tokenizers of pretrain; they can be made again\n"

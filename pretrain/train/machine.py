@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np, torch
 from ..base.agree import agree, same_start
 from ..base.dist import local_rank, setup, world
+from ..base.meanwhile import n_granted
 from ..base.watch import watch
 from ..base.words import n_of
 
@@ -139,7 +140,8 @@ def start_machine(
 )->Machine:
     "Choose, and meet the other ranks where torchrun started some"
     if threads>MOST_THREADS: raise ValueError(f'train.threads = {threads}: {os.cpu_count()} would use all cores here')
-    if threads: torch.set_num_threads(threads)
+    granted = 0 if 'OMP_NUM_THREADS' in os.environ else n_granted()
+    if threads or 0<granted<torch.get_num_threads(): torch.set_num_threads(threads or granted)
     where,why = pick_device(device)
     if where.type=='cpu': keep_memory()
     setup(where, limit_s, met=lambda: same_start(asked or {}, where.type))
@@ -164,11 +166,14 @@ def compiled(
     say:Callable, # Told, once, where it can't be compiled
 )->Callable:
     "The function compiled at its first call, or as it is where that can't be"
-    use = [torch.compile(fn)]
+    use = [None]
     def call(*args, **kw):
-        try: return use[0](*args, **kw)
+        try:
+            use[0] = use[0] or torch.compile(fn)   # loads the compiler, which looks for its folder
+            return use[0](*args, **kw)
         except Exception as e:
-            if use[0] is fn or not any(c.__module__.startswith(COMPILERS) for c in type(e).__mro__): raise
+            theirs = isinstance(e, OSError) or any(c.__module__.startswith(COMPILERS) for c in type(e).__mro__)
+            if use[0] is fn or not theirs: raise
             why = str(e).strip().splitlines() or [type(e).__name__]
             say(f'train.compile: not possible here ({why[0][:WHY]}); going on without')
         use[0] = fn
