@@ -128,7 +128,7 @@ class Muon(torch.optim.Optimizer):
         for g in self.param_groups:
             shapes = {}
             for p in g['params']:
-                if p.grad is not None: shapes.setdefault(p.shape, []).append(p)
+                if p.grad is not None and p.numel(): shapes.setdefault(p.shape, []).append(p)
             for ps in shapes.values(): self._move(ps, g)
 
 @patch

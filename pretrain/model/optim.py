@@ -347,7 +347,7 @@ def check_moved(
         raise ValueError(f'opt: {type(opt).__name__}; with the verbs of an Optim it works: Optim(model, [opt])')
     learns = {n: p for n,p in model.named_parameters() if p.requires_grad}
     if not learns: raise ValueError('no parameter requires grad, so nothing would learn; requires_grad_(True) works')
-    if other := [n for n,p in learns.items() if p.dtype.itemsize<torch.float32.itemsize]:
+    if other := [n for n,p in learns.items() if p.is_complex() or p.dtype.itemsize<torch.float32.itemsize]:
         made = str(learns[other[0]].dtype).removeprefix('torch.')
         raise ValueError(f'{other[0]}: {made}, where float32 learns; another form is for a copy of the model, '
                          'and a new Run of the directory has the weights as they were saved')

@@ -112,6 +112,8 @@ def clip_grads(
     "Scale all gradients by one factor so that their global norm is at most `max_norm`"
     gs = [local(p.grad) for p in params if p.grad is not None]
     if not gs: return torch.zeros(())
+    if any(g.layout!=torch.strided for g in gs): raise ValueError('a sparse gradient; dense embeddings work')
+    if any(g.dtype==torch.float64 for g in gs): dtype = torch.float64
     norm = torch.stack(torch._foreach_norm(gs, 2, dtype=dtype)).norm()
     if shards: norm = all_sum(norm.square()).sqrt()
     norm = norm.float()
