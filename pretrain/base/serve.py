@@ -51,7 +51,9 @@ def admit(
     named,origin = headers.get_all('Host', []),headers.get_all('Origin', [])
     if len(named)!=1: raise Refused(f'{len(named)} headers Host; one works')
     if named[0].strip().lower() not in hosts:
-        raise Refused(f'Host {brief(named[0])}: not this server; {hosts[0]} is', status=403)
+        port = hosts[0].rpartition(':')[2]
+        raise Refused(f'Host {brief(named[0])}: not this server; {hosts[0]} is, from another machine through '
+                      f'ssh -L {port}:{hosts[0]}, with one port on both sides', status=403)
     if origin and (len(origin)>1 or origin[0] not in [f'http://{h}' for h in hosts]):
         raise Refused(f'Origin {brief(origin[0])}: only pages of this server may ask', status=403)
     (where,_,query),(kind,_,bearer) = path.partition('?'),headers.get('Authorization', '').strip().partition(' ')

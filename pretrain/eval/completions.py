@@ -34,8 +34,8 @@ def odds(
 # %% ../../nbs/eval/completions.ipynb #cmpl015
 @dataclass(frozen=True)
 class Token:
-    "A token of an answer; the last one only marks the end and has no id"
-    id:int|None            # Id in the vocabulary
+    "A token of an answer; the last one marks the end"
+    id:int|None            # Id in the vocabulary; None at an end that the model did not choose
     text:str               # Text that it adds
     logp:float|None = None # Log-probability; None if it is the first of all or was not asked for [nats]
     top:tuple = ()         # Most likely tokens in its place: (id, log-probability), falling
@@ -58,11 +58,15 @@ def written(
     top:int|None=None, # Number of most likely tokens to report; None = report no probabilities
 ):
     "Yield a `Token` for each token chosen, then one that says why the text ends"
-    heard,k = _Heard(model),0
-    for i,text in pieces(stream(heard, ids, n, stop=tok.stops, **how), tok.decode_bytes, ids):
-        if i is None: yield Token(None, text, end='length' if k==n else 'stop')
-        else: yield Token(i, text, *(odds(heard.scores, [i], top)[0] if top is not None else ()))
-        k += i is not None
+    heard,ended = _Heard(model),[]
+    def chosen():
+        for i in stream(heard, ids, n, **how):
+            if i in tok.stops: return ended.append(i)
+            yield i
+    for i,text in pieces(chosen(), tok.decode_bytes, ids):
+        end = '' if i is not None else 'stop' if ended else 'length'
+        if ended: i = ended[0]
+        yield Token(i, text, *(odds(heard.scores, [i], top)[0] if top is not None and i is not None else ()), end=end)
 
 # %% ../../nbs/eval/completions.ipynb #cmpl018
 CHUNK = 256   # Positions whose logits are held at once
