@@ -177,7 +177,8 @@ def look(self:Budget,
     if not outer:
         self.aside_s += took
         took,self.missing_s = took+self.missing_s,0.
-        if self.pause(took, self.cost(name, most=True)): return
+        usual_s = max(self.cost(o, most=True) for o in (name, name.partition(' ')[0]))   # `eval 0`, and before step 0
+        if self.pause(took, usual_s): return
     self.costs[name] = [took, max(took, self.costs.get(name, [0,0])[1])]
 
 @patch
