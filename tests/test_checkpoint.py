@@ -14,6 +14,12 @@ def saver(root, w, start):
             os.write(w, b'%d\n' % s)
     finally: os._exit(1)
 
+def first_line(r):
+    "Of a pipe, once it is there; no byte more"
+    line = b''
+    while not line.endswith(b'\n') and (b := os.read(r, 1)): line += b
+    return line.decode()
+
 def test_killed_in_a_save(tmp_path):
     """Whenever SIGKILL comes: the newest checkpoint is intact, is the last one told or a later one, and the next
     process goes on from it"""
@@ -21,15 +27,16 @@ def test_killed_in_a_save(tmp_path):
     t = time.monotonic()
     save_checkpoint(tmp_path/'timing', 1, parts(1), {})
     t = time.monotonic()-t
-    for _ in range(40):
+    for i in range(40):
         r,w = os.pipe()
         pid = os.fork()
         if pid==0: saver(root, w, last+1)
         os.close(w)
+        first = first_line(r) if i%4==0 else ''   # however busy the machine is, some saves are finished
         time.sleep(rng.uniform(0, 4*t))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        with open(r) as f: told = [int(l) for l in f.read().splitlines()]
+        with open(r) as f: told = [int(l) for l in (first+f.read()).splitlines()]
         path,problems = newest_checkpoint(root)
         assert problems==[]
         if path is None:
