@@ -2,15 +2,17 @@
 command rather than a test: it takes an hour, and a figure of a machine proves nothing about another.
 
     python tests/bench/optim.py --text FOLDER --out nbs/reports/optimizers.json
+    python tests/bench/optim.py --text FOLDER --out nbs/reports/optimizers.json --larger RUNS   # a run of each in RUNS
 
 FOLDER has `train*.jsonl` and `val*.jsonl`. Times are those of the process on one thread, so that whoever shares the
 machine spoils them less. What is in the file already is not measured again; `--only` names what is wanted."""
-import argparse, json, os, platform, statistics, sys, time
+import argparse, json, os, platform, statistics, subprocess, sys, time
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
 import torch
 from pretrain.build import load_config, make_model, read_data
 from pretrain.eval.text import text_bpb, valid_text
@@ -59,6 +61,14 @@ TRIALS |= {f'rate {v:g}': {M+'lr': v} for v in (.01, .04)}
 TRIALS |= {f'{k} {v:g}': {f'{O}{k}': v} for k,vs in dict(embed_lr=(.1,), head_lr=(.005,), beta1=(.9,), beta2=(.99,),
                                                        clip=(0.,)).items() for v in vs}
 TRIALS |= {f'{k} {v:g}': {f'schedule.{k}': v} for k,vs in dict(warmdown=(.3, 1.), final=(.05,)).items() for v in vs}
+
+# The quickstart with a larger model and steps of 8,192 tokens; `tests/bench/score.py` scores each run
+LARGER = ['quickstart', 'model.n_layer=4', 'model.width=256', 'model.seq_len=256', 'model.softcap=0', 'eval.every=0',
+          'tokenizer.vocab_size=8192', 'loader.batch_rows=32', 'train.micro_rows=0', 'train.device=cpu',
+          'sample.every=0', 'optim.embed_decay=0', 'optim.head_decay=0', 'optim.weight_decay=0.05', 'model.n_head=2']
+LARGER_STEPS = 130   # Of Muon [steps]
+LARGE = {f'Muon {r:g}': [f'optim.muon_lr={r:g}'] for r in (.04, .06)}
+LARGE |= {f'AdamW {r:g}': ['optim.matrix=adamw', f'optim.lr={r:g}'] for r in (4e-3, 2e-3)}
 
 def torch_muon(model, cfg):
     "As torch has it: its Muon for the matrices, AdamW for the rest"
@@ -126,18 +136,32 @@ def shares(args, shape):
     return timed(args, {'model.seq_len': T, 'model.n_layer': L, 'model.n_head': H, 'model.width': C,
         'tokenizer.vocab_size': V, 'loader.batch_rows': TOKENS//T, 'train.micro_rows': TOKENS//T//4})
 
+def longer(times, name):
+    "Steps of a trial for one of Muon in the same time"
+    t = {k: statistics.median(v) for k,v in times.items()}
+    both = t['forward and backward']
+    return (both+t['Muon'])/(both+t['AdamW']) if 'AdamW' in name else 1
+
 def rivals(args, base, seed, known):
     "Muon as a short run may want it, and AdamW at several rates for as many steps as take the same time"
     size = base | {'loader.batch_rows': ROWS}
     if 'times' not in known: known['times'] = timed(args, size, 3*ROUNDS)
-    t = {k: statistics.median(v) for k,v in known['times'].items()}
-    more = (t['forward and backward']+t['Muon'])/(t['forward and backward']+t['AdamW'])
     for k in RIVALS:
         if any(o['seed']==seed for o in known.setdefault(k, [])): continue
-        res = trial(args, size | TRIALS[k], seed, round(args.steps*(more if 'AdamW' in k else 1)))
+        res = trial(args, size | TRIALS[k], seed, round(args.steps*longer(known['times'], k)))
         print(f'{k:<28} seed {seed} {res["steps"]} steps {res["bpb"]:.4f} {res["s"]:.0f} s', flush=True)
         known[k].append(res)
         yield
+
+def larger(args, name, times):
+    "Bits per byte of a run by command, in the same time as the others"
+    out,steps = args.larger/name.replace(' ', '-'),round(LARGER_STEPS*longer(times, name))
+    keys = dict(out=out, **{'data.train': args.text/'train*.jsonl', 'data.valid': args.text/'val.jsonl',
+                            'prepare.cache': args.larger/'cache', 'train.steps': steps})
+    command = ['-m', 'pretrain', 'train', *LARGER, *(f'{k}={v}' for k,v in keys.items()), *LARGE[name]]
+    subprocess.run([sys.executable, *command], check=True)
+    score = [sys.executable, HERE/'score.py', 'ours', out, '--valid', args.text/'val.jsonl']
+    return dict(json.loads(subprocess.run(score, check=True, capture_output=True).stdout), steps=steps)
 
 def main():
     p = argparse.ArgumentParser()
@@ -147,13 +171,19 @@ def main():
     p.add_argument('--set', nargs='*', default=[], help='key=value: another base than the one below')
     p.add_argument('--steps', type=int, default=STEPS, help='of a trial; AdamW alone takes more at equal time')
     p.add_argument('--seeds', type=int, nargs='*', default=[1])
+    p.add_argument('--larger', type=Path, help='folder for runs of the larger model; nothing else is measured then')
     args = p.parse_args()
     torch.set_num_threads(1)
     base = BASE | {k: json.loads(v) for k,v in (o.split('=') for o in args.set)}
     found = json.loads(args.out.read_text()) if args.out.exists() else dict(trials={}, shares={})
+    def keep(): args.out.write_text(json.dumps(found, indent=1)+'\n')
+    for k in LARGE if args.larger else ():
+        if k in found.setdefault('larger', {}): continue
+        found['larger'][k] = larger(args, k, found['shares']['depth 4'])
+        keep()
+    if args.larger: return
     found |= dict(date=str(date.today()), machine=f'{platform.machine()}, torch {torch.__version__}, one thread',
                   base=base, tokens=TOKENS)
-    def keep(): args.out.write_text(json.dumps(found, indent=1)+'\n')
     for k in SHAPES:
         if k not in found['shares'] and (args.only is None or 'shares' in args.only):
             found['shares'][k] = shares(args, k)
