@@ -68,7 +68,7 @@ LARGER = ['quickstart', 'model.n_layer=4', 'model.width=256', 'model.seq_len=256
           'sample.every=0', 'optim.embed_decay=0', 'optim.head_decay=0', 'optim.weight_decay=0.05', 'model.n_head=2']
 LARGER_STEPS = 130   # Of Muon [steps]
 LARGE = {f'Muon {r:g}': [f'optim.muon_lr={r:g}'] for r in (.04, .06)}
-LARGE |= {f'AdamW {r:g}': ['optim.matrix=adamw', f'optim.lr={r:g}'] for r in (4e-3, 2e-3)}
+LARGE |= {f'AdamW {r:g}': ['optim.matrix=adamw', f'optim.lr={r:g}'] for r in (4e-3, 6e-3, 2e-3)}
 
 def torch_muon(model, cfg):
     "As torch has it: its Muon for the matrices, AdamW for the rest"
