@@ -142,7 +142,7 @@ def attention_flops(
     **kw,            # Unused
 )->int:              # [FLOP]
     "Operations of attention on a CPU: two products, as if no mask hid anything"
-    return 4*math.prod(q)*k[-2]
+    return 2*2*math.prod(q)*k[-2]
 
 def attention_back_flops(
     g,               # Shape of the gradient of the output
