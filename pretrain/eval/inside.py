@@ -30,7 +30,7 @@ def weights_of(
 )->torch.Tensor:     # Weights, whose rows sum to 1 [B,H,T,T]
     "Compute attention weights from queries, keys and mask"
     k = k.repeat_interleave(q.shape[1]//k.shape[1], 1)
-    z = q.float() @ k.float().mT/math.sqrt(q.shape[-1])
+    with torch.autocast(q.device.type, enabled=False): z = q.float() @ k.float().mT/math.sqrt(q.shape[-1])
     mask = see['attn_mask'] if 'attn_mask' in see else torch.ones(z.shape[-2:], device=z.device).tril().bool()
     return z.masked_fill(~mask, -math.inf).softmax(-1)
 
