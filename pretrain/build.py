@@ -215,7 +215,6 @@ class Run(Alive, Loop, Microscope):
         together(lambda: check_weights(cfg.model, V))   # ranks may see other memory
         begin = together(lambda: beginning(cfg.train.init, cfg.out, lambda: data.first_weights(cfg)))
         par,opt = make_model(cfg, V, machine, begin.weights, console.say)
-        opt.per_pass = data.loader.n_text/data.per_step
         if begin.news: console.say(begin.news)
         with par.looking(): self.data,self.cfg = data,cfg = with_text(data, cfg, par.model, console.say)
         peak = peak_flops(machine.device, machine.dtype, cfg.metrics.peak_tflops)
@@ -229,6 +228,7 @@ class Run(Alive, Loop, Microscope):
                          todays=todays, machine=machine, console=console, budget=budget)
         self.yards = Meanwhile('yardsticks', self.saver.news)
         self.resume()
+        opt.per_pass,opt.earlier = data.loader.n_text/data.per_step,self.state.earlier/data.per_step
         console.say(self.plan())
         if not look: by_main(self.write_dir)
         budget.__exit__()

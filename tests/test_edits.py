@@ -190,6 +190,8 @@ def test_another_corpus_begins_with_its_first_row_and_one_that_returns_where_it_
         assert ('which begins with its first row' in done.text)==(steps in (4,6)), done.text
     rows = [r['row'] for r in lab.log('stages') if 'row' in r]
     assert rows==[rows[1]*k for k in (0, 1, 0, 1, 2, 2)], rows   # it was 0 to 5
+    with lab.run(out='stages', **{'data.train': ('text',), 'data.valid': ('valid.txt',), 'train.steps': 9}) as run:
+        assert run.opt.earlier==run.state.earlier/run.data.per_step>0   # for optim.repeat_decay
 
 def test_under_other_weights_each_source_goes_on_where_it_was(stopped, tmp_path):
     shutil.copytree(stopped.dir, tmp_path/'x')

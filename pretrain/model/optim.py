@@ -142,6 +142,7 @@ class Optim:
     ):
         self.opts,self.cfg,self.names = list(opts),cfg,{p:n for n,p in model.named_parameters()}
         self.per_pass = 0.   # steps that read the text once; 0 = not known
+        self.earlier = 0.    # steps that read other texts, before this one
         for i,g in enumerate(self.groups):
             g['base_lr'],g['base_decay'] = g['lr'],g.get('weight_decay', 0)
             g.setdefault('name', f'group{i}')
@@ -267,7 +268,7 @@ def schedule(self:Optim,
     "Set what acts in step `i`: rates, weight decay, Muon's momentum; a pure function of the arguments and settings"
     self.set_lr(lr_mult(i, N, cfg) if lr is None else lr)
     c = self.cfg
-    decay = decay_mult(i, N, c.decay_shape)*repeat_mult(N, self.per_pass, c.repeat_decay)
+    decay = decay_mult(i, N, c.decay_shape)*repeat_mult(N, self.per_pass, c.repeat_decay, self.earlier)
     rise = c.muon_momentum_rise,c.muon_momentum_begin
     momentum = momentum_at(i, N, cfg, c.muon_momentum, rise, c.muon_momentum_end or None)
     for o in self.opts:

@@ -185,6 +185,7 @@ def repeat_mult(
     N:int,           # Steps of the run
     per_pass:float,  # Steps that read the text once; 0 = not known
     power:float=0.,  # To which the passes, in units of `FRESH`, are raised
+    earlier:float=0., # Steps of the run that read other texts, before this one
 )->float:            # Factor for the weight decay of every group
     "How much stronger decay is for a text that is read again and again"
-    return min(max(1., N/per_pass/FRESH)**power, MOST) if per_pass and N<UNKNOWN else 1.
+    return min(max(1., (N-earlier)/per_pass/FRESH)**power, MOST) if per_pass and N<UNKNOWN else 1.
