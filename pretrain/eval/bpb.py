@@ -216,7 +216,9 @@ def bits_per_text(
     rows:int=0, # Most rows in one forward pass; 0: as many as make a pass of ordinary size
 )->Bpb:         # `n_bytes` are those of the texts
     "Bits per byte of some text, whatever the tokenizer"
-    texts = [texts] if isinstance(texts, str) else list(texts)
+    texts = list(texts) if np.iterable(texts) and not isinstance(texts, str) else [texts]
+    odd = [type(t).__name__ for t in texts if not isinstance(t, str)]
+    if odd: raise ValueError(f'eval: texts: {odd[0]}; a string, or several, would work')
     tokens,size = encode_texts(tok, texts),sum(len(t.encode()) for t in texts)
     if not size: raise ValueError('eval: there is no text to measure')
     counts = np.arange(max(tokens.ids.max(), tok.bos)+1)!=tok.bos   # all ids but the token between documents
