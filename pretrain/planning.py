@@ -256,8 +256,13 @@ def plan_(
     a,     # What the command line said: `config`, `overrides`, and `PLAN_ARGS`
 ):
     "What a time is worth here, size by size; or, with --gpus, what the config needs on devices that one has not"
-    if a.figure and not Path(a.figure).absolute().parent.is_dir():
-        raise ValueError(f'--figure {a.figure}: no such folder')
+    if a.figure:
+        from pretrain.eval.report import new_figure
+        place = Path(a.figure).absolute()
+        if not place.parent.is_dir(): raise ValueError(f'--figure {a.figure}: no such folder')
+        form = place.suffix[1:].lower()
+        if form and form not in new_figure().canvas.get_supported_filetypes():
+            raise ValueError(f'--figure {a.figure}: a figure is written as .png, .svg or .pdf')
     if a.gpus is not None: return print(plan_gpus(a.config, a.gpus, a.gpu, a.mfu, overrides=a.overrides))
     p = plan(a.config, a.minutes, overrides=a.overrides)
     print(p, f'`pretrain train` with model.depth={p.best.depth} train.minutes={p.minutes:g} does it', sep='\n')
