@@ -293,7 +293,7 @@ def attempt(
     "Send a run to its sink; anything here may raise"
     status.lock(job['grace_s'])
     status.update(Status(status.path))   # another may have written it while we waited
-    status.save(error='', done=False)
+    status.save(error='', done=False, pid=os.getpid())
     sent = Sent(status.path.with_suffix('.sent'))
     sink,has = open_sink(job, status, sent.last)
     f = Follower(Path(job['run']), sink, sent, has, job['flops'])

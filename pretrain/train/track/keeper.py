@@ -111,7 +111,9 @@ class Worker:
     @property
     def fine(self):
         "Did it end with everything sent?"
-        return self.gone and self.p.returncode==0 and self.status.get('done', False)
+        if not self.gone or self.p.returncode: return False
+        said = self.status
+        return said.get('done', False) or said.get('pid', self.p.pid)!=self.p.pid   # another went on when it was done
 
     def memory(self)->int: # Bytes; 0 where it can't be known
         "Find how much memory the process has"
