@@ -6,7 +6,7 @@
 __all__ = ['SPLIT_LETTERS', 'SPLIT', 'QUOTES', 'SPACES', 'SPLITS', 'KNOWN', 'AHEAD', 'N_BYTE', 'PROBE_TEXT', 'EVERYTHING',
            'NO_HALVES', 'LOT_BYTES', 'SINGLE', 'BOS', 'SPECIALS', 'MAX_CHARS', 'MAX_PIECE', 'MAX_VOCAB', 'TOO_LONG',
            'FEED_CHARS', 'GAVE_UP', 'sooner', 'matched', 'pattern_problem', 'utf8', 'piece_hash', 'cut_pieces',
-           'sample_pieces', 'TokenizerConfig', 'no_panic', 'learn_ranks']
+           'sample_pieces', 'check_docs', 'TokenizerConfig', 'no_panic', 'learn_ranks']
 
 # %% ../../nbs/data/bpe.ipynb #fc10fc29
 import hashlib
@@ -114,7 +114,7 @@ def sample_pieces(
     doc_cap:int,         # Longest piece [characters]; `max_chars` if that is less
 )->list:                 # Pieces sorted by hash: the same for any order of `docs`
     "A deterministic, uniform sample of pieces, in one pass and bounded memory"
-    if isinstance(docs, (str,bytes)): raise ValueError(SINGLE)
+    check_docs(docs)
     heap,n,limit = [],0,2**(8*LOT_BYTES)
     for i,doc in enumerate(docs):
         utf8(doc, f'document {i}')
@@ -130,6 +130,17 @@ def sample_pieces(
     return [p for _,p in sorted(heap, reverse=True)]
 
 SINGLE = 'docs: found a single text; pass a list of documents, such as [text]'
+
+def check_docs(
+    docs, # What somebody gave as documents
+):
+    "Raise a `ValueError` if an object can't be iterated, or would give names of columns for texts"
+    if isinstance(docs, (str,bytes)): raise ValueError(SINGLE)
+    kind = f'docs: found {type(docs).__name__}; pass a list of documents'
+    if isinstance(docs, Mapping): raise ValueError(f'{kind}, such as one of its values')
+    if hasattr(docs, 'columns') and not hasattr(docs, 'features'):
+        raise ValueError(f"{kind}, such as its column docs['text']")
+    if not isinstance(docs, Iterable): raise ValueError(f'{kind}, or anything that gives texts')
 
 # %% ../../nbs/data/bpe.ipynb #cell62
 BOS = '<|bos|>'  # Begins every document
@@ -185,8 +196,6 @@ def learn_ranks(
     cfg:TokenizerConfig,  # Settings
 )->dict:                  # Bytes of each token to its rank, fewer than asked for if the text runs out of merges
     "Sample documents and learn merges from them"
-    if isinstance(docs, Mapping) or not isinstance(docs, Iterable):
-        raise ValueError(f'docs: found {type(docs).__name__}; pass a list of documents, or anything that gives texts')
     pieces = sample_pieces(docs, cfg.max_chars, cfg.doc_cap)
     if not pieces: raise ValueError('no text to train a tokenizer on: there are no documents, or all of them are empty')
     bpe,n_buffer = rustbpe.Tokenizer(),max(1, FEED_CHARS//cfg.doc_cap)

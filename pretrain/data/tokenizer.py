@@ -23,7 +23,7 @@ from ..base.card import bar, card, pairs, shows, table
 from ..base.value import here
 from ..base.words import brief, one_line
 from .bpe import BOS, EVERYTHING, N_BYTE, SPECIALS, SPLIT, TokenizerConfig
-from .bpe import learn_ranks, no_panic, pattern_problem, sooner, utf8
+from .bpe import check_docs, learn_ranks, no_panic, pattern_problem, sooner, utf8
 from .show import MASKED, ShiftTable, shift_table, token_name
 from ..store.files import TMP, make_dir, read_as, sync_dir, write_whole
 
@@ -175,6 +175,7 @@ def encode_batch(self:Tokenizer,
     num_threads:int=1,  # Threads that encode
 )->list:                # Ids of each text
     "Texts to ids"
+    check_docs(texts)
     def one(o): return self.encode_array(o[1], f'text {o[0]}').tolist()
     if num_threads==1: return list(map(one, enumerate(texts)))
     with ThreadPoolExecutor(num_threads) as ex: return list(ex.map(one, enumerate(texts)))

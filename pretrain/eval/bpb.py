@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..base.config import Frac, NatInt, PosInt, section
 from ..base.dist import all_sum, world as n_ranks
+from ..data.bpe import check_docs
 from ..data.shift import shift
 from ..model.gpt import check_model
 
@@ -216,6 +217,7 @@ def bits_per_text(
     rows:int=0, # Most rows in one forward pass; 0: as many as make a pass of ordinary size
 )->Bpb:         # `n_bytes` are those of the texts
     "Bits per byte of some text, whatever the tokenizer"
+    if np.iterable(texts) and not isinstance(texts, (str,bytes)): check_docs(texts)
     texts = list(texts) if np.iterable(texts) and not isinstance(texts, str) else [texts]
     odd = [type(t).__name__ for t in texts if not isinstance(t, str)]
     if odd: raise ValueError(f'eval: texts: {odd[0]}; a string, or several, would work')

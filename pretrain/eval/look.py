@@ -16,7 +16,7 @@ from ..base.card import whole_page
 from ..base.screen import fmt_time
 from ..base.value import at_home
 from ..base.words import n_of
-from ..data.bpe import TokenizerConfig
+from ..data.bpe import TokenizerConfig, check_docs
 from ..data.corpus import CorpusConfig, TextSource, find_files
 from .cuts import cut_figures, open_tokenizer
 from .evenly import Plan, Reading, SIZE, part_of, part_of_items
@@ -36,6 +36,7 @@ def parts_of(
 )->tuple:              # List of parts, and list of remarks about files that were left out
     "Find the files or texts that the arguments of `look` name"
     if len(what)==1 and isinstance(what[0], Iterable) and not isinstance(what[0], (str,Path)):
+        check_docs(what[0])
         return [part_of_items(what[0], cfg.text_key)],[]
     if odd := [o for o in what if not isinstance(o, (str,Path,TextSource))]:
         raise ValueError(f'look: {type(odd[0]).__name__}; names of files, or one iterable of texts, work')

@@ -152,6 +152,7 @@ def decode(
     "Yield a list at each turn: one new id for each row, `None` where a row has ended"
     check_model(model, 'V', 'seq_len', 'hidden', 'logits', 'new_cache')
     _check_counts(n, seed, len(prompts))
+    seed = operator.index(seed)
     prompts,stop = [_ids_of(i, p, model.V) for i,p in enumerate(prompts)],_stops(stop)
     live,texts = list(range(len(prompts))),list(map(list, cut_prompts(prompts, model.seq_len)))
     generators = [torch.Generator().manual_seed(seed+r) for r in live]
