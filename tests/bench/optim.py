@@ -2,7 +2,7 @@
 command rather than a test: it takes an hour, and a figure of a machine proves nothing about another.
 
     python tests/bench/optim.py --text FOLDER --out nbs/reports/optimizers.json
-    python tests/bench/optim.py --text FOLDER --out nbs/reports/optimizers.json --larger RUNS   # a run of each in RUNS
+    python tests/bench/optim.py --text FOLDER --out nbs/reports/optimizers.json --larger RUNS --steps 130   # in RUNS
 
 FOLDER has `train*.jsonl` and `val*.jsonl`. Times are those of the process on one thread, so that whoever shares the
 machine spoils them less. What is in the file already is not measured again; `--only` names what is wanted."""
@@ -66,7 +66,6 @@ TRIALS |= {f'{k} {v:g}': {f'schedule.{k}': v} for k,vs in dict(warmdown=(.3, 1.)
 LARGER = ['quickstart', 'model.n_layer=4', 'model.width=256', 'model.seq_len=256', 'model.softcap=0', 'eval.every=0',
           'tokenizer.vocab_size=8192', 'loader.batch_rows=32', 'train.micro_rows=0', 'train.device=cpu',
           'sample.every=0', 'optim.embed_decay=0', 'optim.head_decay=0', 'optim.weight_decay=0.05', 'model.n_head=2']
-LARGER_STEPS = 130   # Of Muon [steps]
 LARGE = {f'Muon {r:g}': [f'optim.muon_lr={r:g}'] for r in (.04, .06)}
 LARGE |= {f'AdamW {r:g}': ['optim.matrix=adamw', f'optim.lr={r:g}'] for r in (4e-3, 6e-3, 2e-3)}
 
@@ -155,7 +154,8 @@ def rivals(args, base, seed, known):
 
 def larger(args, name, times):
     "Bits per byte of a run by command, in the same time as the others"
-    out,steps = args.larger/name.replace(' ', '-'),round(LARGER_STEPS*longer(times, name))
+    steps = round(args.steps*longer(times, name))
+    out = args.larger/f'{name} {steps}'.replace(' ', '-')
     keys = dict(out=out, **{'data.train': args.text/'train*.jsonl', 'data.valid': args.text/'val.jsonl',
                             'prepare.cache': args.larger/'cache', 'train.steps': steps})
     command = ['-m', 'pretrain', 'train', *LARGER, *(f'{k}={v}' for k,v in keys.items()), *LARGE[name]]
@@ -178,8 +178,9 @@ def main():
     found = json.loads(args.out.read_text()) if args.out.exists() else dict(trials={}, shares={})
     def keep(): args.out.write_text(json.dumps(found, indent=1)+'\n')
     for k in LARGE if args.larger else ():
-        if k in found.setdefault('larger', {}): continue
-        found['larger'][k] = larger(args, k, found['shares']['depth 4'])
+        known = found.setdefault('larger', {}).setdefault(str(args.steps), {})
+        if k in known or args.only is not None and k not in args.only: continue
+        known[k] = larger(args, k, found['shares']['depth 4'])
         keep()
     if args.larger: return
     found |= dict(date=str(date.today()), machine=f'{platform.machine()}, torch {torch.__version__}, one thread',
